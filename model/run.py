@@ -1,0 +1,201 @@
+"""A request, checked once; a run, which yields frames and keeps the trace; and what a loaded model must offer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .errors import SettingError
+from .settings import LOCAL, MODES, Limits, Settings
+from .text import normalise
+from .trace import Frame, ModelSpec, Trace
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on."""
+
+    prompt: str
+    model: str = "builtin"
+    mode: str = "diffusion"
+    settings: Settings = field(default_factory=Settings)
+    system: str = ""
+    pinned: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
+              system: Any = "", pinned: Any = "", limits: Limits = LOCAL) -> Request:  # fmt: skip
+        """Return a request from untrusted values, the same for page, API and command line; raise SettingError.
+
+        pinned: text of lines 'position: words', or a mapping.
+        """
+        prompt = _text("The prompt", prompt, limits.prompt_chars)
+        if not prompt.strip():
+            raise SettingError("Write a prompt first: it must have at least 1 character.", "prompt")
+        if mode not in MODES:
+            raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
+        if not isinstance(model, str) or len(model) > 300:
+            raise SettingError("Model must be a name of at most 300 characters.", "model")
+        parsed = Settings.parse(settings or {}, limits)
+        return cls(prompt, model, mode, parsed, _text("The system prompt", system or "", limits.prompt_chars), parse_pinned(pinned, parsed))
+
+    def check(self, spec: ModelSpec, prompt_tokens: int, limits: Limits) -> None:
+        """Refuse what this model, or this profile of limits, cannot run; raise SettingError with one sentence."""
+        s = self.settings
+        if self.mode not in spec.modes:
+            raise SettingError(f"{spec.name} runs in mode {' or '.join(spec.modes)}; the mode was {self.mode}.", "mode")
+        if prompt_tokens > limits.prompt_tokens:
+            raise SettingError(f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt")
+        if spec.max_tokens and prompt_tokens + s.new_tokens > spec.max_tokens:
+            raise SettingError(
+                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {prompt_tokens + s.new_tokens}.",
+                "new_tokens",
+            )
+        if self.mode == "diffusion" and spec.family == "masked":
+            self._check_masked(spec)
+        block = self.block_length(spec)
+        family = "autoregressive" if self.mode == "ar" else spec.family
+        cost = s.cost(prompt_tokens, block, family, spec.causal_prefix)
+        if cost > limits.cost:
+            raise SettingError(
+                f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
+                "Lower the steps or the length.", "steps")  # fmt: skip
+
+    def _check_masked(self, spec: ModelSpec) -> None:
+        s, block = self.settings, self.block_length(spec)
+        if spec.block_lengths and s.block_length and s.block_length not in spec.block_lengths:
+            known = ", ".join(map(str, spec.block_lengths))
+            raise SettingError(f"Block length must be one of {known} on {spec.name}; it was {s.block_length}.", "block_length")
+        if s.guidance and not spec.guidance:
+            raise SettingError(f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance")
+        if s.remasking == "verify" and not spec.verify:
+            raise SettingError(f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking")
+        blocks = -(-s.new_tokens // block)
+        if s.steps < blocks and block > 1:
+            raise SettingError(
+                f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.", "steps")  # fmt: skip
+
+    def block_length(self, spec: ModelSpec) -> int:
+        """Positions denoised together: the setting, the model's own, or the whole canvas."""
+        return min(self.settings.block_length or spec.default_block or self.settings.new_tokens, self.settings.new_tokens)
+
+
+def parse_pinned(pinned: Any, settings: Settings) -> dict[int, str]:
+    """Return {position: words} from lines '5: upon' (or a mapping); raise SettingError naming the line."""
+    lines = [f"{k}: {v}" for k, v in pinned.items()] if isinstance(pinned, Mapping) else pinned
+    if isinstance(lines, str):
+        lines = [line for line in lines.splitlines() if line.strip()]
+    if not isinstance(lines, list) or len(lines) > 64:
+        raise SettingError("Pinned words must be at most 64 lines like '5: upon'.", "pinned")
+    out: dict[int, str] = {}
+    for line in lines:
+        where, colon, words = str(line).partition(":")
+        if not colon or not where.strip().isdecimal() or not words.strip() or len(words) > 200:
+            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was '{str(line)[:40]}'.", "pinned")
+        position = int(where)
+        if position >= settings.new_tokens:
+            raise SettingError(f"A pinned position must be between 0 and {settings.new_tokens - 1}; it was {position}.", "pinned")
+        out[position] = normalise(words.rstrip("\n"))
+    return out
+
+
+def _text(what: str, value: Any, most: int) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"{what} must be text.", "prompt")
+    if len(value) > most:
+        raise SettingError(f"{what} may have at most {most:,} characters; it has {len(value):,}.", "prompt")
+    return normalise(value)
+
+
+class Stopwatch:
+    """Compute time of one run: drawing and waiting between steps excluded. `clock` returns seconds."""
+
+    def __init__(self, clock: Clock = time.perf_counter):
+        self._clock, self._since, self._before = clock, None, 0.0
+        self.forward_seconds = 0.0
+        self.forwards = 0
+
+    def resume(self) -> None:
+        """Start counting (again)."""
+        self._since = self._clock()
+
+    def pause(self) -> float:
+        """Stop counting; return the seconds counted so far."""
+        if self._since is not None:
+            self._before += self._clock() - self._since
+            self._since = None
+        return self._before
+
+    def forward(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return call(*args, **kwargs), counted and timed as one forward pass."""
+        begin = self._clock()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            self.forward_seconds += self._clock() - begin
+            self.forwards += 1
+
+
+class Run(Iterator[Frame]):
+    """An iterator over frames that keeps them in `trace`. Stop it with `stop()`, or close it; both free its tensors."""
+
+    def __init__(self, trace: Trace, frames: Iterator[Frame], cancelled: threading.Event | None = None):
+        self.trace, self._frames = trace, frames
+        self.cancelled = cancelled or threading.Event()
+
+    def __next__(self) -> Frame:
+        """Return the next frame; the loop itself sets `trace.result` before it ends."""
+        frame = next(self._frames)
+        self.trace.frames.append(frame)
+        return frame
+
+    def stop(self) -> None:
+        """Ask the loop to end before its next step (safe from any thread)."""
+        self.cancelled.set()
+
+    def close(self) -> None:
+        """End the run now and free what it holds."""
+        close = getattr(self._frames, "close", None)
+        if close:
+            close()
+        if self.trace.result is None and self.trace.frames:
+            self.trace.finish("cancelled")
+
+    def finish(self) -> Trace:
+        """Run to the end and return the trace."""
+        for _ in self:
+            pass
+        return self.trace
+
+
+class Model(Protocol):
+    """A loaded model: what the engine, the command line and the API use. `model.catalog.load(id)` returns one."""
+
+    spec: ModelSpec
+
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the ids of the whole templated prompt; special tokens typed by the visitor stay text."""
+        ...
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the ids of plain text (pinned words, gaps), special tokens kept as text."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of one token."""
+        ...
+
+    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
+                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
+                cancelled: threading.Event | None = None, deadline: float | None = None) -> Run:  # fmt: skip
+        """Return a run; nothing is computed before its first frame is asked for. Both modes ('diffusion', 'ar')."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        ...

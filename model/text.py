@@ -1,0 +1,24 @@
+"""Text at the boundary: what a visitor typed, made safe for tokenizers, pages and terminals."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_KEEP = {"\n", "\t"}
+MARKS_PER_BASE = 8
+
+
+def normalise(text: str) -> str:
+    """Return `text` in NFC with lone surrogates as U+FFFD, control characters removed and at most 8 combining marks a base."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = unicodedata.normalize("NFC", text)
+    out, marks = [], 0
+    for char in text:
+        category = unicodedata.category(char)
+        if category in ("Cc", "Cs") and char not in _KEEP:
+            continue
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks <= MARKS_PER_BASE:
+            out.append(char)
+    return "".join(out)
