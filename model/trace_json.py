@@ -6,8 +6,9 @@ Document: {"format", "version", "header": {...}, "states": "PFmncste", "reasons"
 A frame is the difference from the one before it (the first from an empty canvas of its length):
   n step, b block, w [start, stop) of the block (when it changed), f forward passes, t seconds, u seconds in forward passes,
   l length (when it changed), at/st/id: positions whose state or id changed, their state letters, their ids;
-  hp/hc/he: a base64 bitmap of the positions whose confidence or entropy changed, and both as base64 bytes in that order;
-  why [[position, rule, value, bound], ...], x notes.
+  hp/hc/he: a base64 bitmap of the positions whose confidence or entropy is sent ("*": those undecided in the frame before, or all
+  positions in the first frame), and both as base64 bytes in that order;
+  why [[rule, bound, [positions], [values]], ...], x notes.
 Before the difference is applied, every 'committed' turns 'settled' and every 'taken_back' turns 'mask' (with id -1) or, on a model
 without a mask token, 'noise'.
 candidates[i] belongs to frame i: null where they are as before, else {"at": base64 bitmap of the positions that have any,
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from .errors import TraceError
-from .trace import COMMITTED, MASK, NOISE, REASONS, SETTLED, STATES, STOPPED, TAKEN_BACK, TOP, Frame, ModelSpec, Reason, Result, Trace
+from .trace import COMMITTED, MASK, NOISE, REASONS, SETTLED, STATES, STOPPED, TAKEN_BACK, TOP, UNDECIDED, Frame, ModelSpec, Reason, Result, Trace
 
 FORMAT, VERSION, LETTERS = "text-diffusion-trace", 1, "PFmncste"
 CANDIDATE_BYTES = 512 * 1024
@@ -71,9 +72,12 @@ def encode_frame(before: Frame | None, frame: Frame, spec: ModelSpec) -> dict[st
         out["st"] = "".join(LETTERS[s] for s in frame.states[changed])
     heat = (confidence != frame.confidence) | (entropy != frame.entropy)
     if heat.any():
-        out["hp"], out["hc"], out["he"] = _bits(heat), _b64(frame.confidence[heat]), _b64(frame.entropy[heat])
+        usual = _usual(before, len(frame.ids))
+        star = not (heat & ~usual).any() and int(usual.sum() - heat.sum()) * 2 <= len(frame.ids) // 8  # cheaper than the bitmap
+        heat = usual if star else heat
+        out["hp"], out["hc"], out["he"] = "*" if star else _bits(heat), _b64(frame.confidence[heat]), _b64(frame.entropy[heat])
     if frame.reasons:
-        out["why"] = [[r.position, r.rule, r.value, r.bound] for r in frame.reasons]
+        out["why"] = _group(frame.reasons)
     if frame.notes:
         out["x"] = frame.notes
     return out
@@ -134,6 +138,26 @@ def settle(before: Frame | None, length: int, spec: ModelSpec) -> tuple[np.ndarr
         if empty == MASK:
             ids[taken] = -1
     return ids, states, confidence, entropy
+
+
+def _usual(before: Frame | None, length: int) -> np.ndarray:
+    """The positions that "*" stands for."""
+    out = np.ones(length, bool)
+    if before is not None:
+        n = min(length, len(before.ids))
+        out[:n] = np.isin(before.states[:n], UNDECIDED)
+    return out
+
+
+def _group(reasons: Iterable[Reason]) -> list[list[Any]]:
+    """Reasons in their order, neighbours with the same rule and bound together."""
+    groups: list[list[Any]] = []
+    for r in reasons:
+        if not groups or groups[-1][:2] != [r.rule, r.bound]:
+            groups.append([r.rule, r.bound, [], []])
+        groups[-1][2].append(r.position)
+        groups[-1][3].append(r.value)
+    return groups
 
 
 def _bits(mask: np.ndarray) -> str:
@@ -213,10 +237,11 @@ def _frame(before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | N
         _need(len(data["st"]) == len(data["id"]) == len(at) and (at >= 0).all() and (at < length).all(), "a position is off the canvas")
         ids[at], states[at] = np.array(data["id"], dtype=np.int32), [LETTERS.index(s) for s in data["st"]]
     if "hp" in data:
-        heat = _unbits(data["hp"], length)
+        heat = _usual(before, length) if data["hp"] == "*" else _unbits(data["hp"], length)
         confidence[heat], entropy[heat] = _unb64(data["hc"], int(heat.sum())), _unb64(data["he"], int(heat.sum()))
     span = tuple(data["w"]) if "w" in data else before.span if before else (0, length)
-    reasons = tuple(Reason(int(p), str(r), float(v), float(b)) for p, r, v, b in data.get("why", ()))
+    groups = data.get("why", ())
+    reasons = tuple(Reason(int(p), str(r), float(v), float(b)) for r, b, at, vs in groups for p, v in zip(at, vs, strict=True))
     _need(all(r.rule in REASONS and 0 <= r.position < length for r in reasons), "a reason is not known")
     numbers = [data["n"], data["b"], data["f"], *span]
     _need(len(span) == 2 and all(isinstance(n, int) and 0 <= n <= 10**7 for n in numbers), "a counter is out of range")
