@@ -4,10 +4,11 @@ Document: {"format", "version", "header": {...}, "states": "PFmncste", "reasons"
 "vocab": {id: text or [bytes]}, "frames": [...], "candidates": [...] or null, "extra_vocab": {...}, "result": {...} or null}.
 
 A frame is the difference from the one before it (the first from an empty canvas of its length):
-  n step, b block, w [start, stop) of the block (when it changed), f forward passes, t seconds, u seconds in forward passes,
+  n step (when not one more), b block and w its [start, stop) (when changed), f forward passes (when not one more), t seconds,
+  u seconds in forward passes,
   l length (when it changed), at/st/id: positions whose state or id changed, their state letters, their ids;
-  hp/hc/he: a base64 bitmap of the positions whose confidence or entropy is sent ("*": those undecided in the frame before, or all
-  positions in the first frame), and both as base64 bytes in that order;
+  hp/hv: a base64 bitmap of the positions whose confidence or entropy is sent ("*": those undecided in the frame before, or all
+  positions in the first frame), and base64 bytes: all their confidences, then all their entropies;
   why [[rule, bound, [positions], [values]], ...], x notes.
 Before the difference is applied, every 'committed' turns 'settled' and every 'taken_back' turns 'mask' (with id -1) or, on a model
 without a mask token, 'noise'.
@@ -61,7 +62,10 @@ def encode_vocab(trace: Trace, ids: Iterable[int]) -> dict[str, Any]:
 def encode_frame(before: Frame | None, frame: Frame, spec: ModelSpec) -> dict[str, Any]:
     """Return the frame as its difference from `before` (None: from an empty canvas)."""
     ids, states, confidence, entropy = settle(before, len(frame.ids), spec)
-    out: dict[str, Any] = {"n": frame.step, "b": frame.block, "f": frame.forwards, "t": frame.seconds, "u": frame.forward_seconds}
+    out: dict[str, Any] = {"t": frame.seconds, "u": frame.forward_seconds}
+    usual = {"n": before.step + 1, "b": before.block, "f": before.forwards + 1} if before else {}
+    here = {"n": frame.step, "b": frame.block, "f": frame.forwards}
+    out |= {key: value for key, value in here.items() if usual.get(key) != value}
     if before is None or before.span != frame.span:
         out["w"] = list(frame.span)
     if before is None or len(before.ids) != len(frame.ids):
@@ -72,10 +76,10 @@ def encode_frame(before: Frame | None, frame: Frame, spec: ModelSpec) -> dict[st
         out["st"] = "".join(LETTERS[s] for s in frame.states[changed])
     heat = (confidence != frame.confidence) | (entropy != frame.entropy)
     if heat.any():
-        usual = _usual(before, len(frame.ids))
-        star = not (heat & ~usual).any() and int(usual.sum() - heat.sum()) * 2 <= len(frame.ids) // 8  # cheaper than the bitmap
-        heat = usual if star else heat
-        out["hp"], out["hc"], out["he"] = "*" if star else _bits(heat), _b64(frame.confidence[heat]), _b64(frame.entropy[heat])
+        undecided = _usual(before, len(frame.ids))
+        star = not (heat & ~undecided).any() and int(undecided.sum() - heat.sum()) * 2 <= len(frame.ids) // 8  # cheaper than a bitmap
+        heat = undecided if star else heat
+        out["hp"], out["hv"] = "*" if star else _bits(heat), _b64(np.concatenate([frame.confidence[heat], frame.entropy[heat]]))
     if frame.reasons:
         out["why"] = _group(frame.reasons)
     if frame.notes:
@@ -238,15 +242,18 @@ def _frame(before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | N
         ids[at], states[at] = np.array(data["id"], dtype=np.int32), [LETTERS.index(s) for s in data["st"]]
     if "hp" in data:
         heat = _usual(before, length) if data["hp"] == "*" else _unbits(data["hp"], length)
-        confidence[heat], entropy[heat] = _unb64(data["hc"], int(heat.sum())), _unb64(data["he"], int(heat.sum()))
+        confidence[heat], entropy[heat] = _unb64(data["hv"], 2 * int(heat.sum())).reshape(2, -1)
     span = tuple(data["w"]) if "w" in data else before.span if before else (0, length)
     groups = data.get("why", ())
     reasons = tuple(Reason(int(p), str(r), float(v), float(b)) for r, b, at, vs in groups for p, v in zip(at, vs, strict=True))
     _need(all(r.rule in REASONS and 0 <= r.position < length for r in reasons), "a reason is not known")
-    numbers = [data["n"], data["b"], data["f"], *span]
+    step = data["n"] if "n" in data or before is None else before.step + 1
+    block = data["b"] if "b" in data or before is None else before.block
+    forwards = data["f"] if "f" in data or before is None else before.forwards + 1
+    numbers = [step, block, forwards, *span]
     _need(len(span) == 2 and all(isinstance(n, int) and 0 <= n <= 10**7 for n in numbers), "a counter is out of range")
     _need(all(isinstance(data[k], int | float) and 0 <= data[k] < 1e9 for k in ("t", "u")), "a time is out of range")
-    return Frame(data["n"], data["b"], span, data["f"], data["t"], data["u"], ids, states, confidence, entropy,
+    return Frame(step, block, span, forwards, data["t"], data["u"], ids, states, confidence, entropy,
                  _candidates(before, guess, length) if has_candidates else None, reasons, data.get("x", {}))  # fmt: skip
 
 
