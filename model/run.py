@@ -53,9 +53,8 @@ class Request:
             raise SettingError(f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt")
         if spec.max_tokens and prompt_tokens + s.new_tokens > spec.max_tokens:
             raise SettingError(
-                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {prompt_tokens + s.new_tokens}.",
-                "new_tokens",
-            )
+                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; "
+                f"they have {prompt_tokens + s.new_tokens}.", "new_tokens")  # fmt: skip
         if self.mode == "diffusion" and spec.family == "masked":
             self._check_masked(spec)
         block = self.block_length(spec)
@@ -78,7 +77,8 @@ class Request:
         blocks = -(-s.new_tokens // block)
         if s.steps < blocks and block > 1:
             raise SettingError(
-                f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.", "steps")  # fmt: skip
+                f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.",
+                "steps")  # fmt: skip
 
     def block_length(self, spec: ModelSpec) -> int:
         """Positions denoised together: the setting, the model's own, or the whole canvas."""
@@ -116,7 +116,8 @@ class Stopwatch:
     """Compute time of one run: drawing and waiting between steps excluded. `clock` returns seconds."""
 
     def __init__(self, clock: Clock = time.perf_counter):
-        self._clock, self._since, self._before = clock, None, 0.0
+        self._clock, self._before = clock, 0.0
+        self._since: float | None = None
         self.forward_seconds = 0.0
         self.forwards = 0
 
@@ -131,26 +132,30 @@ class Stopwatch:
             self._since = None
         return self._before
 
-    def forward(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Return call(*args, **kwargs), counted and timed as one forward pass."""
+    def forward(self, call: Callable[..., Any], *args: Any, passes: int = 1) -> Any:
+        """Return call(*args), timed and counted as `passes` forward passes."""
         begin = self._clock()
         try:
-            return call(*args, **kwargs)
+            return call(*args)
         finally:
             self.forward_seconds += self._clock() - begin
-            self.forwards += 1
+            self.forwards += passes
 
 
 class Run(Iterator[Frame]):
     """An iterator over frames that keeps them in `trace`. Stop it with `stop()`, or close it; both free its tensors."""
 
-    def __init__(self, trace: Trace, frames: Iterator[Frame], cancelled: threading.Event | None = None):
-        self.trace, self._frames = trace, frames
+    def __init__(self, trace: Trace, frames: Iterator[Frame], piece: Callable[[int], bytes], cancelled: threading.Event | None = None):
+        self.trace, self._frames, self._piece = trace, frames, piece
         self.cancelled = cancelled or threading.Event()
 
     def __next__(self) -> Frame:
         """Return the next frame; the loop itself sets `trace.result` before it ends."""
         frame = next(self._frames)
+        pieces = self.trace.pieces
+        for token in {*frame.ids.tolist(), *(frame.candidates[0].ravel().tolist() if frame.candidates else ())}:
+            if token >= 0 and token not in pieces:
+                pieces[token] = self._piece(token)
         self.trace.frames.append(frame)
         return frame
 

@@ -99,7 +99,8 @@ FIELDS: tuple[Field, ...] = (
                "pass's own favourite, at which a token is kept (1 keeps favourites only)."),
     Field("guidance", "Guidance", "float", 0.0, 0.0, 10.0, 0.1,
           help="Classifier-free guidance weight; 0 is off. Doubles the forward passes, which are counted."),
-    Field("canvases", "Canvases", "int", 1, 1, 16, 1, families=("uniform",), help="At most this many canvases are written one after the other."),
+    Field("canvases", "Canvases", "int", 1, 1, 16, 1, families=("uniform",),
+          help="At most this many canvases are written one after the other."),
     Field("t_max", "Temperature at the start", "float", 0.8, 0.0, 2.0, 0.01, families=("uniform",), open_low=True,
           help="The ramp's first temperature. An early stop means the last one is never reached."),
     Field("t_min", "Temperature at the end", "float", 0.4, 0.0, 2.0, 0.01, families=("uniform",),
@@ -108,8 +109,9 @@ FIELDS: tuple[Field, ...] = (
           help="Stop early only after the guess stayed the same for this many steps more; 0 asks for confidence alone."),
     Field("confidence_threshold", "Mean entropy to stop", "float", 0.005, 0.0, 10.0, 0.001, unit="nats", families=("uniform",),
           help="Stop early only when the mean entropy of the canvas is below this. 0 turns early stopping off."),
-    Field("seed", "Seed", "int", 0, 0, 2**31 - 1, 1, families=_ALL, help="The same seed and settings on the same kind of machine give the same run."),
-)
+    Field("seed", "Seed", "int", 0, 0, 2**31 - 1, 1, families=_ALL,
+          help="The same seed and settings on the same kind of machine give the same run."),
+)  # fmt: skip
 FIELD = {field.name: field for field in FIELDS}
 
 

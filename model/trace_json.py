@@ -29,7 +29,23 @@ from typing import Any
 import numpy as np
 
 from .errors import TraceError
-from .trace import COMMITTED, MASK, NOISE, REASONS, SETTLED, STATES, STOPPED, TAKEN_BACK, TOP, UNDECIDED, Frame, ModelSpec, Reason, Result, Trace
+from .trace import (
+    COMMITTED,
+    MASK,
+    NOISE,
+    REASONS,
+    SETTLED,
+    STATES,
+    STOPPED,
+    TAKEN_BACK,
+    TOP,
+    UNDECIDED,
+    Frame,
+    ModelSpec,
+    Reason,
+    Result,
+    Trace,
+)
 
 FORMAT, VERSION, LETTERS = "text-diffusion-trace", 1, "PFmncste"
 CANDIDATE_BYTES = 512 * 1024
@@ -93,7 +109,8 @@ def encode_candidates(before: Frame | None, frame: Frame) -> dict[str, Any] | No
         return None
     ids, p = frame.candidates
     if before is not None and before.candidates is not None and len(before.ids) == len(ids):
-        if np.array_equal(before.candidates[0], ids) and np.array_equal(before.candidates[1], p):
+        same = np.array_equal(before.candidates[0], ids) and np.array_equal(before.candidates[1], p)
+        if same:
             return None
     there = ids[:, 0] >= 0
     return {"at": _bits(there), "ids": ids[there].ravel().tolist(), "p": _b64(p[there])}
@@ -225,7 +242,7 @@ def _decode(document: dict[str, Any]) -> Trace:
 
 def _spec(data: dict[str, Any]) -> ModelSpec:
     known = {f.name for f in fields(ModelSpec)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
     spec = ModelSpec(**values)
     _need(spec.family in ("masked", "uniform", "autoregressive"), "its model family is not known")
     _need(isinstance(spec.vocab_size, int) and 1 < spec.vocab_size < 10_000_000, "its vocabulary size is out of range")

@@ -1,0 +1,48 @@
+# make run     set everything up in .venv and open the playground with the built-in model
+# make test    set everything up and run the tests
+# make check   linter, types, import rules, file budgets
+# make bench   measure; the last line of stdout is one JSON object
+# make setup   only set everything up
+.PHONY: run test check bench setup clean
+.DEFAULT_GOAL := run
+
+PYTHON ?= python3
+# An exact version: where the package index serves CUDA builds, a range would fetch gigabytes that a CPU cannot use.
+TORCH ?= torch==2.13.0
+VENV := .venv
+IN := $(VENV)/bin/python
+export GRADIO_ANALYTICS_ENABLED := False
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+run: $(VENV)/.runtime
+	$(IN) app.py $(ARGS)
+
+test: $(VENV)/.development
+	$(IN) -m pytest $(ARGS)
+
+bench: $(VENV)/.runtime
+	$(IN) -m bench $(ARGS)
+
+check: $(VENV)/.development
+	$(IN) -m ruff check .
+	$(IN) -m mypy
+	$(IN) -m scripts.import_rules
+	$(IN) -m scripts.budgets
+
+setup: $(VENV)/.development
+
+$(IN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt | $(IN)
+	$(IN) -c 'import torch' 2>/dev/null || $(IN) -m pip install --quiet "$(TORCH)"
+	$(IN) -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	$(IN) -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis test-output bench-output
