@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts.budgets import ROOT, sources
 
-CONTRACTS = ("__init__", "errors", "settings", "trace", "trace_json", "schedules", "run", "text")
+CONTRACTS = ("errors", "settings", "trace", "trace_json", "schedules", "run", "text")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ RULES = (
     Rule(tuple(f"playground.{part}*" for part in ("pages", "controls", "plots", "exports", "player")), ("model.backends",)),
     Rule(tuple(f"model.{name}" for name in CONTRACTS) + ("model",), ("torch", "transformers", "safetensors", "tokenizers")),
     Rule((*MODEL, *PLAYGROUND, "app", "bench", "bench.*"), ("transformers", "accelerate", "plotly", "PIL", "rich"), loading=True),
-    Rule(("model", "model.catalog", "model.backends", "playground", "app"), ("torch",), loading=True),
+    Rule(("model.catalog", "model.backends", "app"), ("torch",), loading=True),
     Rule(("playground", "playground.__main__", "playground.cli*", "playground.plots*", "playground.exports*"), ("gradio",), loading=True),
     Rule(("model*", "playground*", "training*", "bench*", "app"), ("pickle", "dill", "joblib")),
 )
