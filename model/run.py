@@ -87,7 +87,7 @@ class Request:
 
 def parse_pinned(pinned: Any, settings: Settings) -> dict[int, str]:
     """Return {position: words} from lines '5: upon' (or a mapping); raise SettingError naming the line."""
-    lines = [f"{k}: {v}" for k, v in pinned.items()] if isinstance(pinned, Mapping) else pinned
+    lines = [f"{k}: {v}" for k, v in pinned.items()] if isinstance(pinned, Mapping) else "" if pinned is None else pinned
     if isinstance(lines, str):
         lines = [line for line in lines.splitlines() if line.strip()]
     if not isinstance(lines, list) or len(lines) > 64:
@@ -95,8 +95,8 @@ def parse_pinned(pinned: Any, settings: Settings) -> dict[int, str]:
     out: dict[int, str] = {}
     for line in lines:
         where, colon, words = str(line).partition(":")
-        if not colon or not where.strip().isdecimal() or not words.strip() or len(words) > 200:
-            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was '{str(line)[:40]}'.", "pinned")
+        if not colon or not where.strip().isdecimal() or len(where) > 20 or not words.strip() or len(words) > 200:
+            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {str(line)[:40]!r}.", "pinned")
         position = int(where)
         if position >= settings.new_tokens:
             raise SettingError(f"A pinned position must be between 0 and {settings.new_tokens - 1}; it was {position}.", "pinned")

@@ -148,9 +148,11 @@ class Settings:
     @classmethod
     def parse(cls, values: Mapping[str, Any], limits: Limits = LOCAL) -> Settings:
         """Return settings from untrusted `values` (missing ones take their default); raise SettingError with one sentence."""
+        if not isinstance(values, Mapping):
+            raise SettingError(f"Settings must map names to values; they were {_show(values)}.")
         unknown = sorted(str(name)[:40] for name in values if name not in FIELD)
         if unknown:
-            raise SettingError(f"There is no setting called '{unknown[0]}'.", unknown[0])
+            raise SettingError(f"There is no setting called {unknown[0]!r}.", unknown[0])
         parsed = {name: parse_value(FIELD[name], value, limits) for name, value in values.items()}
         return cls(**parsed)
 
@@ -186,7 +188,7 @@ def parse_value(field: Field, value: Any, limits: Limits) -> Any:
         raise SettingError(f"{field.label} must be a whole number; it was {_show(value)}.", field.name)
     low, high = bounds(field, limits)
     if value < low or value > high or (field.open_low and value == low):
-        between = f"above {low:g} and at most {high:g}" if field.open_low else f"between {low:g} and {high:g}"
+        between = f"above {low:g} and at most {high:.10g}" if field.open_low else f"between {low:g} and {high:.10g}"
         raise SettingError(f"{field.label} must be {between}; it was {_show(value)}.", field.name)
     return int(value) if field.kind == "int" else float(value)
 
@@ -209,5 +211,7 @@ def applies(field: Field, settings: Settings) -> bool:
 
 
 def _show(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write out very long integers
+        return f"a number of about {value.bit_length() * 0.30103:,.0f} digits"
+    text = float.__repr__(value) if isinstance(value, float) else repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

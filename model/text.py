@@ -12,13 +12,11 @@ def normalise(text: str) -> str:
     """Return `text` in NFC with lone surrogates as U+FFFD, control characters removed and at most 8 combining marks a base."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = unicodedata.normalize("NFC", text)
+    # controls go first: one between a base and its mark would keep NFC from joining them
+    text = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cs") or char in _KEEP)
     out, marks = [], 0
-    for char in text:
-        category = unicodedata.category(char)
-        if category in ("Cc", "Cs") and char not in _KEEP:
-            continue
-        marks = marks + 1 if category in ("Mn", "Me") else 0
+    for char in unicodedata.normalize("NFC", text):
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
         if marks <= MARKS_PER_BASE:
             out.append(char)
     return "".join(out)
