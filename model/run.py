@@ -51,10 +51,12 @@ class Request:
             raise SettingError(f"{spec.name} runs in mode {' or '.join(spec.modes)}; the mode was {self.mode}.", "mode")
         if prompt_tokens > limits.prompt_tokens:
             raise SettingError(f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt")
-        if spec.max_tokens and prompt_tokens + s.new_tokens > spec.max_tokens:
+        if self.mode == "diffusion" and spec.family == "uniform":
+            s.check_ramp()
+        total = prompt_tokens + self.length(spec)
+        if spec.max_tokens and total > spec.max_tokens:
             raise SettingError(
-                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; "
-                f"they have {prompt_tokens + s.new_tokens}.", "new_tokens")  # fmt: skip
+                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {total}.", "new_tokens")
         if self.mode == "diffusion" and spec.family == "masked":
             self._check_masked(spec)
         block = self.block_length(spec)
@@ -80,8 +82,15 @@ class Request:
                 f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.",
                 "steps")  # fmt: skip
 
+    def length(self, spec: ModelSpec) -> int:
+        """At most how many positions are written: the setting, or as many whole canvases where a model's canvas has a fixed length."""
+        s = self.settings
+        return s.canvas_count(spec.canvas) * spec.canvas if spec.canvas and self.mode == "diffusion" else s.new_tokens
+
     def block_length(self, spec: ModelSpec) -> int:
         """Positions denoised together: the setting, the model's own, or the whole canvas."""
+        if spec.canvas and self.mode == "diffusion":
+            return spec.canvas
         return min(self.settings.block_length or spec.default_block or self.settings.new_tokens, self.settings.new_tokens)
 
 
@@ -120,6 +129,10 @@ class Stopwatch:
         self._since: float | None = None
         self.forward_seconds = 0.0
         self.forwards = 0
+
+    def continue_from(self, frame: Frame) -> None:
+        """Take over what a paused run had counted."""
+        self._before, self.forward_seconds, self.forwards = frame.seconds, frame.forward_seconds, frame.forwards
 
     def resume(self) -> None:
         """Start counting (again)."""

@@ -56,3 +56,9 @@ def share_steps(steps: int, masks: list[int]) -> list[int]:
         out.append(take)
         spent += take
     return out
+
+
+def targets(name: str, masks: int, steps: int) -> list[int]:
+    """Return how many positions are decided after each of exactly `steps` passes (the last: all), for rules that take tokens back."""
+    curve = CURVES[name]
+    return [min(masks, max(1, round(curve(i / steps) * masks))) for i in range(1, steps)] + [masks]

@@ -1,0 +1,37 @@
+"""The other way to write: left to right, one token a forward pass, with the same weights' cache and the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from .canvas import Canvas
+from .masked import Plan, Predictor, read
+from .run import Stopwatch
+from .trace import Frame
+
+
+def decode(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -> Generator[Frame, None, str]:
+    """Yield the empty canvas and one frame per token; return why it stopped. The prompt's pass (prefill) decides the first token."""
+    yield canvas.frame(0, (0, 1), watch)
+    watch.resume()
+    for position in range(len(canvas)):
+        if why := plan.should_stop():
+            return why
+        given = canvas.ids[max(0, position - 1) : position].tolist()
+        logits = watch.forward(predictor.advance, max(0, position - 1), given, [len(given) - 1], passes=predictor.passes)
+        canvas.age()
+        seen = read(logits, plan, np.array([0]) if position < canvas.last_fixed else None)
+        if not canvas.fixed[position]:
+            canvas.commit(position, int(seen.token[0]), float(seen.p[0]), "next", float(seen.p[0]), 1.0)
+            canvas.look_at(position, float(seen.entropy[0]))
+        yield canvas.frame(0, (position, position + 1), watch)
+        watch.resume()
+        if int(canvas.ids[position]) in canvas.eos_ids:
+            canvas.age()
+            canvas.close(position)
+            yield canvas.frame(0, (position, position + 1), watch)
+            watch.resume()
+            return "end"
+    return "full"

@@ -1,0 +1,115 @@
+"""What every torch model shares: from a prompt to a `Run`, through the one loop of its family."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+
+import torch
+
+from ..autoregressive import decode
+from ..canvas import Canvas
+from ..errors import SettingError
+from ..masked import Plan, Predictor, denoise
+from ..run import Clock, Request, Run, Stopwatch
+from ..settings import LOCAL, Limits, Settings
+from ..trace import Frame, ModelSpec, Trace
+
+
+class TorchModel(ABC):
+    """A loaded masked or autoregressive model; subclasses say how to tokenize and how to predict. Implements `run.Model`."""
+
+    spec: ModelSpec
+    dtype = "float32"
+    device = "cpu"
+    weights_sha256 = ""
+
+    @abstractmethod
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the templated prompt's ids."""
+
+    @abstractmethod
+    def tokens(self, text: str) -> list[int]:
+        """Return plain text's ids, special tokens kept as text."""
+
+    @abstractmethod
+    def piece(self, token: int) -> bytes:
+        """Return one token's bytes."""
+
+    @abstractmethod
+    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+        """Return what the loop asks, for one run."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self.__dict__.clear()
+
+    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
+                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
+                cancelled: threading.Event | None = None, deadline: float | None = None) -> Run:  # fmt: skip
+        """Return a run of `prompt`; raise SettingError before anything is computed. `deadline`: seconds the run may take, waiting included."""
+        request = Request(prompt, self.spec.id, mode, settings or Settings(), system, dict(pinned or {}))
+        ids = self.encode(prompt, system)
+        request.check(self.spec, len(ids), limits)
+        given = self.given(request.pinned, request.settings.new_tokens)
+        trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
+                      self.weights_sha256, versions())  # fmt: skip
+        cancelled = cancelled or threading.Event()
+        return Run(trace, self._frames(trace, request, ids, given, clock, cancelled, deadline), self.piece, cancelled)
+
+    def given(self, pinned: Mapping[int, str], length: int) -> dict[int, int]:
+        """Return {position: id} of pinned words; raise SettingError where they run off the canvas or into each other."""
+        out: dict[int, int] = {}
+        for position, words in sorted(pinned.items()):
+            for offset, token in enumerate(self.tokens(words)):
+                if position + offset >= length or position + offset in out:
+                    where = "run over the end of the canvas" if position + offset >= length else "overlap"
+                    raise SettingError(f"Pinned words must fit between 0 and {length - 1}; those at {position} {where}.", "pinned")
+                out[position + offset] = token
+        return out
+
+    def _frames(self, trace: Trace, request: Request, ids: list[int], given: dict[int, int], clock: Clock,
+                cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+        settings, spec, began = request.settings, self.spec, time.monotonic()
+
+        def should_stop() -> str:
+            if cancelled.is_set():
+                return "cancelled"
+            return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
+
+        canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, given)
+        forbidden = torch.tensor([] if spec.mask_id is None else [spec.mask_id], dtype=torch.long)
+        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden, should_stop)
+        watch = Stopwatch(clock)
+        watch.resume()
+        try:
+            predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
+            loop = decode if request.mode == "ar" else denoise
+            trace.finish((yield from loop(predictor, canvas, plan, watch)))
+        except GeneratorExit:
+            raise
+        except Exception:
+            trace.finish("error")
+            raise
+
+
+@functools.cache
+def hardware() -> str:
+    """Return the processor's name and the threads torch uses, as far as the system tells."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions a trace should remember."""
+    return {"python": platform.python_version(), "torch": torch.__version__}

@@ -1,0 +1,106 @@
+"""The answer under work: what every position holds now, and the frame that says so. Loops write it, nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .run import Stopwatch
+from .trace import AFTER_END, COMMITTED, MASK, PINNED, SETTLED, TAKEN_BACK, TOP, UNDECIDED, Frame, Reason, pack_entropy, pack_probability
+
+
+class Canvas:
+    """`length` positions, all undecided but the given ones. Arrays as in `trace.py`; `p` (float) is the exact confidence.
+
+    given: {position: id} that must never change; `given_state` says what they are shown as.
+    """
+
+    def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None, given_state: int = PINNED):
+        self.vocab_size, self.eos_ids = vocab_size, frozenset(eos_ids)
+        self.ids = np.full(length, -1, np.int32)
+        self.states = np.full(length, MASK, np.uint8)
+        self.p = np.zeros(length)
+        self.confidence = np.zeros(length, np.uint8)
+        self.entropy = np.zeros(length, np.uint8)
+        self.guess_ids = np.full((length, TOP), -1, np.int32)
+        self.guess_p = np.zeros((length, TOP), np.uint8)
+        self.fixed = np.zeros(length, bool)
+        self.reasons: list[Reason] = []
+        self.steps = 0
+        for position, token in (given or {}).items():
+            self.ids[position], self.states[position], self.fixed[position] = token, given_state, True
+            self.p[position], self.confidence[position] = 1.0, 255
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def taken(self) -> bool:
+        """Whether this step took anything back."""
+        return bool((self.states == TAKEN_BACK).any())
+
+    @property
+    def last_fixed(self) -> int:
+        """The last given position, -1 if there is none: the text may not end before it."""
+        return int(np.flatnonzero(self.fixed)[-1]) if self.fixed.any() else -1
+
+    def masked(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Positions in [start, stop) without a token."""
+        return np.flatnonzero(self.ids[start:stop] < 0) + start
+
+    def look(self, positions: np.ndarray, p: np.ndarray, entropy: np.ndarray, ids: np.ndarray, probabilities: np.ndarray) -> None:
+        """Record what the network sees at undecided positions: top guess's p, entropy (nats), TOP candidates (n, TOP) and their p."""
+        self.confidence[positions], self.entropy[positions] = pack_probability(p), pack_entropy(entropy, self.vocab_size)
+        self.guess_ids[positions], self.guess_p[positions] = ids, pack_probability(probabilities)
+
+    def look_at(self, position: int, entropy: float) -> None:
+        """Record the entropy (nats) at which one position was decided."""
+        self.entropy[position] = pack_entropy(entropy, self.vocab_size)
+
+    def commit(self, position: int, token: int, p: float, rule: str, value: float, bound: float) -> None:
+        """Decide one position in this step."""
+        self.ids[position], self.states[position], self.p[position] = token, COMMITTED, p
+        self.confidence[position] = pack_probability(p)
+        self._reason(position, rule, value, bound)
+
+    def take_back(self, position: int, rule: str, value: float, bound: float) -> None:
+        """Undo one position in this step; its token stays visible in this frame only."""
+        self.states[position] = TAKEN_BACK
+        self._reason(position, rule, value, bound)
+
+    def _reason(self, position: int, rule: str, value: float, bound: float) -> None:
+        self.reasons.append(Reason(int(position), rule, float(f"{value:.4g}"), float(f"{bound:.4g}")))
+
+    def age(self) -> None:
+        """Begin a step: what the last one committed is settled, what it took back is undecided."""
+        self.states[self.states == COMMITTED] = SETTLED
+        taken = self.states == TAKEN_BACK
+        self.states[taken], self.ids[taken] = MASK, -1
+        self.reasons = []
+
+    @property
+    def end(self) -> int:
+        """Position of the first end token if everything before it is decided, else -1."""
+        undecided = self.masked()
+        known = self.ids[: undecided[0]] if len(undecided) else self.ids
+        ends = [i for i, token in enumerate(known.tolist()) if token in self.eos_ids]
+        return ends[0] if ends and not np.isin(self.states[: ends[0] + 1], UNDECIDED).any() else -1
+
+    def close(self, end: int) -> None:
+        """Mark everything behind position `end` as after the end."""
+        behind = np.arange(len(self)) > end
+        self.states[behind & ~self.fixed] = AFTER_END
+        self.guess_ids[behind], self.guess_p[behind] = -1, 0
+
+    def frame(self, block: int, span: tuple[int, int], watch: Stopwatch, notes: Mapping[str, float] | None = None) -> Frame:
+        """Return the canvas as a frame and count a step."""
+        seconds = round(watch.pause(), 5)
+        open_ = np.isin(self.states, UNDECIDED)
+        guess_ids, guess_p = np.where(open_[:, None], self.guess_ids, -1), np.where(open_[:, None], self.guess_p, 0)
+        frame = Frame(
+            self.steps, block, span, watch.forwards, seconds, round(watch.forward_seconds, 5), self.ids.copy(), self.states.copy(),
+            self.confidence.copy(), self.entropy.copy(), (guess_ids.astype(np.int32), guess_p.astype(np.uint8)), tuple(self.reasons), dict(notes or {}),
+        )  # fmt: skip
+        self.steps += 1
+        return frame

@@ -1,0 +1,290 @@
+"""The loop for models with a mask token: full canvas or block by block, shifted or not, with an exact prefix cache where there is one.
+
+One loop serves every such model. How many tokens a step commits (schedules), which ones (orders), what a rule takes back (remasking)
+and what may never change (`Canvas.fixed`) are separate arguments. Inference mode is the predictor's affair: it belongs on the forward
+pass, never around a loop that yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from .canvas import Canvas
+from .errors import NumericsError
+from .orders import Guess, admit
+from .remasking import SIGMAS, ranked_out
+from .run import Stopwatch
+from .schedules import counts, share_steps, targets
+from .settings import Settings
+from .trace import TOP, Frame, ModelSpec
+
+
+class Predictor(Protocol):
+    """What the loop asks of a network for one run; positions are the canvas's own, the prompt lies before position 0."""
+
+    passes: int  # forward passes that one call makes (2 with guidance)
+
+    def advance(self, start: int, ids: list[int], rows: list[int]) -> torch.Tensor | None:
+        """Append finished tokens ids at [start, start + len(ids)) to the cache; the first call appends the prompt before them.
+
+        rows: indices into ids (-1: the token before them) whose next-token logits (len(rows), V) are wanted. Networks that learned
+        no next-token prediction return None, those without an exact prefix cache are never asked.
+        """
+        ...
+
+    def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> torch.Tensor:
+        """Return logits (len(positions), V) for undecided positions (-1 in canvas) within span; the shift is already applied."""
+        ...
+
+    def crop(self, length: int) -> None:
+        """Forget cached tokens from canvas position `length` on."""
+        ...
+
+
+@dataclass
+class Plan:
+    """Everything of a run that does not change: settings, spec, block length, and when to stop."""
+
+    settings: Settings
+    spec: ModelSpec
+    block: int
+    generator: torch.Generator
+    forbidden: torch.Tensor  # ids that may never be written
+    should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
+
+    def uniform(self, n: int) -> np.ndarray:
+        """Return n draws from U(0, 1) by the run's own generator."""
+        return torch.rand(n, generator=self.generator, dtype=torch.float64).numpy()
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What logits (n, V) say: chosen token, its probability, margin, entropy (nats), and the TOP candidates with theirs."""
+
+    token: np.ndarray
+    p: np.ndarray
+    margin: np.ndarray
+    entropy: np.ndarray
+    top_ids: np.ndarray
+    top_p: np.ndarray
+    log_p: torch.Tensor
+
+
+@torch.inference_mode()
+def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> Readout:
+    """Turn logits (n, V) into a choice per row; rows `no_end` may not hold an end token. Confidence is taken before temperature, top-p and top-k; raise NumericsError on NaN."""
+    settings = plan.settings
+    logits = logits.float()
+    logits[:, plan.forbidden] = -torch.inf
+    if no_end is not None:
+        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids)] = -torch.inf
+    log_p = logits - logits.logsumexp(-1, keepdim=True)
+    probability = log_p.exp()
+    top_p, top_ids = probability.topk(TOP, dim=-1)
+    if not bool(torch.isfinite(top_p).all()):
+        raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
+    entropy = -(probability * log_p.clamp_min(-1e4)).sum(-1)
+    token = top_ids[:, 0] if settings.temperature <= 1e-6 else sample(log_p, plan)
+    p = probability.gather(1, token[:, None])[:, 0]
+    return Readout(token.numpy(), p.double().numpy(), (top_p[:, 0] - top_p[:, 1]).double().numpy(), entropy.double().numpy(),
+                   top_ids.int().numpy(), top_p.double().numpy(), log_p)  # fmt: skip
+
+
+def sample(log_p: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Draw one token a row at the temperature, within top-k and top-p, by the Gumbel trick in float64 (arXiv 2409.02908: why float64)."""
+    settings = plan.settings
+    keep = settings.top_k or log_p.shape[-1]
+    scaled, ids = (log_p / settings.temperature).topk(keep, dim=-1) if (settings.top_k or settings.top_p < 1) else (log_p / settings.temperature, None)
+    scaled = scaled.double()
+    if settings.top_p < 1:  # keep the shortest head that reaches top_p, the crossing token included
+        mass = scaled.softmax(-1)
+        scaled[mass.cumsum(-1) - mass >= settings.top_p] = -torch.inf
+    noise = torch.rand(scaled.shape, generator=plan.generator, dtype=torch.float64).clamp_min(1e-300).log_().neg_().log_()
+    choice = (scaled - noise).argmax(-1)
+    return choice if ids is None else ids.gather(1, choice[:, None])[:, 0]
+
+
+def denoise(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -> Generator[Frame, None, str]:
+    """Yield the canvas before any pass and after every one that changes it; return why it stopped ('end', 'full', ...).
+
+    Blocks run from left to right. With a causal prefix the finished text enters the cache exactly once; a shifted network's clean
+    pass over it also decides the next block's first token, exactly as autoregressive decoding would, so block length 1 is greedy
+    autoregressive decoding, token for token.
+    """
+    return (yield from _Loop(predictor, canvas, plan, watch).run())
+
+
+class _Loop:
+    def __init__(self, predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch):
+        self.predictor, self.canvas, self.plan, self.watch = predictor, canvas, plan, watch
+        self.left = plan.settings.steps  # denoising passes that may still be made
+        self.cached = -1  # canvas positions in the cache; -1: not even the prompt
+        self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
+        self.held = -1  # the block's first position where the causal pass decided it: never taken back
+
+    def run(self) -> Generator[Frame, None, str]:
+        canvas, verify = self.canvas, self.plan.settings.remasking == "verify"
+        yield from self._show()
+        while True:
+            undecided = canvas.masked()
+            done = not len(undecided) or canvas.end >= 0
+            if done and not (verify and self.cached < self._finished()):
+                break
+            if why := self.plan.should_stop():
+                return why
+            self._open_block(self._finished() if done else int(undecided[0]))
+            if self.plan.spec.causal_prefix:
+                yield from self._causal_pass()
+            if why := (yield from self._denoise_block()):
+                return why
+        if (end := canvas.end) < 0:
+            return "full"
+        canvas.age()
+        canvas.close(end)
+        yield from self._show()
+        return "end"
+
+    def _show(self) -> Iterator[Frame]:
+        yield self.canvas.frame(max(0, self.block), (self.start, self.stop), self.watch)
+        self.watch.resume()
+
+    def _finished(self) -> int:
+        """Where the finished text stops: behind the end token, or at the canvas's edge."""
+        return self.canvas.end + 1 or len(self.canvas)
+
+    def _open_block(self, start: int) -> None:
+        """Begin a block at `start`; once the step limit is spent, blocks hold just the token that the causal pass decides."""
+        self.block, self.start, self.held = self.block + 1, start, -1
+        width = self.plan.block if self.left > 0 or not self.plan.spec.shift else 1
+        self.stop = min(start + width, len(self.canvas))
+
+    # ------------------------------------------------------------ the causal pass over finished text
+    def _causal_pass(self) -> Iterator[Frame]:
+        """Append the finished text to the cache, let it check the block before ('verify') and decide the next block's first token."""
+        canvas, first = self.canvas, max(0, self.cached)
+        check = self.plan.settings.remasking == "verify" and self.cached >= 0
+        ids = canvas.ids[first : self.start].tolist()
+        rows = list(range(len(ids))) if check else [len(ids) - 1]
+        logits = self.watch.forward(self.predictor.advance, first, ids, rows, passes=self.predictor.passes)
+        self.cached = self.start
+        if logits is None:
+            return
+        canvas.age()
+        seen = read(logits, self.plan, self._no_end(np.array(rows) + first + 1))
+        row = len(rows) - 1
+        if check and (refused := self._refused(seen, first)) >= 0:
+            yield from self._show()
+            canvas.age()
+            self.predictor.crop(refused)
+            self.cached = refused
+            self._open_block(refused)
+            row = refused - first - 1
+        if self.start < len(canvas) and canvas.ids[self.start] < 0:
+            self._decide(self.start, seen, row, "causal", float(seen.p[row]), 1.0)
+            self.held = self.start
+            yield from self._show()
+
+    def _refused(self, seen: Readout, first: int) -> int:
+        """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""
+        canvas, keep = self.canvas, self.plan.settings.remask_strength
+        for position in range(first + 1, self.start):
+            row = position - first - 1
+            share = float((seen.log_p[row, int(canvas.ids[position])] - seen.log_p[row].max()).exp())
+            if not canvas.fixed[position] and share < keep:
+                for later in range(position, len(canvas)):
+                    if not canvas.fixed[later] and canvas.ids[later] >= 0:
+                        canvas.take_back(later, "refused", share, keep)
+                return position
+        return -1
+
+    def _decide(self, position: int, seen: Readout, row: int, rule: str, value: float, bound: float) -> None:
+        self.canvas.commit(position, int(seen.token[row]), float(seen.p[row]), rule, value, bound)
+        self.canvas.look_at(position, float(seen.entropy[row]))
+
+    # ------------------------------------------------------------ the denoising passes of one block
+    def _passes(self, masks: int) -> int:
+        """Denoising passes for this block: its share of those left."""
+        canvas, settings = self.canvas, self.plan.settings
+        later = [len(canvas.masked(i, i + self.plan.block)) for i in range(self.stop, len(canvas), self.plan.block)]
+        if settings.remasking in ("none", "verify"):
+            return share_steps(max(1, self.left), [masks, *later])[0]
+        return max(1, round(self.left * masks / (masks + sum(later))))
+
+    def _denoise_block(self) -> Generator[Frame, None, str]:
+        canvas, settings = self.canvas, self.plan.settings
+        masks = len(canvas.masked(self.start, self.stop))
+        passes = self._passes(masks) if masks else 0
+        takes_back = settings.remasking in ("p2", *SIGMAS)
+        plan = targets(settings.schedule, masks, passes) if takes_back else list(accumulate(counts(settings.schedule, masks, passes)))
+        for number, target in enumerate(plan):
+            if why := self.plan.should_stop():
+                return why
+            canvas.age()
+            step = self._rerank if settings.remasking == "p2" else self._commit
+            step(target, masks, last=number == len(plan) - 1)
+            self.left -= 1
+            yield from self._show()
+            if not len(canvas.masked(self.start, self.stop)) and not canvas.taken or canvas.end >= 0:
+                break
+        return ""
+
+    def _predict(self, positions: np.ndarray) -> Readout:
+        logits = self.watch.forward(self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist(),
+                                    passes=self.predictor.passes)  # fmt: skip
+        return read(logits, self.plan, self._no_end(positions))
+
+    def _no_end(self, positions: np.ndarray) -> np.ndarray | None:
+        """Rows whose position may not hold an end token because given text follows."""
+        rows = np.flatnonzero(positions < self.canvas.last_fixed)
+        return rows if len(rows) else None
+
+    def _commit(self, target: int, masks: int, last: bool) -> None:
+        """One pass: admit tokens by the rule; with ReMDM, take some back first and admit as many as the schedule then lacks."""
+        canvas, settings = self.canvas, self.plan.settings
+        open_ = canvas.masked(self.start, self.stop)
+        seen = self._predict(open_)
+        canvas.look(open_, seen.top_p[:, 0], seen.entropy, seen.top_ids, seen.top_p)
+        decided = masks - len(open_)
+        if settings.remasking in SIGMAS and decided and not last:
+            decided -= self._remask(decided / masks, target / masks)
+        bound = {"threshold": settings.threshold, "factor": settings.factor, "entropy": settings.entropy_bound}.get(settings.rule, 0.0)
+        guess = Guess(seen.p, seen.margin, seen.entropy, self.plan.uniform)
+        for row, rule, value, limit in admit(settings.rule, guess, settings.order, max(0, target - decided), bound, last):
+            self._decide(int(open_[row]), seen, row, rule, value, limit)
+
+    def _movable(self) -> np.ndarray:
+        """Decided positions of the block that a rule may take back."""
+        span = np.arange(self.start, self.stop)
+        return span[(self.canvas.ids[span] >= 0) & ~self.canvas.fixed[span] & (span != self.held)]
+
+    def _remask(self, decided: float, target: float) -> int:
+        canvas, settings, movable = self.canvas, self.plan.settings, self._movable()
+        chance = SIGMAS[settings.remasking](canvas.p[movable], decided, target, settings.remask_strength)
+        drawn = np.flatnonzero(self.plan.uniform(len(movable)) < chance)
+        for i in drawn:
+            canvas.take_back(int(movable[i]), "remdm", float(chance[i]), settings.remask_strength)
+        return len(drawn)
+
+    def _rerank(self, target: int, masks: int, last: bool) -> None:
+        """One pass of P2: keep the `target` best positions of all by today's probability, take the others back."""
+        canvas = self.canvas
+        positions = np.union1d(canvas.masked(self.start, self.stop), self._movable())
+        seen = self._predict(positions)
+        decided = canvas.ids[positions] >= 0
+        today = seen.p.copy()
+        rows = np.flatnonzero(decided)
+        today[rows] = seen.log_p[rows, canvas.ids[positions[rows]].astype(np.int64)].double().exp().numpy()
+        open_ = positions[~decided]
+        canvas.look(open_, seen.top_p[~decided, 0], seen.entropy[~decided], seen.top_ids[~decided], seen.top_p[~decided])
+        out = set(ranked_out(today, len(positions) if last else target).tolist())
+        for row, position in enumerate(positions.tolist()):
+            if decided[row] and row in out:
+                canvas.take_back(position, "ranked_out", float(today[row]), float(target))
+            elif not decided[row] and row not in out:
+                self._decide(position, seen, row, "schedule", float(today[row]), float(target))

@@ -1,0 +1,104 @@
+"""The built-in transformer (a Llama: SmolLM2), in plain torch, written for one sequence on a CPU.
+
+Packed projections (q, k, v in one product, gate and up in one), a static cache written in place, grouped queries that ride along the
+length axis so that keys and values are never copied, logits only for the rows that are asked for. Two sets of linears share
+everything else: `causal` (the autoregressive model, whose cache holds finished text) and `block` (the denoiser, bidirectional inside
+its block). Equal to transformers' LlamaForCausalLM; a test compares them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .weights import LINEARS, Config
+
+
+class Network:
+    """Weights in a dtype, ready to run. `tensors` as `weights.load_builtin` returns them; reads nothing else."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor], config: Config, max_tokens: int = 2048):
+        self.config, self.dtype = config, tensors["norm"].dtype
+        self.embedding, self.norm = tensors["embedding"], tensors["norm"]
+        self.norms = [(tensors[f"layers.{i}.norm1"], tensors[f"layers.{i}.norm2"]) for i in range(config.layers)]
+        self.causal = [tuple(tensors[f"layers.{i}.{name}"] for name in LINEARS) for i in range(config.layers)]
+        self.block = [tuple(tensors[f"decoder.{i}.{name}"] for name in LINEARS) for i in range(config.layers)]
+        inverse = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
+        angles = torch.outer(torch.arange(max_tokens).float(), inverse)
+        angles = torch.cat([angles, angles], -1)
+        sign = torch.cat([-torch.ones(config.head_dim // 2), torch.ones(config.head_dim // 2)])
+        self.cos, self.sin = angles.cos().to(self.dtype), (angles.sin() * sign).to(self.dtype)
+
+    def new_cache(self, length: int) -> torch.Tensor:
+        """Return an empty cache (layers, 2, KV heads, length, head_dim)."""
+        c = self.config
+        return torch.empty(c.layers, 2, c.kv_heads, length, c.head_dim, dtype=self.dtype)
+
+    @torch.inference_mode()
+    def forward(self, ids: torch.Tensor, start: int, cache: torch.Tensor, causal: bool) -> torch.Tensor:
+        """Run ids (n,) at positions [start, start + n) over the cache before them; return hidden states (n, D), final-normed.
+
+        Their keys and values are written to the cache at those positions: causal passes leave them there for good, block passes
+        are overwritten by the next pass. causal: token-causal with the causal weights; else every token of the block sees the whole
+        block, with the block weights.
+        """
+        c, n = self.config, len(ids)
+        group, stop = c.heads // c.kv_heads, start + n
+        x = F.embedding(ids, self.embedding)
+        cos, sin = self.cos[start:stop, None], self.sin[start:stop, None]
+        mask = None
+        if causal and n > 1:
+            mask = torch.ones(n, stop, dtype=torch.bool).tril(start).repeat(group, 1)
+        for (norm1, norm2), (qkv, o, gate_up, down), (keys, values) in zip(self.norms, self.causal if causal else self.block, cache, strict=True):
+            h = F.linear(F.rms_norm(x, (c.width,), norm1, c.norm_eps), qkv).view(n, -1, c.head_dim)
+            qk, v = h[:, : c.heads + c.kv_heads], h[:, c.heads + c.kv_heads :]
+            qk = qk * cos + qk.roll(c.head_dim // 2, -1) * sin
+            keys[:, start:stop], values[:, start:stop] = qk[:, c.heads :].transpose(0, 1), v.transpose(0, 1)
+            q = qk[:, : c.heads].transpose(0, 1).reshape(1, c.kv_heads, group * n, c.head_dim)
+            y = F.scaled_dot_product_attention(q, keys[None, :, :stop], values[None, :, :stop], attn_mask=mask)
+            y = y.view(c.heads, n, c.head_dim).transpose(0, 1).reshape(n, -1)
+            x = x + F.linear(y, o)
+            gate, up = F.linear(F.rms_norm(x, (c.width,), norm2, c.norm_eps), gate_up).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * up, down)
+        return F.rms_norm(x, (c.width,), self.norm, c.norm_eps)
+
+    @torch.inference_mode()
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return next-token logits (n, V) of hidden states (n, D)."""
+        return F.linear(hidden, self.embedding)
+
+
+class Session:
+    """One run over the network: a `masked.Predictor` with an exact cache. `prefix` is a cache of tokens the prompt begins with."""
+
+    passes = 1
+
+    def __init__(self, network: Network, prompt_ids: list[int], length: int, mask_id: int, prefix: tuple[list[int], torch.Tensor] | None = None):
+        self.network, self.prompt, self.mask_id = network, prompt_ids, mask_id
+        self.cache = network.new_cache(len(prompt_ids) + length)
+        self.ready = 0  # prompt tokens in the cache
+        if prefix and prompt_ids[: len(prefix[0])] == prefix[0] and len(prefix[0]) < len(prompt_ids):
+            self.ready = len(prefix[0])
+            self.cache[:, :, :, : self.ready] = prefix[1]
+
+    @torch.inference_mode()
+    def advance(self, start: int, ids: list[int], rows: list[int]) -> torch.Tensor:
+        """See `masked.Predictor.advance`."""
+        first = len(self.prompt) + start
+        new = ids
+        if self.ready < len(self.prompt):
+            first, new, self.ready = self.ready, self.prompt[self.ready :] + ids, len(self.prompt)
+        hidden = self.network.forward(torch.tensor(new), first, self.cache, causal=True)
+        shift = len(new) - len(ids)
+        return self.network.logits(hidden[torch.tensor([shift + row for row in rows])])
+
+    @torch.inference_mode()
+    def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> torch.Tensor:
+        """See `masked.Predictor.predict`. The output at position i - 1 predicts position i (shift)."""
+        start, stop = span
+        ids = torch.tensor([token if token >= 0 else self.mask_id for token in canvas[start:stop]])
+        hidden = self.network.forward(ids, len(self.prompt) + start, self.cache, causal=False)
+        return self.network.logits(hidden[torch.tensor([p - 1 - start for p in positions])])
+
+    def crop(self, length: int) -> None:
+        """Nothing to do: the next pass overwrites what lies behind."""
