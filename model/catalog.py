@@ -1,0 +1,85 @@
+"""Every model by id: what it is, what it needs, whether it can run here, and how to load it.
+
+The table is data. A family adds itself by exposing `ENTRIES` in a module named in `SOURCES`; such a module must be cheap to import
+(heavy libraries inside functions), because listing the models imports all of them and loads none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelUnavailable
+from .trace import ModelSpec
+
+if TYPE_CHECKING:
+    from .run import Model
+
+Progress = Callable[[float, str], None]  # share done in [0, 1], and what is being done, in words
+SOURCES = ("model.backends.fake",)
+WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
+
+
+def always() -> tuple[bool, str]:
+    """A model that runs anywhere."""
+    return True, ""
+
+
+def weights_shipped() -> tuple[bool, str]:
+    """The built-in model needs its weight files."""
+    here = (WEIGHTS / "manifest.json").is_file()
+    return here, "" if here else "its weight files are missing from assets/weights."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model. `loader` is 'module:function', called as function(progress=..., **options) -> Model. `available` answers, without
+    loading anything heavy, whether it can run here, and if not, why, in one sentence."""
+
+    spec: ModelSpec
+    loader: str
+    needs: str = ""
+    available: Callable[[], tuple[bool, str]] = always
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+BUILTIN = ModelSpec(
+    id="builtin", name="Inkblot 135M (built in)", family="masked", vocab_size=49_152, eos_ids=(2, 0), mask_id=16, shift=True,
+    causal_prefix=True, block_lengths=(1, 4, 8, 16, 32), default_block=16, verify=True, modes=("diffusion", "ar"), twin="builtin",
+    max_tokens=2_048, parameters=134_515_008, memory_bytes=700_000_000, license="Apache-2.0",
+    url="https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
+    note="SmolLM2-135M-Instruct, taught to denoise. A model this small makes things up.",
+)  # fmt: skip
+
+
+@cache
+def _table() -> dict[str, Entry]:
+    builtin = Entry(BUILTIN, "model.backends.builtin:load", "any CPU, 1 GB of memory", weights_shipped)
+    return {BUILTIN.id: builtin} | {entry.spec.id: entry for source in SOURCES for entry in import_module(source).ENTRIES}
+
+
+def entries() -> tuple[Entry, ...]:
+    """Return every known model, the built-in one first."""
+    return tuple(_table().values())
+
+
+def entry(model_id: str) -> Entry:
+    """Return one model's entry; raise ModelUnavailable naming the id."""
+    if model_id not in _table():
+        known = ", ".join(_table())
+        raise ModelUnavailable(f"There is no model called '{model_id[:60]}'; known are {known}.")
+    return _table()[model_id]
+
+
+def load(model_id: str = "builtin", progress: Progress | None = None, **options: Any) -> Model:
+    """Load a model and return it; raise ModelUnavailable with one sentence where it cannot run here."""
+    found = entry(model_id)
+    usable, reason = found.available()
+    if not usable:
+        raise ModelUnavailable(f"{found.spec.name} cannot be loaded here: {reason}")
+    module, _, function = found.loader.partition(":")
+    return getattr(import_module(module), function)(progress=progress, **(found.options | options))

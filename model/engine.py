@@ -1,0 +1,300 @@
+"""One model in memory and one run at a time: waiting, loading, the wall clock, cancelling, and what a visitor may hold.
+
+Nothing here knows Gradio or torch. A run takes the engine's lock before its first forward pass and gives it back when it ends, is
+stopped, fails or is closed, in whichever thread that happens (hence `threading.Lock`, not `RLock`: a generator is resumed by any
+worker). The lock is needed even behind a queue of one: a cancelled step may still compute when the next visitor starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import catalog
+from .errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError
+from .run import Clock, Model, Request, Run
+from .settings import LOCAL, Limits
+from .trace import Frame, ModelSpec, Trace
+
+log = logging.getLogger("inkblot")
+POLL_SECONDS = 0.05  # how often a waiting run looks whether it was stopped
+GRACE_SECONDS = 5.0  # a run nobody asks for frames any more is closed this long after its deadline
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a run has no frame yet: 'queue' (another run computes) or 'loading', with the share done in [0, 1] and words for it."""
+
+    what: str
+    share: float
+    words: str
+
+
+class Loading:
+    """One load under way, shared by everybody who asked for that model."""
+
+    def __init__(self, model_id: str):
+        self.model_id, self.share, self.words = model_id, 0.0, "waiting for the running text to end"
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+        self.listeners: list[catalog.Progress] = []
+
+    def report(self, share: float, words: str) -> None:
+        """Note the progress and pass it on."""
+        self.share, self.words = min(1.0, max(0.0, float(share))), words
+        for listener in list(self.listeners):
+            listener(self.share, words)
+
+
+class Engine:
+    """Keeps at most one model loaded and lets one run at a time use it.
+
+    limits: the profile every request is checked against. loader: called as loader(id, progress=...) -> Model.
+    """
+
+    def __init__(self, limits: Limits = LOCAL, *, loader: Callable[..., Model] = catalog.load, clock: Clock = time.perf_counter):
+        self.limits, self.clock, self._loader = limits, clock, loader
+        self._turn = threading.Lock()  # held by the run that computes, or by a load
+        self._state = threading.Lock()  # guards the fields below, for moments only
+        self._model: Model | None = None
+        self._loads: dict[str, Loading] = {}
+        self._places: Counter[str] = Counter()
+        self._running: EngineRun | None = None
+
+    # ------------------------------------------------------------ models
+    @property
+    def loaded(self) -> ModelSpec | None:
+        """The spec of the model in memory, or None."""
+        model = self._model
+        return model.spec if model else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run or a load holds the engine now."""
+        return self._turn.locked()
+
+    def start_loading(self, model_id: str, progress: catalog.Progress | None = None) -> Loading | None:
+        """Begin loading in the background, or join the load under way; return None if the model is in memory already."""
+        with self._state:
+            if self._model is not None and self._model.spec.id == model_id:
+                return None
+            loading = self._loads.get(model_id)
+            if loading is None:
+                loading = self._loads[model_id] = Loading(model_id)
+                threading.Thread(target=self._load, args=(loading,), name=f"load {model_id}", daemon=True).start()
+            if progress:
+                loading.listeners.append(progress)
+            return loading
+
+    def load(self, model_id: str, progress: catalog.Progress | None = None) -> None:
+        """Load a model (unloading the other one first) and return when it is ready; raise ModelUnavailable or OutOfMemory."""
+        loading = self.start_loading(model_id, progress)
+        if loading is not None:
+            loading.done.wait()
+            if loading.error:
+                raise loading.error
+
+    def unload(self) -> None:
+        """Free the model in memory, after the run that uses it."""
+        with self._turn:
+            self._drop()
+
+    def _drop(self) -> None:
+        with self._state:
+            model, self._model = self._model, None
+        if model is not None:
+            model.close()
+
+    def _load(self, loading: Loading) -> None:
+        failure: BaseException | None = None
+        try:
+            with self._turn:
+                try:
+                    if self.loaded is None or self.loaded.id != loading.model_id:
+                        self._drop()
+                        loading.report(0.0, "loading")
+                        model = self._loader(loading.model_id, progress=loading.report)
+                        with self._state:
+                            self._model = model
+                except Exception as error:  # whatever it was, those who wait must hear of it
+                    failure = _typed(error, f"loading {loading.model_id}", ModelUnavailable)
+        finally:
+            with self._state:
+                self._loads.pop(loading.model_id, None)
+            # The traceback would pin the half-loaded tensors.
+            loading.error = failure.with_traceback(None) if failure else None
+            loading.done.set()
+
+    # ------------------------------------------------------------ runs
+    def run(self, request: Request, visitor: str = "") -> EngineRun:
+        """Return a run that has computed nothing yet; raise BusyError where this visitor has too many.
+
+        visitor: whose place it takes ('' is the owner of the process and is not counted).
+        """
+        most = self.limits.waiting_per_visitor
+        with self._state:
+            if visitor and self._places[visitor] >= most:
+                raise BusyError(f"You may have at most {most} runs waiting or running; wait for one to end, or stop it.")
+            if visitor:
+                self._places[visitor] += 1
+        return EngineRun(self, request, visitor)
+
+    def _close_if_abandoned(self) -> None:
+        """Close the running run if nobody has asked it for a frame until well after its deadline."""
+        running = self._running
+        if running is not None and running.overdue is not None and self.clock() > running.overdue:
+            running.close()
+
+    def _leave(self, visitor: str) -> None:
+        with self._state:
+            if visitor:
+                self._places[visitor] -= 1
+                if self._places[visitor] <= 0:
+                    del self._places[visitor]
+
+
+class EngineRun(Iterator[Frame]):
+    """One run through the engine: an iterator of frames, a context manager, stoppable from any thread.
+
+    `trace` is None until the model is ready. `prepare` waits for the turn and the model, saying why at every poll; iterating calls it
+    if you did not. Closing, stopping, an error and the end all give the turn back.
+    """
+
+    def __init__(self, engine: Engine, request: Request, visitor: str):
+        self.request = request
+        self.trace: Trace | None = None
+        self.overdue: float | None = None  # when the engine takes the turn from a run that nobody asks for frames
+        self._engine, self._visitor = engine, visitor
+        self._run: Run | None = None
+        self._cancelled = threading.Event()
+        self._guard = threading.Lock()  # over the three flags: a close may come from any thread at any moment
+        self._holds_turn, self._closing, self._ended = False, False, False
+
+    def __enter__(self) -> EngineRun:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether this run gave everything back."""
+        return self._ended
+
+    def stop(self) -> None:
+        """End the run before its next step; its last frame and result stay in `trace`. Safe from any thread."""
+        self._cancelled.set()
+
+    def prepare(self) -> Iterator[Waiting]:
+        """Yield why nothing can be computed yet, until the model is loaded and it is this run's turn; then nothing."""
+        try:
+            yield from self._wait()
+        except BaseException as error:
+            self._end()
+            if isinstance(error, Exception):
+                raise _typed(error, f"starting {self.request.model}") from None
+            raise
+
+    def _wait(self) -> Iterator[Waiting]:
+        engine, model_id = self._engine, self.request.model
+        while self._run is None and not self._ended:
+            loading = engine.start_loading(model_id)
+            while loading is not None and not loading.done.wait(POLL_SECONDS):
+                if self._cancelled.is_set():
+                    return self._end()
+                yield Waiting("loading", loading.share, loading.words)
+            if loading is not None and loading.error is not None:
+                raise loading.error
+            while not engine._turn.acquire(timeout=POLL_SECONDS):
+                if self._cancelled.is_set():
+                    return self._end()
+                engine._close_if_abandoned()
+                yield Waiting("queue", 0.0, "another text is being written")
+            model = engine._model
+            with self._guard:
+                if self._ended or model is None or model.spec.id != model_id:  # closed, or somebody switched models: look again
+                    engine._turn.release()
+                    continue
+                self._holds_turn, engine._running = True, self
+            self._begin(model)
+
+    def _begin(self, model: Model) -> None:
+        engine, request = self._engine, self.request
+        request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
+        self.overdue = engine.clock() + engine.limits.seconds + GRACE_SECONDS
+        self._run = model.denoise(
+            request.prompt, request.settings, mode=request.mode, system=request.system, pinned=request.pinned, limits=engine.limits,
+            clock=engine.clock, cancelled=self._cancelled, deadline=engine.limits.seconds,
+        )  # fmt: skip
+        self.trace = self._run.trace
+
+    def __next__(self) -> Frame:
+        """Return the next frame; raise a PlaygroundError where the run failed in a way the visitor may read."""
+        if self._run is None:
+            for _ in self.prepare():
+                pass
+        if self._run is None or self._ended:
+            raise StopIteration
+        try:
+            frame = next(self._run)
+            if self._closing:  # closed by another thread during this step, which could not end it from there
+                self.close()
+            return frame
+        except StopIteration:
+            self._end()
+            raise
+        except Exception as error:
+            failure = _typed(error, f"running {self.request.model}")
+        except BaseException:
+            self._end()
+            raise
+        # Outside the except block: a traceback in flight would keep the step's tensors alive.
+        if self.trace is not None and self.trace.result is None and self.trace.frames:
+            self.trace.finish("error")
+        self._end()
+        raise failure.with_traceback(None)
+
+    def close(self) -> None:
+        """End the run now; a step that computes in another thread ends first. Safe to call twice."""
+        self._cancelled.set()
+        self._closing = True
+        if self._run is not None and not self._ended:
+            try:
+                self._run.close()
+            except ValueError:  # "generator already executing": the thread in it sees `_closing` and ends the run itself
+                return
+        self._end()
+
+    def _end(self) -> None:
+        """Give everything back, once."""
+        engine = self._engine
+        with self._guard:
+            if self._ended:
+                return
+            self._ended = True
+            if engine._running is self:
+                engine._running = None
+            if self._holds_turn:
+                engine._turn.release()
+        engine._leave(self._visitor)
+
+
+def _typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | None = None) -> BaseException:
+    """Return the error a visitor may read, or the error itself; whatever is not for visitors is logged."""
+    if isinstance(error, PlaygroundError):
+        return error
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in str(error).lower():
+        return OutOfMemory(f"Memory ran out while {doing}: lower the length or the steps, or choose a smaller model.")
+    log.error("%s failed: %s: %s", doing, name, error)
+    return otherwise(f"{doing.capitalize()} failed ({name}); the log has the details.") if otherwise else error
