@@ -160,6 +160,16 @@ class Settings:
         """Return a JSON-ready mapping of every knob."""
         return asdict(self)
 
+    def canvas_count(self, canvas: int) -> int:
+        """At most how many canvases of `canvas` positions are written: as asked for, and enough for the length, rounded up."""
+        return max(self.canvases, -(-self.new_tokens // canvas))
+
+    def check_ramp(self) -> None:
+        """Refuse a temperature that would rise; raise SettingError."""
+        if self.t_min > self.t_max:
+            most = f"{self.t_max:g}, the one at the start"
+            raise SettingError(f"{FIELD['t_min'].label} must be at most {most}; it was {self.t_min:g}.", "t_min")
+
     def cost(self, prompt_tokens: int, block_length: int, family: str, causal_prefix: bool) -> int:
         """Upper bound of positions computed, summed over all forward passes; the measure that `Limits.cost` bounds.
 
@@ -168,7 +178,7 @@ class Settings:
         """
         if family == "autoregressive":
             return prompt_tokens + self.new_tokens
-        passes = self.steps * (self.canvases if family == "uniform" else 1)
+        passes = self.steps * (self.canvas_count(block_length) if family == "uniform" else 1)
         width = block_length if causal_prefix else prompt_tokens + self.new_tokens
         twice = 2 if self.guidance > 0 and family == "masked" else 1
         return twice * (passes * width + prompt_tokens + self.new_tokens)

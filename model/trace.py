@@ -41,6 +41,7 @@ REASONS = {
     "ranked_out": "taken back: its probability {v} is no longer among the {b} best",
     "accepted": "entropy budget {v} <= {b} nats",
     "unaccepted": "no longer within the entropy budget: {v} > {b} nats",
+    "converged": "the guess was stable and sure: mean entropy {v} < {b} nats",
     "next": "the next token, left to right: p {v}",
     "after_end": "decided, but behind the end of the text",
 }
