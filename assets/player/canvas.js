@@ -1,0 +1,194 @@
+/* The canvas: one cell a position, laid out by the newest text known, drawn by the frame in view. Only what changed is touched. */
+
+const SLOT = 2.4; // width in em of a position whose token nobody knows yet
+const NARROWEST = 0.55; // how far a text that is not the final one may be squeezed into its place
+const DOT = { kind: "after", text: "", lead: "", core: "", tail: "" };
+
+class Canvas {
+  /** box: the element that holds the text (role listbox); svg: laid over it for the outline of the block under work. */
+  constructor(box, svg, run) {
+    Object.assign(this, { box, svg, run, cells: [], active: -1, outlined: "", floor: 0 });
+    this.shapes = new Shapes(run);
+    this.widths = new Map();
+    this.pen = document.createElement("canvas").getContext("2d");
+    this.pen.font = "100px " + getComputedStyle(box).fontFamily;
+    box.textContent = "";
+    svg.textContent = "";
+    box.style.minHeight = "";
+  }
+
+  cell(i) {
+    const el = make("span", "ib-cell"), cell = { el, gap: make("span", "ib-gap"), ink: make("span", "ib-ink"), base: make("span", "ib-base"), shape: undefined, key: "" };
+    el.id = this.box.id + "-" + i;
+    el.dataset.i = i;
+    el.setAttribute("role", "option");
+    el.setAttribute("aria-selected", "false");
+    cell.ink.append(cell.base);
+    el.append(cell.gap, cell.ink);
+    this.box.append(el);
+    return cell;
+  }
+
+  /** Lay every position out by `frame`, the newest one: where it is decided its own text, elsewhere a slot of stable width. */
+  layout(frame) {
+    const shapes = this.shapes.frame(frame);
+    let before = "", letters = 0;
+    for (let i = 0; i < frame.ids.length; i++) {
+      const cell = this.cells[i] || (this.cells[i] = this.cell(i));
+      const shape = frame.states[i] === AFTER_END ? DOT : shapes[i];
+      if (cell.shape !== shape) this.rebuild(cell, shape);
+      const free = !shape || shape === DOT || shape.kind === "end" || cell.gap.textContent !== "" || before === " ";
+      const wrap = free || mayBreak(before, shape.core) || letters > 28;
+      if (cell.wrap !== wrap) cell.gap.classList.toggle("ib-wrap", (cell.wrap = wrap));
+      letters = wrap ? 0 : letters + cell.length;
+      before = !shape ? "" : shape.tail || (shape.kind === "space" ? " " : shape.core);
+    }
+    if (shapes.some((s) => s)) {
+      const text = shapes.map((s) => (s ? s.text : "")).join("");
+      this.box.dir = (text.match(RIGHT_TO_LEFT) || []).length * 2 > text.length ? "rtl" : "ltr";
+    }
+    this.outlined = "";
+  }
+
+  rebuild(cell, shape) {
+    const newline = shape && shape.kind === "space" && shape.core === "";
+    cell.shape = shape;
+    cell.key = "";
+    cell.length = shape ? shape.core.length : 3;
+    cell.ink.dataset.k = shape ? shape.kind : "slot";
+    gapInto(cell.gap, shape ? shape.lead : " ");
+    if (newline) cell.base.replaceChildren(make("i", "ib-return"));
+    else inkInto(cell.base, shape && shape.core ? shape.core : "\u00a0");
+    const tail = shape ? shape.tail : "";
+    if (tail && !cell.tail) cell.el.append((cell.tail = make("span", "ib-gap")));
+    if (cell.tail) gapInto(cell.tail, tail);
+    if (newline) cell.tail.querySelector(".ib-return").remove();
+    cell.width = !shape ? SLOT : newline ? 0.9 : shape === DOT ? 0.5 : shape.kind === "end" ? 0.7 : this.width(shape.core);
+  }
+
+  /** Draw one frame; touch only cells that look different from what they show. */
+  draw(frame) {
+    const shapes = this.shapes.frame(frame);
+    for (let i = 0; i < this.cells.length; i++) {
+      const cell = this.cells[i], view = this.view(cell, i, frame, shapes[i]);
+      const key = view.state + view.over + "\u0000" + view.ghost + view.p;
+      if (key === cell.key) continue;
+      cell.key = key;
+      if (cell.state !== view.state) cell.el.dataset.s = cell.state = view.state;
+      if (cell.ghost !== view.ghost) cell.ink.dataset.o = cell.ghost = view.ghost;
+      if (cell.p !== view.p) cell.ink.style.setProperty("--p", (cell.p = view.p));
+      if (cell.over !== view.over) {
+        cell.over = view.over;
+        cell.ink.dataset.t = view.over;
+        const squeeze = view.over ? Math.max(NARROWEST, Math.min(1, cell.width / this.width(view.over))) : 1;
+        cell.ink.style.setProperty("--sx", squeeze.toFixed(3));
+      }
+    }
+  }
+
+  /** How position i looks: state, probability, and the text over its block where that is not the text it is laid out for.
+   *  ghost: '' (the laid-out text shows), guess, noise, lost or other. */
+  view(cell, i, frame, shape) {
+    if (i >= frame.ids.length) return { state: "none", p: "0", ghost: "hid", over: "" };
+    const code = frame.states[i], p = String(Math.round(frame.confidence[i] / 5.1) / 50);
+    if (code === AFTER_END) return { state: "after_end", p: "0", ghost: cell.shape === DOT ? "" : "other", over: cell.shape === DOT ? "" : "\u00b7" };
+    if (!isOpen(code)) {
+      if (shape === cell.shape) return { state: STATES[code], p, ghost: "", over: "" };
+      return { state: STATES[code], p, ghost: "other", over: oneLine(shape) || " " };
+    }
+    if (this.run.ar) return { state: "unreached", p: "0", ghost: "hid", over: "" };
+    const later = i >= frame.stop && code !== TAKEN_BACK ? "_later" : "";
+    if (code === TAKEN_BACK) {
+      const lost = frame.lost.get(i) ?? frame.ids[i];
+      const was = lost >= 0 ? this.shapes.alone(lost) : null;
+      return was === cell.shape ? { state: "taken_back", p, ghost: "", over: "" } : { state: "taken_back", p, ghost: "lost", over: oneLine(was).trim() || "\u00d7" };
+    }
+    const guess = frame.guesses ? frame.guesses.ids[i * TOP] : -1;
+    if (guess >= 0) return { state: STATES[code] + later, p, ghost: "guess", over: oneLine(this.shapes.alone(guess)).trim() };
+    if (code === NOISE && frame.ids[i] >= 0) return { state: "noise" + later, p, ghost: "noise", over: oneLine(this.shapes.alone(frame.ids[i])).trim() };
+    return { state: STATES[code] + later, p, ghost: "hid", over: "" };
+  }
+
+  /** Width of a text on one line in em of the canvas's font. */
+  width(text) {
+    if (!this.widths.has(text)) this.widths.set(text, this.pen.measureText(text).width / 100 || 0.3);
+    return this.widths.get(text);
+  }
+
+  /** Outline the block under work; nothing once everything is decided. */
+  outline(frame) {
+    const key = frame.open && !this.run.ar ? frame.start + "-" + frame.stop : "";
+    if (key === this.outlined) return;
+    this.outlined = key;
+    this.svg.textContent = "";
+    if (!key) return;
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    path.setAttribute("d", this.region(frame.start, Math.min(frame.stop, this.cells.length)));
+    this.svg.append(path);
+  }
+
+  /** The path around the lines of cells [start, stop), as a text selection would be. */
+  region(start, stop) {
+    const frame = this.svg.getBoundingClientRect(), lines = [];
+    let left = Infinity, right = -Infinity;
+    for (let i = start; i < stop; i++) {
+      const r = this.cells[i].ink.getBoundingClientRect();
+      const line = lines.find((l) => Math.abs(l.top - r.top) < r.height / 2);
+      if (line) Object.assign(line, { x0: Math.min(line.x0, r.left), x1: Math.max(line.x1, r.right) });
+      else lines.push({ top: r.top, bottom: r.bottom, x0: r.left, x1: r.right });
+      left = Math.min(left, r.left);
+      right = Math.max(right, r.right);
+    }
+    if (!lines.length) return "";
+    const first = lines[0], last = lines[lines.length - 1], one = lines.length === 1, gap = 5, inset = (first.bottom - first.top) * 0.1;
+    if (this.box.dir === "rtl") first.x0 = last.x0 = left;
+    const edges = one ? [[first.x0, first.top, first.x1, first.bottom]] : null;
+    const x = (v) => (v - frame.left).toFixed(1), y = (v) => (v - frame.top).toFixed(1);
+    if (edges) {
+      const [x0, y0, x1, y1] = edges[0];
+      return `M${x(x0 - gap)} ${y(y0 + inset)}H${x(x1 + gap)}V${y(y1 - inset)}H${x(x0 - gap)}Z`;
+    }
+    const [a, b, c, d] = [first.x0 - gap, right + gap, last.x1 + gap, left - gap];
+    const [top, bottom, under, over] = [first.top + inset, last.bottom - inset, first.bottom, last.top];
+    if (lines.length === 2 && c < a) return `M${x(a)} ${y(top)}H${x(b)}V${y(under)}H${x(a)}ZM${x(d)} ${y(over)}H${x(c)}V${y(bottom)}H${x(d)}Z`;
+    return `M${x(a)} ${y(top)}H${x(b)}V${y(over)}H${x(c)}V${y(bottom)}H${x(d)}V${y(under)}H${x(a)}Z`;
+  }
+
+  /** While text comes live its height never shrinks, so that what is below stays calm. */
+  hold() {
+    const height = this.box.offsetHeight;
+    if (height > this.floor) this.box.style.minHeight = (this.floor = height) + "px";
+  }
+
+  release() {
+    this.floor = 0;
+    this.box.style.minHeight = "";
+  }
+
+  /** Mark the position that the inspector shows (-1: none); `label` is what a screen reader says of it. */
+  mark(i, label) {
+    const old = this.cells[this.active], cell = this.cells[i];
+    if (old) (old.el.classList.remove("ib-active"), old.el.setAttribute("aria-selected", "false"));
+    this.active = cell ? i : -1;
+    if (!cell) return this.box.removeAttribute("aria-activedescendant");
+    cell.el.classList.add("ib-active");
+    cell.el.setAttribute("aria-selected", "true");
+    cell.el.setAttribute("aria-label", label);
+    this.box.setAttribute("aria-activedescendant", cell.el.id);
+  }
+
+  /** The nearest position one line up (-1) or down (+1) of position i. */
+  vertical(i, way) {
+    const here = this.cells[i].ink.getBoundingClientRect(), x = (here.left + here.right) / 2;
+    let best = i, nearest = Infinity, line = null;
+    for (let k = i + way; this.cells[k]; k += way) {
+      const r = this.cells[k].ink.getBoundingClientRect();
+      if (Math.abs(r.top - here.top) < r.height / 2) continue;
+      line ??= r.top;
+      if (Math.abs(r.top - line) > r.height / 2) break;
+      const far = Math.abs((r.left + r.right) / 2 - x);
+      if (far < nearest) [best, nearest] = [k, far];
+    }
+    return best;
+  }
+}

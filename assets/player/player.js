@@ -1,0 +1,329 @@
+/* mountPlayer(element, options): one player for live runs, recordings, races and exported files.
+
+   options: trace (a document) or message (a wire message), autoplay, loop, even (even steps instead of the run's own seconds), speed,
+   controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token).
+   The player: load(document), receive(message), seek(index), step(by), play(), pause(), seekSeconds(s), seekForwards(n), durationSeconds,
+   durationForwards, index, length, frame, run, destroy(). Events on the element: ib-frame, ib-play, ib-pause, ib-end, ib-pick. */
+
+let players = 0;
+
+const LAYOUT = `
+<div class="ib-player" role="region" aria-label="Text as it is denoised" tabindex="-1">
+  <header class="ib-title"><span class="ib-model"></span><span class="ib-badges"></span><output class="ib-step" aria-live="off"></output></header>
+  <div class="ib-paper">
+    <div class="ib-prompt"><span class="ib-prompt-word">Prompt</span><p></p></div>
+    <div class="ib-stage"><svg class="ib-outline" aria-hidden="true"></svg><div class="ib-text" role="listbox" tabindex="0" aria-orientation="horizontal" aria-label="Canvas"></div></div>
+    <p class="ib-empty">The canvas is empty.</p>
+  </div>
+  <div class="ib-transport">
+    <div class="ib-buttons">
+      <button type="button" class="ib-b" data-do="home" aria-label="First step" title="First step (Home)"><svg viewBox="0 0 16 16"><path d="M3 3v10M13 3 6 8l7 5z"/></svg></button>
+      <button type="button" class="ib-b" data-do="back" aria-label="Step back" title="Step back (left arrow)"><svg viewBox="0 0 16 16"><path d="M11.5 3 4.5 8l7 5z"/></svg></button>
+      <button type="button" class="ib-b ib-play" data-do="play" aria-label="Play" title="Play or pause (space)"><svg viewBox="0 0 16 16"><path class="ib-i-play" d="M4 2.5v11L13.5 8z"/><path class="ib-i-pause" d="M4 3h2.6v10H4zM9.4 3H12v10H9.4z"/></svg></button>
+      <button type="button" class="ib-b" data-do="forward" aria-label="Step forward" title="Step forward (right arrow)"><svg viewBox="0 0 16 16"><path d="m4.5 3 7 5-7 5z"/></svg></button>
+      <button type="button" class="ib-b" data-do="end" aria-label="Last step" title="Last step (End)"><svg viewBox="0 0 16 16"><path d="M13 3v10M3 3l7 5-7 5z"/></svg></button>
+    </div>
+    <input type="range" class="ib-slider" min="0" max="0" value="0" step="1" aria-label="Step">
+    <div class="ib-pace">
+      <select class="ib-speed" aria-label="Speed"></select>
+      <select class="ib-clock" aria-label="Clock" title="Real time replays the run's own seconds; even steps give every step the same time."><option value="real">real time</option><option value="even">even steps</option></select>
+      <button type="button" class="ib-b" data-do="full" aria-label="Full screen" title="Full screen (f)"><svg viewBox="0 0 16 16"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg></button>
+    </div>
+  </div>
+  <div class="ib-strips"></div>
+  <dl class="ib-numbers"></dl>
+  <ul class="ib-legend" aria-label="What the marks mean"></ul>
+  <div class="ib-card" role="status" hidden></div>
+  <p class="ib-sr" aria-live="polite"></p>
+</div>`;
+
+class Player {
+  constructor(host, options) {
+    this.host = host;
+    this.options = { controls: true, strips: true, numbers: true, legend: true, prompt: true, title: true, inspector: true, ...options };
+    host.innerHTML = LAYOUT; // our own constant text: nothing of a run ever passes through here
+    this.root = host.querySelector(".ib-player");
+    this.$ = (name) => this.root.querySelector(".ib-" + name);
+    this.id = "ib" + ++players;
+    this.$("text").id = this.id;
+    for (const [option, name] of [["controls", "transport"], ["strips", "strips"], ["numbers", "numbers"], ["legend", "legend"], ["prompt", "prompt"], ["title", "title"]]) {
+      this.$(name).hidden = !this.options[option];
+    }
+    this.clock = new Clock({ times: () => (this.run ? this.run.frames.map((f) => f.seconds) : []), show: (k) => this.show(k), changed: () => this.playing(), ended: () => this.ended() });
+    this.clock.speed = this.options.speed || 1;
+    this.clock.even = Boolean(this.options.even);
+    this.strips = new Strips(this.$("strips"), (k) => this.go(k));
+    this.numbers = new Numbers(this.$("numbers"), this.id);
+    this.inspector = new Inspector(this.$("card"));
+    this.quiet = matchMedia("(prefers-reduced-motion: reduce)");
+    this.index = -1;
+    wire(this);
+    this.follow = true;
+    this.root.classList.add("ib-blank");
+    host.__player = this.root.__player = this;
+    if (this.options.trace) this.load(this.options.trace);
+    else if (this.options.message) this.receive(this.options.message);
+  }
+
+  // ---------------------------------------------------------------- runs
+  /** Show a whole trace document. */
+  load(document) {
+    this.receive({ run: "document", trace: document, done: true, play: this.options.autoplay });
+  }
+
+  /** Take a wire message: pieces of a live run, or a whole one. A new run id resets everything. */
+  receive(message) {
+    try {
+      if (message.trace) this.whole(message);
+      else this.pieces(message);
+    } catch (error) {
+      this.empty("This run cannot be shown: " + error.message + ".");
+      console.warn(error);
+    }
+  }
+
+  whole({ run: id, trace, play }) {
+    const doc = typeof trace === "string" ? JSON.parse(trace) : trace;
+    const run = Run.fromDocument(doc, id), same = this.run && this.run.id === id && this.run.header && this.live;
+    if (!run.frames.length) return this.empty("This run has no steps.");
+    const index = this.index, following = this.follow;
+    this.reset(run, same);
+    this.live = false;
+    this.newest(run.frames[run.frames.length - 1]);
+    const still = this.quiet.matches || !play;
+    if (same && !following) this.show(Math.min(index, this.length - 1));
+    else this.show(same || still ? this.length - 1 : 0);
+    if (!same && !still) this.play();
+  }
+
+  pieces(message) {
+    const fresh = !this.run || this.run.id !== message.run;
+    if (fresh && !message.header) return; // its beginning was missed: the last message brings everything
+    if (fresh) {
+      this.reset(new Run(message.header, message.reasons, message.run), false);
+      this.live = this.follow = true;
+    }
+    const run = this.run;
+    if (run.done || (message.from || 0) > run.frames.length) return;
+    run.addPieces(message.vocab);
+    const skip = run.frames.length - (message.from || 0);
+    (message.frames || []).forEach((data, i) => {
+      if (i >= skip) run.addFrame(data, message.candidates ? message.candidates[i] : undefined);
+    });
+    if (message.result) run.result = message.result;
+    if (message.done) (run.done = true), (this.live = false);
+    if (run.frames.length) this.soon();
+  }
+
+  /** Draw what has come in at most once a screen frame. */
+  soon() {
+    if (this.due) return;
+    this.due = requestAnimationFrame(() => {
+      this.due = 0;
+      this.newest(this.run.frames[this.length - 1]);
+      if (this.follow && !this.clock.playing) this.show(this.length - 1);
+      else this.position();
+    });
+  }
+
+  reset(run, same) {
+    if (this.due) cancelAnimationFrame(this.due);
+    this.due = 0;
+    this.run = run;
+    if (!same) {
+      this.clock.pause();
+      this.inspector.hide();
+      this.follow = true;
+    }
+    this.index = -1;
+    this.canvas = new Canvas(this.$("text"), this.$("outline"), run);
+    this.root.classList.remove("ib-blank");
+    this.root.classList.toggle("ib-ar", run.ar);
+    this.root.classList.toggle("ib-uniform", run.uniform);
+    heading(this);
+  }
+
+  empty(sentence) {
+    this.clock.pause();
+    this.inspector.hide();
+    this.run = null;
+    this.$("empty").textContent = sentence;
+    this.root.classList.add("ib-blank");
+  }
+
+  /** The newest frame settles where every position stands, and what the strips and the legend show. */
+  newest(frame) {
+    this.canvas.layout(frame);
+    if (this.live) this.canvas.hold();
+    else this.canvas.release();
+    if (this.options.strips) this.strips.update(this.run);
+    if (this.options.legend) (this.legend ||= new Legend(this.$("legend"))).update(this.run);
+    this.$("text").setAttribute("aria-label", `Canvas, ${frame.ids.length} positions. Arrow keys move between tokens.`);
+    this.root.classList.toggle("ib-live", Boolean(this.live));
+  }
+
+  // ---------------------------------------------------------------- time
+  get length() {
+    return this.run ? this.run.frames.length : 0;
+  }
+
+  get frame() {
+    return this.run ? this.run.frames[this.index] : null;
+  }
+
+  get durationSeconds() {
+    return this.length ? this.run.frames[this.length - 1].seconds : 0;
+  }
+
+  get durationForwards() {
+    return this.length ? this.run.frames[this.length - 1].forwards : 0;
+  }
+
+  /** Draw frame k, whatever drives the clock. */
+  show(k) {
+    const frame = this.run && this.run.frames[k];
+    if (!frame) return;
+    this.index = k;
+    if (!this.clock.playing) this.clock.set(k);
+    this.canvas.draw(frame);
+    this.canvas.outline(frame);
+    if (this.options.numbers) this.numbers.update(this.run, frame);
+    if (!this.inspector.card.hidden) this.ask(this.inspector.position);
+    this.position();
+    this.emit("frame", { index: k, step: frame.step, seconds: frame.seconds, forwards: frame.forwards, length: this.length });
+  }
+
+  /** Slider, step label and playhead. */
+  position() {
+    const frame = this.frame, slider = this.$("slider"), last = this.run.frames[this.length - 1];
+    if (!frame) return;
+    slider.max = this.length - 1;
+    slider.value = this.index;
+    slider.style.setProperty("--at", this.length > 1 ? this.index / (this.length - 1) : 0);
+    const where = `step ${frame.step} of ${this.live ? "\u2026" : last.step}`;
+    slider.setAttribute("aria-valuetext", where);
+    this.$("step").textContent = `${where} \u00b7 ${seconds(frame.seconds)}`;
+    if (this.options.strips) this.strips.mark(frame);
+    this.root.classList.toggle("ib-behind", Boolean(this.live) && !this.follow);
+    clearTimeout(this.speech);
+    if (!this.clock.playing && !(this.live && this.follow)) this.speech = setTimeout(() => this.speak(), 500);
+  }
+
+  /** The visitor goes to frame k. */
+  go(k) {
+    if (!this.length) return;
+    k = Math.max(0, Math.min(this.length - 1, k));
+    this.clock.pause();
+    this.follow = Boolean(this.live) && k === this.length - 1;
+    if (k !== this.index) this.show(k);
+    else this.position();
+  }
+
+  seek(k) {
+    this.go(Math.round(k));
+  }
+
+  step(by) {
+    this.go(this.index + by);
+  }
+
+  /** Show the newest frame that stood at `s` seconds of computing. */
+  seekSeconds(s) {
+    this.latest((frame) => frame.seconds <= s + 1e-9);
+  }
+
+  /** Show the newest frame that stood after n forward passes. */
+  seekForwards(n) {
+    this.latest((frame) => frame.forwards <= n);
+  }
+
+  latest(reached) {
+    let k = 0;
+    while (k + 1 < this.length && reached(this.run.frames[k + 1])) k++;
+    if (k !== this.index) this.go(k);
+  }
+
+  play() {
+    this.follow = false;
+    this.clock.set(Math.max(0, this.index));
+    this.clock.play();
+  }
+
+  pause() {
+    this.follow = false;
+    this.clock.pause();
+    if (this.run) this.position();
+  }
+
+  toggle() {
+    if (this.clock.playing || (this.live && this.follow)) this.pause();
+    else this.play();
+  }
+
+  playing() {
+    const on = this.clock.playing;
+    this.root.classList.toggle("ib-playing", on);
+    this.$("play").setAttribute("aria-label", on ? "Pause" : "Play");
+    this.emit(on ? "play" : "pause", {});
+  }
+
+  ended() {
+    if (this.live) this.follow = true;
+    else if (this.options.loop && !this.quiet.matches) this.again = setTimeout(() => this.index === this.length - 1 && this.play(), 2500);
+    this.position();
+    this.emit("end", {});
+  }
+
+  /** Tell a screen reader where the run stands, once it stands still. */
+  speak() {
+    const frame = this.frame;
+    if (!frame || this.clock.playing) return;
+    const end = this.index === this.length - 1 && !this.live, text = this.run.text(frame, "\u2026").replace(/\u2026{2,}/g, "\u2026");
+    this.$("sr").textContent = `${end ? "Final text" : `Step ${frame.step}`}: ${text}`;
+  }
+
+  // ---------------------------------------------------------------- tokens
+  /** Show the inspector for position i (-1: hide it). */
+  ask(i, pin) {
+    if (!this.options.inspector || !this.run || i < 0 || !this.canvas.cells[i]) return this.unask();
+    const facts = this.inspector.show(this.run, this.canvas.shapes, this.index, i);
+    if (!facts) return this.unask();
+    if (pin !== undefined) this.inspector.pinned = pin;
+    this.canvas.mark(i, `Position ${i}: ${facts.text || "nothing yet"}, ${stateName(facts.state, this.run)}${facts.known ? ", probability " + facts.p.toFixed(2) : ""}`);
+    this.inspector.place(this.canvas.cells[i].ink, this.root);
+    return facts;
+  }
+
+  unask() {
+    this.inspector.hide();
+    if (this.canvas) this.canvas.mark(-1);
+    return null;
+  }
+
+  pick(i) {
+    const facts = this.ask(i, true);
+    if (!facts) return;
+    const detail = { position: i, id: facts.id, index: this.index, step: this.frame.step, run: this.run.id };
+    this.emit("pick", detail);
+    if (this.options.pick) this.options.pick(detail);
+  }
+
+  emit(name, detail) {
+    this.host.dispatchEvent(new CustomEvent("ib-" + name, { detail, bubbles: true }));
+  }
+
+  destroy() {
+    this.clock.pause();
+    clearTimeout(this.speech);
+    clearTimeout(this.again);
+    if (this.due) cancelAnimationFrame(this.due);
+    this.unwire();
+    this.host.textContent = "";
+    delete this.host.__player;
+  }
+}
+
+function mountPlayer(host, options = {}) {
+  if (host.__player) host.__player.destroy();
+  return new Player(host, options);
+}
