@@ -105,6 +105,13 @@ class Engine:
         with self._turn:
             self._drop()
 
+    def close(self) -> None:
+        """End the running run, if there is one, and free the model."""
+        running = self._running
+        if running is not None:
+            running.close()
+        self.unload()
+
     def _drop(self) -> None:
         with self._state:
             model, self._model = self._model, None
