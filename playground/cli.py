@@ -100,7 +100,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="builtin", metavar="ID", help="see `models` (default builtin)")
     parser.add_argument("--mode", default="diffusion", metavar="|".join(MODES), help="denoise, or write left to right (default diffusion)")
     parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
-    parser.add_argument("--pinned", default="", metavar="'5: upon'", help="words that must stand at a position; several lines, or \\n between them")
+    parser.add_argument("--pinned", default="", metavar="'5: upon'",
+                        help="words that must stand at a position; several lines, or \\n between them")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON (one prompt only)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
     add_settings(parser)
@@ -151,12 +152,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 def models(args: argparse.Namespace) -> int:
     """List every model, whether it can run here, and if not, why."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for known in entries():
         usable, reason = known.available()
         spec = known.spec
-        rows.append({"id": spec.id, "name": spec.name, "family": spec.family, "modes": spec.modes, "available": usable, "reason": reason,
-                     "needs": known.needs, "parameters": spec.parameters, "license": spec.license, "url": spec.url, "note": spec.note})  # fmt: skip
+        told = {name: getattr(spec, name) for name in ("id", "name", "family", "modes", "parameters", "license", "url", "note")}
+        rows.append(told | {"available": usable, "reason": reason, "needs": known.needs})
     if args.json:
         for row in rows:
             print_json(row)
@@ -174,7 +175,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
     parser.add_argument("--model", default="builtin", metavar="ID", help="model to load at the start (default builtin)")
-    parser.add_argument("--limits", choices=sorted(PROFILES), default=None, help="what a visitor may ask for (default local; public on a Space)")
+    parser.add_argument("--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
