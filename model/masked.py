@@ -83,7 +83,7 @@ def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> 
     logits = logits.float()
     logits[:, plan.forbidden] = -torch.inf
     if no_end is not None:
-        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids)] = -torch.inf
+        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = -torch.inf
     log_p = logits - logits.logsumexp(-1, keepdim=True)
     probability = log_p.exp()
     top_p, top_ids = probability.topk(TOP, dim=-1)
@@ -219,7 +219,9 @@ class _Loop:
     def _denoise_block(self) -> Generator[Frame, None, str]:
         canvas, settings = self.canvas, self.plan.settings
         masks = len(canvas.masked(self.start, self.stop))
-        passes = self._passes(masks) if masks else 0
+        if not masks:
+            return ""
+        passes = self._passes(masks)
         takes_back = settings.remasking in ("p2", *SIGMAS)
         plan = targets(settings.schedule, masks, passes) if takes_back else list(accumulate(counts(settings.schedule, masks, passes)))
         for number, target in enumerate(plan):

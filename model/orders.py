@@ -24,6 +24,10 @@ class Guess:
     uniform: Callable[[int], np.ndarray]  # n draws from U(0, 1) by the run's own generator
 
 
+def _gumbel(uniform: np.ndarray) -> np.ndarray:
+    return -np.log(-np.log(np.clip(uniform, 1e-12, 1 - 1e-12)))
+
+
 ORDERS: dict[str, Callable[[Guess], np.ndarray]] = {
     "confidence": lambda g: g.probability,  # LLaDA's low_confidence, MaskGIT (arXiv 2202.04200)
     "margin": lambda g: g.margin,  # top-1 minus top-2, arXiv 2502.06768
@@ -31,8 +35,8 @@ ORDERS: dict[str, Callable[[Guess], np.ndarray]] = {
     "random": lambda g: g.uniform(len(g.probability)),  # ancestral sampling of MDLM, LLaDA's random
     "left_to_right": lambda g: -np.arange(len(g.probability), dtype=float),
     # Gumbel-top-k = drawing without replacement in proportion to p (Efraimidis and Spirakis 2006; Dream's alg_temp = 1 on log p)
-    "proportional": lambda g: np.log(np.maximum(g.probability, 1e-30)) - np.log(-np.log(np.clip(g.uniform(len(g.probability)), 1e-12, 1 - 1e-12))),
-}  # fmt: skip
+    "proportional": lambda g: np.log(np.maximum(g.probability, 1e-30)) + _gumbel(g.uniform(len(g.probability))),
+}
 
 
 def by_schedule(guess: Guess, score: np.ndarray, count: int) -> Admitted:

@@ -76,6 +76,8 @@ class Request:
             raise SettingError(f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance")
         if s.remasking == "verify" and not spec.verify:
             raise SettingError(f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking")
+        if s.remasking not in ("none", "verify") and s.rule != "schedule":
+            raise SettingError(f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking")
         blocks = -(-s.new_tokens // block)
         if s.steps < blocks and block > 1:
             raise SettingError(
