@@ -1,0 +1,66 @@
+"""Measure this machine: `python -m bench [--model ID] [--rounds N] [--no-page]`. The last line of stdout is one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import date
+from importlib.metadata import version
+from typing import Any
+
+from bench.page import waiting
+from bench.speed import both_modes, ms_per_forward
+from model import Settings, load
+
+LIBRARIES = ("torch", "transformers", "gradio", "numpy")
+
+
+def machine(model: Any) -> dict[str, Any]:
+    """Return what the numbers depend on: hardware, dtype, threads, versions, date."""
+    from model.backends.base import hardware
+
+    torch = sys.modules.get("torch")
+    return {
+        "model": model.spec.id,
+        "revision": model.spec.revision,
+        "dtype": getattr(model, "dtype", "none"),
+        "hardware": hardware(),
+        "threads": torch.get_num_threads() if torch else None,
+        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
+        "date": date.today().isoformat(),
+    }
+
+
+def measure(model_id: str, settings: Settings, rounds: int, page: bool) -> dict[str, Any]:
+    """Return every measurement; the page first, so that two copies of the model are never in memory together."""
+    out: dict[str, Any] = waiting(model_id) if page else {}
+    begin = time.perf_counter()
+    model = load(model_id)
+    out["load_seconds"] = round(time.perf_counter() - begin, 3)
+    out["ms_per_forward"] = ms_per_forward(model)
+    out |= both_modes(model, settings, rounds)
+    return out | {"settings": settings.as_dict()} | machine(model)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--model", default="builtin", help="model id (default builtin)")
+    parser.add_argument("--rounds", type=int, default=2, help="how often every prompt is written in both modes (default 2)")
+    parser.add_argument("--no-page", action="store_true", help="leave the server out: only the model")
+    parser.add_argument("--threshold", type=float, help="commit every token at least this probable (default: the settings' own rule)")
+    parser.add_argument("--block-length", type=int, default=0, help="positions denoised together (default: the model's own)")
+    args = parser.parse_args(arguments)
+    rule = {} if args.threshold is None else {"rule": "threshold", "threshold": args.threshold, "steps": 64}
+    settings = Settings(block_length=args.block_length, **rule)
+    result = measure(args.model, settings, args.rounds, not args.no_page)
+    for name, value in result.items():
+        print(f"{name:32} {value}", file=sys.stderr)
+    print(json.dumps(result, allow_nan=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
