@@ -20,7 +20,7 @@ run: $(VENV)/.runtime
 test: $(VENV)/.development
 	$(IN) -m pytest $(ARGS)
 
-bench: $(VENV)/.runtime
+bench: $(VENV)/.development
 	$(IN) -m bench $(ARGS)
 
 check: $(VENV)/.development

@@ -8,8 +8,10 @@ import sys
 import time
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
+from bench import replay
 from bench.page import waiting
 from bench.speed import both_modes, ms_per_forward
 from model import Settings, load
@@ -41,6 +43,8 @@ def measure(model_id: str, settings: Settings, rounds: int, page: bool) -> dict[
     out["load_seconds"] = round(time.perf_counter() - begin, 3)
     out["ms_per_forward"] = ms_per_forward(model)
     out |= both_modes(model, settings, rounds)
+    if page and replay.browser_path() and find_spec("playwright"):
+        out |= replay.measure()
     return out | {"settings": settings.as_dict()} | machine(model)
 
 
