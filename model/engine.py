@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,20 @@ class Engine:
             if visitor:
                 self._places[visitor] += 1
         return EngineRun(self, request, visitor)
+
+    def score(self, model_id: str, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
+        """Return how surprising each id of an answer is (nats) to the model in memory; None if that is another one, or cannot say.
+
+        Waits for the run that computes; never loads.
+        """
+        while not self._turn.acquire(timeout=POLL_SECONDS):
+            self._close_if_abandoned()
+        try:
+            model = self._model
+            say = getattr(model, "score", None) if model is not None and model.spec.id == model_id else None
+            return say(prompt, ids, system) if say else None
+        finally:
+            self._turn.release()
 
     def _close_if_abandoned(self) -> None:
         """Close the running run if nobody has asked it for a frame until well after its deadline."""

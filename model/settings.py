@@ -24,7 +24,10 @@ Kind = Literal["int", "float", "choice"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one visitor may ask for. `cost` bounds the combination: positions computed, summed over all forward passes."""
+    """What one visitor may ask for. `cost` bounds the combination: positions computed, summed over all forward passes.
+
+    lanes, runs: those of one race, and the runs of one race or sweep together.
+    """
 
     name: str
     prompt_chars: int
@@ -36,10 +39,11 @@ class Limits:
     waiting_per_visitor: int
     trace_bytes: int
     lanes: int
+    runs: int
 
 
-LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 3)
-PUBLIC = Limits("public", 2_000, 512, 256, 256, 65_536, 30.0, 2, 1_000_000, 3)
+LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 3, 240)
+PUBLIC = Limits("public", 2_000, 512, 256, 256, 65_536, 30.0, 2, 1_000_000, 3, 24)
 PROFILES = {"local": LOCAL, "public": PUBLIC}
 
 

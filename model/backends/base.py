@@ -7,7 +7,7 @@ import platform
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 import torch
 
@@ -18,6 +18,8 @@ from ..masked import Plan, Predictor, denoise
 from ..run import Clock, Request, Run, Stopwatch
 from ..settings import LOCAL, Limits, Settings
 from ..trace import Frame, ModelSpec, Trace
+
+SCORED_AT_ONCE = 128  # answer tokens whose logits are held at a time: 128 rows of 49,152 are 25 MB
 
 
 class TorchModel(ABC):
@@ -60,6 +62,22 @@ class TorchModel(ABC):
                       self.weights_sha256, versions())  # fmt: skip
         cancelled = cancelled or threading.Event()
         return Run(trace, self._frames(trace, request, ids, given, clock, cancelled, deadline), self.piece, cancelled)
+
+    @torch.inference_mode()
+    def score(self, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
+        """Return -ln p (nats) of each answer id under the autoregressive mode, after the same prompt; None where there is no such mode."""
+        if "ar" not in self.spec.modes:
+            return None
+        predictor = self.predictor(prompt, system, self.encode(prompt, system), len(ids), Settings(), "ar")
+        nats: list[float] = []
+        for start in range(0, len(ids), SCORED_AT_ONCE):
+            stop, first = min(start + SCORED_AT_ONCE, len(ids)), max(0, start - 1)
+            given = list(ids[first : stop - 1])  # the last id of each chunk predicts nothing in it
+            logits = predictor.advance(first, given, list(range(len(given) - (stop - start), len(given))))
+            assert logits is not None
+            log_p = logits.float().log_softmax(-1)
+            nats += (-log_p.gather(1, torch.tensor(ids[start:stop], device=log_p.device)[:, None])[:, 0]).tolist()
+        return nats
 
     def given(self, pinned: Mapping[int, str], length: int) -> dict[int, int]:
         """Return {position: id} of pinned words; raise SettingError where they run off the canvas or into each other."""
