@@ -11,10 +11,10 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from . import catalog
 from .errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError
@@ -61,10 +61,10 @@ class Engine:
     def __init__(self, limits: Limits = LOCAL, *, loader: Callable[..., Model] = catalog.load, clock: Clock = time.perf_counter):
         self.limits, self.clock, self._loader = limits, clock, loader
         self._turn = threading.Lock()  # held by the run that computes, or by a load
-        self._state = threading.Lock()  # guards the fields below, for moments only
+        self._state = threading.RLock()  # guards the fields below, for moments only; a collected run may close inside one
         self._model: Model | None = None
         self._loads: dict[str, Loading] = {}
-        self._places: Counter[str] = Counter()
+        self._runs: WeakSet[EngineRun] = WeakSet()  # those not closed yet
         self._running: EngineRun | None = None
 
     # ------------------------------------------------------------ models
@@ -146,11 +146,16 @@ class Engine:
         """
         most = self.limits.waiting_per_visitor
         with self._state:
-            if visitor and self._places[visitor] >= most:
+            if visitor and len(self.runs(visitor)) >= most:
                 raise BusyError(f"You may have at most {most} runs waiting or running; wait for one to end, or stop it.")
-            if visitor:
-                self._places[visitor] += 1
-        return EngineRun(self, request, visitor)
+            run = EngineRun(self, request, visitor)
+            self._runs.add(run)
+            return run
+
+    def runs(self, visitor: str) -> list[EngineRun]:
+        """Return this visitor's runs that are not closed yet."""
+        with self._state:
+            return [run for run in list(self._runs) if run.visitor == visitor and not run.closed]
 
     def score(self, model_id: str, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
         """Return how surprising each id of an answer is (nats) to the model in memory; None if that is another one, or cannot say.
@@ -172,13 +177,6 @@ class Engine:
         if running is not None and running.overdue is not None and self.clock() > running.overdue:
             running.close()
 
-    def _leave(self, visitor: str) -> None:
-        with self._state:
-            if visitor:
-                self._places[visitor] -= 1
-                if self._places[visitor] <= 0:
-                    del self._places[visitor]
-
 
 class EngineRun(Iterator[Frame]):
     """One run through the engine: an iterator of frames, a context manager, stoppable from any thread.
@@ -191,11 +189,12 @@ class EngineRun(Iterator[Frame]):
         self.request = request
         self.trace: Trace | None = None
         self.overdue: float | None = None  # when the engine takes the turn from a run that nobody asks for frames
-        self._engine, self._visitor = engine, visitor
+        self.visitor, self.closed = visitor, False  # closed: its owner is done with it, in whatever way it ended
+        self._engine = engine
         self._run: Run | None = None
         self._cancelled = threading.Event()
-        self._guard = threading.Lock()  # over the three flags: a close may come from any thread at any moment
-        self._holds_turn, self._closing, self._ended = False, False, False
+        self._guard = threading.Lock()  # over both flags: a close may come from any thread at any moment
+        self._holds_turn, self._ended = False, False
 
     def __enter__(self) -> EngineRun:
         return self
@@ -209,7 +208,7 @@ class EngineRun(Iterator[Frame]):
 
     @property
     def ended(self) -> bool:
-        """Whether this run gave everything back."""
+        """Whether this run computes no more and has given the turn back."""
         return self._ended
 
     def stop(self) -> None:
@@ -268,7 +267,7 @@ class EngineRun(Iterator[Frame]):
             raise StopIteration
         try:
             frame = next(self._run)
-            if self._closing:  # closed by another thread during this step, which could not end it from there
+            if self.closed:  # closed by another thread during this step, which could not end it from there
                 self.close()
             return frame
         except StopIteration:
@@ -288,11 +287,11 @@ class EngineRun(Iterator[Frame]):
     def close(self) -> None:
         """End the run now; a step that computes in another thread ends first. Safe to call twice."""
         self._cancelled.set()
-        self._closing = True
+        self.closed = True
         if self._run is not None and not self._ended:
             try:
                 self._run.close()
-            except ValueError:  # "generator already executing": the thread in it sees `_closing` and ends the run itself
+            except ValueError:  # "generator already executing": the thread in it sees `closed` and ends the run itself
                 return
         self._end()
 
@@ -307,7 +306,6 @@ class EngineRun(Iterator[Frame]):
                 engine._running = None
             if self._holds_turn:
                 engine._turn.release()
-        engine._leave(self._visitor)
 
 
 def _typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | None = None) -> BaseException:
