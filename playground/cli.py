@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -19,6 +20,7 @@ from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.run import Request
 from model.settings import FIELDS, MODES, PROFILES, Field
 from model.trace import Trace
+from playground.summary import summary
 from playground.terminal import harmless, watch
 
 
@@ -74,18 +76,6 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def summary(trace: Trace, request: Request) -> dict[str, Any]:
-    """Return what `--json` says about a finished run."""
-    result = trace.result
-    assert result is not None
-    return {
-        "text": result.text, "ids": trace.final_ids, "mode": trace.mode, "tokens": result.tokens, "forwards": result.forwards,
-        "tokens_per_forward": round(result.tokens_per_forward, 4), "seconds": result.seconds,
-        "tokens_per_second": round(result.tokens_per_second, 3), "first_frame_seconds": result.first_frame_seconds,
-        "stopped": result.stopped, "seed": trace.seed, "after_end": result.after_end, "model": trace.spec.id, "prompt": request.prompt,
-    }  # fmt: skip
-
-
 def print_json(value: Any) -> None:
     """Print one JSON object as one line of ASCII."""
     print(json.dumps(value, ensure_ascii=True, allow_nan=False), flush=True)
@@ -112,13 +102,13 @@ def run(args: argparse.Namespace) -> int:
     requests = requests_of(args)
     if args.trace and args.prompts:
         raise SettingError("--trace writes one run; give it with --prompt, not with --prompts.", "trace")
-    for request, trace in zip(requests, finished(requests), strict=True):
+    for trace in finished(requests):
         if args.trace:
             args.trace.write_text(trace.to_json(), encoding="utf-8")
         if args.prompts is None:
             print(harmless(trace.final_text), flush=True)
         if args.prompts is not None or args.json:
-            print_json(summary(trace, request))
+            print_json(summary(trace))
     return 0
 
 
@@ -221,5 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status, words = 1, str(error)
     except KeyboardInterrupt:
         status, words = 130, "Stopped."
+    except BrokenPipeError:  # `| head`: nobody reads on, and nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     print(harmless(words), file=sys.stderr)
     return status
