@@ -73,35 +73,57 @@ class Readout:
     entropy: np.ndarray
     top_ids: np.ndarray
     top_p: np.ndarray
-    log_p: torch.Tensor
+    probability: torch.Tensor  # (n, V)
+
+    def probability_of(self, row: int, token: int) -> float:
+        """Return the probability of any token in a row."""
+        return float(self.probability[row, token])
+
+
+CHUNK = 256
+FORBIDDEN = -1e4  # far enough for a probability of exactly 0, and 0 * FORBIDDEN stays a number
 
 
 @torch.inference_mode()
 def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> Readout:
-    """Turn logits (n, V) into a choice per row; rows `no_end` may not hold an end token. Confidence is taken before temperature, top-p and top-k; raise NumericsError on NaN."""
-    settings = plan.settings
+    """Turn logits (n, V) into a choice per row; rows `no_end` may not hold an end token; raise NumericsError on NaN.
+
+    Confidence is taken before temperature, top-p and top-k.
+    """
     logits = logits.float()
-    logits[:, plan.forbidden] = -torch.inf
+    logits[:, plan.forbidden] = FORBIDDEN
     if no_end is not None:
-        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = -torch.inf
-    log_p = logits - logits.logsumexp(-1, keepdim=True)
-    probability = log_p.exp()
-    top_p, top_ids = probability.topk(TOP, dim=-1)
+        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
+    probability = logits.softmax(-1)
+    top_logits, top_ids = _top(logits)
+    top_p = probability.gather(1, top_ids)
     if not bool(torch.isfinite(top_p).all()):
         raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
-    entropy = -(probability * log_p.clamp_min(-1e4)).sum(-1)
-    token = top_ids[:, 0] if settings.temperature <= 1e-6 else sample(log_p, plan)
+    # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
+    entropy = top_logits[:, 0] - top_p[:, 0].log() - torch.linalg.vecdot(probability, logits)
+    token = top_ids[:, 0] if plan.settings.temperature <= 1e-6 else sample(logits, plan)
     p = probability.gather(1, token[:, None])[:, 0]
-    return Readout(token.numpy(), p.double().numpy(), (top_p[:, 0] - top_p[:, 1]).double().numpy(), entropy.double().numpy(),
-                   top_ids.int().numpy(), top_p.double().numpy(), log_p)  # fmt: skip
+    return Readout(token.numpy(), p.double().numpy(), (top_p[:, 0] - top_p[:, 1]).double().numpy(),
+                   entropy.clamp_min(0).double().numpy(), top_ids.int().numpy(), top_p.double().numpy(), probability)  # fmt: skip
 
 
-def sample(log_p: torch.Tensor, plan: Plan) -> torch.Tensor:
+def _top(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits.topk(TOP), faster: the best tokens lie in the chunks with the largest maxima, so only those are sorted."""
+    n, vocab = logits.shape
+    if vocab % CHUNK or vocab < CHUNK * TOP:
+        return logits.topk(TOP, dim=-1)
+    chunks = logits.view(n, -1, CHUNK)
+    where = chunks.amax(-1).topk(TOP, dim=-1).indices
+    best, at = chunks.gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
+    return best, where.gather(1, at // CHUNK) * CHUNK + at % CHUNK
+
+
+def sample(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
     """Draw one token a row at the temperature, within top-k and top-p, by the Gumbel trick in float64 (arXiv 2409.02908: why float64)."""
     settings = plan.settings
-    keep = settings.top_k or log_p.shape[-1]
-    scaled, ids = (log_p / settings.temperature).topk(keep, dim=-1) if (settings.top_k or settings.top_p < 1) else (log_p / settings.temperature, None)
-    scaled = scaled.double()
+    scaled, ids = logits.double() / settings.temperature, None
+    if settings.top_k or settings.top_p < 1:
+        scaled, ids = scaled.topk(min(settings.top_k or scaled.shape[-1], scaled.shape[-1]), dim=-1)
     if settings.top_p < 1:  # keep the shortest head that reaches top_p, the crossing token included
         mass = scaled.softmax(-1)
         scaled[mass.cumsum(-1) - mass >= settings.top_p] = -torch.inf
@@ -195,7 +217,7 @@ class _Loop:
         canvas, keep = self.canvas, self.plan.settings.remask_strength
         for position in range(first + 1, self.start):
             row = position - first - 1
-            share = float((seen.log_p[row, int(canvas.ids[position])] - seen.log_p[row].max()).exp())
+            share = seen.probability_of(row, int(canvas.ids[position])) / float(seen.top_p[row, 0])
             if not canvas.fixed[position] and share < keep:
                 for later in range(position, len(canvas)):
                     if not canvas.fixed[later] and canvas.ids[later] >= 0:
@@ -281,7 +303,7 @@ class _Loop:
         decided = canvas.ids[positions] >= 0
         today = seen.p.copy()
         rows = np.flatnonzero(decided)
-        today[rows] = seen.log_p[rows, canvas.ids[positions[rows]].astype(np.int64)].double().exp().numpy()
+        today[rows] = [seen.probability_of(row, int(canvas.ids[positions[row]])) for row in rows]
         open_ = positions[~decided]
         canvas.look(open_, seen.top_p[~decided, 0], seen.entropy[~decided], seen.top_ids[~decided], seen.top_p[~decided])
         out = set(ranked_out(today, len(positions) if last else target).tolist())

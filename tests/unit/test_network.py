@@ -39,7 +39,7 @@ def test_the_causal_pass_equals_llama(dtype, close):
     weights = tensors(3, dtype)
     ids = torch.randint(6, CONFIG.vocab, (40,), generator=torch.Generator().manual_seed(1))
     theirs = llama(weights, dtype)(ids[None]).logits[0].float()
-    network = Network(weights, CONFIG, 64)
+    network = Network(dict(weights), CONFIG, 64)
     ours = network.logits(network.forward(ids, 0, network.new_cache(40), causal=True)).float()
     assert (ours - theirs).abs().max() < close
     assert (ours.argmax(-1) == theirs.argmax(-1)).float().mean() > (0.999 if dtype == torch.float32 else 0.85)
@@ -61,7 +61,7 @@ def test_the_cache_changes_nothing(cuts):
 def test_the_block_pass_equals_llama_with_the_same_mask():
     weights = tensors(4, same=True)
     prompt, block = [1, 9, 17, 25, 3], [30, MASK, MASK, 33]
-    session = Session(Network(weights, CONFIG, 64), prompt, 4, MASK)
+    session = Session(Network(dict(weights), CONFIG, 64), prompt, 4, MASK)
     session.advance(0, [], [-1])
     ours = session.predict([30, -1, -1, 33], (0, 4), [1, 2])
     ids, n = torch.tensor([prompt + block]), len(prompt)
