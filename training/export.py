@@ -4,7 +4,7 @@
     python -m training.export --base HF_FOLDER --full latest.safetensors --out assets/weights --version v2
 
 --base: SmolLM2-135M-Instruct as a Hugging Face folder. --adapter: what `train --mode lora` saves. --full: what `train --mode full`
-saves: one set of weights for both modes. The result is read back before the manifest is written, which comes last.
+saves: one set of weights for both modes. What was written is read back and checked at the end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +22,12 @@ from safetensors.torch import load_file, save_file
 
 from model.weights import FORMAT, LINEARS, Config, load_builtin
 
+from .network import EOS, MASK, read_adapter, read_base
+
 MAX_FILE = 90_000_000
-MASK, EOS = 16, 2
 BLOCK_LENGTHS = (4, 8, 16, 32, 64)
 CARD = Path(__file__).parent / "card"
 CURVE = Path(__file__).parent / "results" / "curve.md"  # written by training.evaluate
-
-
-def read_base(folder: Path) -> tuple[Config, dict[str, torch.Tensor]]:
-    """Return sizes and packed tensors (named as in `model.weights`) of a Hugging Face Llama folder, in the stored dtype."""
-    told = json.loads((folder / "config.json").read_text())
-    theta = (told.get("rope_parameters") or {}).get("rope_theta") or told["rope_theta"]
-    heads = told["num_attention_heads"]
-    config = Config(told["num_hidden_layers"], told["hidden_size"], heads, told["num_key_value_heads"],
-                    told.get("head_dim") or told["hidden_size"] // heads, told["intermediate_size"], told["vocab_size"],
-                    float(theta), float(f"{told['rms_norm_eps']:.6g}"))  # fmt: skip
-    state: dict[str, torch.Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        state |= load_file(path)
-    tensors = {"embedding": state["model.embed_tokens.weight"], "norm": state["model.norm.weight"]}
-    for i in range(config.layers):
-        layer = f"model.layers.{i}."
-        parts = {"qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "o": ("self_attn.o_proj",),
-                 "gate_up": ("mlp.gate_proj", "mlp.up_proj"), "down": ("mlp.down_proj",)}  # fmt: skip
-        for name, sources in parts.items():
-            tensors[f"layers.{i}.{name}"] = torch.cat([state[f"{layer}{source}.weight"] for source in sources])
-        tensors[f"layers.{i}.norm1"] = state[f"{layer}input_layernorm.weight"]
-        tensors[f"layers.{i}.norm2"] = state[f"{layer}post_attention_layernorm.weight"]
-    return config, tensors
 
 
 def rows_to_int8(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,6 +97,12 @@ def card_files(version: str, tokens: int, rank: int) -> dict[str, bytes]:
     return files
 
 
+def listing(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what the manifest says of each file: its sha256 and its size."""
+    found = {name: (folder / name).read_bytes() for name in names}
+    return {name: {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)} for name, raw in found.items()}
+
+
 def write(out: Path, config: Config, base: dict[str, torch.Tensor], adapter: dict[str, torch.Tensor] | None,
           texts: dict[str, bytes], version: str, about: dict[str, Any]) -> Path:  # fmt: skip
     """Write every file, then the manifest; read the result back. Returns the manifest's path."""
@@ -126,7 +111,6 @@ def write(out: Path, config: Config, base: dict[str, torch.Tensor], adapter: dic
     rank, extra = adapter_tensors(adapter, config) if adapter else (0, {})
     if extra:
         files |= shards(pack(extra), "decoder")
-    listed = {}
     for stale in [*out.glob("*.safetensors"), out / "manifest.json"]:
         stale.unlink(missing_ok=True)
     for name, tensors in files.items():
@@ -134,9 +118,7 @@ def write(out: Path, config: Config, base: dict[str, torch.Tensor], adapter: dic
         os.chmod(out / name, 0o644)
     for name, raw in texts.items():
         (out / name).write_bytes(raw)
-    for name in [*files, *(n for n in texts if n.endswith((".json", ".jinja")))]:
-        raw = (out / name).read_bytes()
-        listed[name] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+    listed = listing(out, [*files, *(name for name in texts if name.endswith((".json", ".jinja")))])
     manifest = {"format": FORMAT, "version": version, "config": vars(config), "rank": rank, "mask_id": MASK, "eos_id": EOS,
                 "block_lengths": BLOCK_LENGTHS, "files": listed, "about": about}  # fmt: skip
     path = out / "manifest.json"
@@ -159,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     config, base = read_base(args.base)
     if args.full:
         base |= load_file(args.full)
-    adapter = load_file(args.adapter) if args.adapter else None
+    adapter = read_adapter(args.adapter) if args.adapter else None
     rank = adapter["0.qkv.A"].shape[0] if adapter else 0
     texts = tokenizer_files(args.base) | card_files(args.version, args.tokens, rank)
     about = {"base": "HuggingFaceTB/SmolLM2-135M-Instruct", "license": "Apache-2.0", "training_tokens": args.tokens}

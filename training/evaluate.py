@@ -1,0 +1,242 @@
+"""Measure what ships: its text and its parallelism, on prompts held out by topic and by template.
+
+    python -m training.evaluate --weights assets/weights --work /tmp/evaluation            # 64 prompts, the cells a CPU can afford
+    python -m training.evaluate --weights assets/weights --work /tmp/evaluation --cells all --prompts 200 --workers 16
+
+Every text is written through `model.catalog.load`, the code the playground runs, one prompt at a time and one worker a core. Each result
+is appended to WORK/samples.jsonl, so a run that is stopped goes on where it was; other weights start afresh. The table, the JSON and
+the Plotly figure (training/results/) are made from what there is: cells that are not complete say how many prompts they have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model.settings import Settings
+from model.weights import read_manifest
+
+from .data import DATA, lines
+from .metrics import distinct, doubled, kendall_tau, mean_and_error, repetition
+
+RESULTS = Path(__file__).parent / "results"
+BLOCKS, THRESHOLDS, TEMPERATURES = (4, 8, 16, 32, 64), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.8)
+Samples = dict[tuple["Cell", int], dict[str, Any]]  # by cell and number of the prompt: what `measure` returned
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table. rule 'ar' is the base model writing token by token; verify: the causal pass's bound, 0 is off."""
+
+    temperature: float
+    block: int = 1
+    rule: str = "ar"
+    value: float = 0.0
+    verify: float = 0.0
+
+    def settings(self, new_tokens: int, seed: int) -> Settings:
+        """Return the settings; the step limit never binds."""
+        known: dict[str, Any] = {"new_tokens": new_tokens, "temperature": self.temperature, "seed": seed, "steps": new_tokens}
+        if self.rule != "ar":
+            known |= {"rule": self.rule, "block_length": self.block, self.rule: self.value}
+        if self.verify:
+            known |= {"remasking": "verify", "remask_strength": self.verify, "steps": 16 * new_tokens}
+        return Settings(**known)
+
+    @property
+    def name(self) -> str:
+        """Return what the table calls it."""
+        if self.rule == "ar":
+            return "token by token (base)"
+        checked = f", verified at {self.verify:g}" if self.verify else ""
+        return f"block {self.block}, {self.rule} {self.value:g}{checked}"
+
+
+def cells(which: str) -> list[Cell]:
+    """Return the cells, the most telling first: 'few' for a CPU, 'all' for the whole grid."""
+    if which == "all":
+        grid = [Cell(t, b, "threshold", v) for t in TEMPERATURES for b in BLOCKS for v in THRESHOLDS]
+        checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.3, 0.5) for s in (0.3, 1.0)]
+        return [Cell(t) for t in TEMPERATURES] + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
+    curve = [Cell(0.0)] + [Cell(0.0, b, "threshold", 0.9) for b in (16, 8, 32, 4, 64)]
+    curve += [Cell(0.0, 16, "threshold", v) for v in (0.5, 0.7, 1.0)] + [Cell(0.0, b, "threshold", 0.5, 0.3) for b in (8, 16)]
+    warm = [Cell(0.8), Cell(0.8, 16, "threshold", 0.9), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.5, 0.3)]
+    return curve + warm + [Cell(0.0, 16, "threshold", 0.5, 1.0), Cell(0.0, 16, "factor", 1.0), Cell(0.0, 8, "threshold", 0.5)]
+
+
+# ---------------------------------------------------------------- in a worker
+_model: Any = None
+
+
+def _open(folder: str) -> None:
+    """Load the model once a process, one thread each: the processes are the parallelism."""
+    global _model
+    import torch
+
+    from model.catalog import load
+
+    torch.set_num_threads(1)
+    _model = load("builtin", folder=folder)
+
+
+def measure(cell: Cell, prompt: str, new_tokens: int, seed: int) -> dict[str, Any]:
+    """Write one text; return its counts and qualities."""
+    mode = "ar" if cell.rule == "ar" else "diffusion"
+    trace = _model.denoise(prompt, cell.settings(new_tokens, seed), mode=mode).finish()
+    ids, result = trace.final_ids, trace.result
+    steps: dict[int, int] = {}
+    for frame in trace.frames:
+        steps |= dict.fromkeys(frame.committed, frame.step)
+    return {"text": result.text, "tokens": len(ids), "forwards": result.forwards, "seconds": round(result.seconds, 3),
+            "end": result.stopped == "end", "nll": round(_nll(list(trace.prompt_ids), ids), 4), "distinct2": round(distinct(ids), 4),
+            "repetition": round(repetition(ids), 4), "doubled": round(doubled(ids), 4),
+            "tau": round(kendall_tau([steps[i] for i in range(len(ids)) if i in steps]), 4)}  # fmt: skip
+
+
+def _nll(before: list[int], ids: list[int]) -> float:
+    """Mean negative log-likelihood (nats per token, end token included) under the base model, at temperature 1."""
+    import torch
+
+    network, everything = _model.network, before + ids
+    hidden = network.forward(torch.tensor(everything[:-1]), 0, network.new_cache(len(everything)), causal=True)[len(before) - 1 :]
+    log_p = network.logits(hidden).float().log_softmax(-1)
+    return -log_p.gather(1, torch.tensor(ids)[:, None]).mean().item()
+
+
+# ---------------------------------------------------------------- all of them
+def todo(chosen: list[Cell], prompts: list[str], done: set[tuple[Cell, int]]) -> Iterator[tuple[Cell, int]]:
+    """Yield what is still missing, cell by cell."""
+    return ((cell, i) for cell in chosen for i in range(len(prompts)) if (cell, i) not in done)
+
+
+def read_samples(path: Path, weights: str, new_tokens: int) -> Samples:
+    """Return what these very weights already wrote."""
+    found = {}
+    for line in lines(path) if path.exists() else []:
+        entry = json.loads(line)
+        if entry["weights"] == weights and entry["new_tokens"] == new_tokens:
+            found[Cell(**entry["cell"]), entry["prompt"]] = entry["result"]
+    return found
+
+
+def run(args: argparse.Namespace, chosen: list[Cell], prompts: list[str], weights: str) -> Samples:
+    """Write what is missing until it is done or the time is up; return every sample."""
+    path, begin = args.work / "samples.jsonl", time.monotonic()
+    samples = read_samples(path, weights, args.new_tokens)
+    missing = list(todo(chosen, prompts, set(samples)))
+    context = multiprocessing.get_context("spawn")
+    with open(path, "a") as sink, ProcessPoolExecutor(args.workers, context, _open, (str(args.weights),)) as pool:
+        size = 4 * args.workers
+        for first in range(0, len(missing), size):
+            if time.monotonic() - begin > args.seconds:
+                break
+            group = missing[first : first + size]
+            jobs = [pool.submit(measure, cell, prompts[i], args.new_tokens, args.seed + i) for cell, i in group]
+            for (cell, i), job in zip(group, jobs, strict=True):
+                samples[cell, i] = job.result()
+                entry = {"weights": weights, "new_tokens": args.new_tokens, "cell": asdict(cell), "prompt": i, "result": samples[cell, i]}
+                sink.write(json.dumps(entry) + "\n")
+            sink.flush()
+            print(f"{first + len(group)} of {len(missing)}, {time.monotonic() - begin:.0f} s, {group[-1][0].name}", flush=True)
+    return samples
+
+
+def summarise(chosen: list[Cell], samples: Samples) -> list[dict[str, Any]]:
+    """Return one row a cell: means over its prompts, NLL with its standard error."""
+    rows = []
+    for cell in chosen:
+        found = [result for (key, _), result in samples.items() if key == cell]
+        if not found:
+            continue
+        tokens = [result["tokens"] for result in found]
+        nll, error = mean_and_error([result["nll"] for result in found], tokens)
+        row = asdict(cell) | {"name": cell.name, "prompts": len(found), "tokens": round(sum(tokens) / len(tokens), 1)}
+        row |= {"tokens_per_forward": round(sum(tokens) / sum(result["forwards"] for result in found), 3)}
+        row |= {"nll": round(nll, 3), "nll_error": round(error, 3)}
+        for name in ("distinct2", "repetition", "doubled", "tau", "end"):
+            row[name] = round(mean_and_error([result[name] for result in found])[0], 4)
+        rows.append(row)
+    return rows
+
+
+COLUMNS = {
+    "decoding": lambda row: row["name"],
+    "tokens per forward": lambda row: f"{row['tokens_per_forward']:.2f}",
+    "NLL under the base": lambda row: f"{row['nll']:.2f} ± {row['nll_error']:.2f}",
+    "distinct-2": lambda row: f"{row['distinct2']:.3f}",
+    "repeated 4-grams": lambda row: f"{row['repetition']:.3f}",
+    "doubled tokens": lambda row: f"{row['doubled']:.3f}",
+    "ended": lambda row: f"{row['end']:.0%}",
+    "Kendall tau": lambda row: f"{row['tau']:.2f}",
+    "prompts": lambda row: str(row["prompts"]),
+}
+
+
+def table(rows: list[dict[str, Any]], new_tokens: int) -> str:
+    """Return the Markdown tables of the model card, one a temperature."""
+    intro = f"""Prompts held out by topic and template, at most {new_tokens} new tokens, every text written by the code that ships.
+NLL in nats per token at temperature 1, with its standard error over prompts; tau: commit order, 1 is strictly left to right."""
+    out = [intro]
+    for temperature in sorted({row["temperature"] for row in rows}):
+        out += ["", f"Temperature {temperature:g}:", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+        out += [f"| {' | '.join(show(row) for show in COLUMNS.values())} |" for row in rows if row["temperature"] == temperature]
+    return "\n".join(out) + "\n"
+
+
+def figure(rows: list[dict[str, Any]]) -> str:
+    """Return a Plotly figure as JSON: tokens per forward against NLL, a line per temperature, block length and check."""
+    import plotly.graph_objects as go
+
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["tokens_per_forward"]):
+        kind = "token by token" if row["rule"] == "ar" else f"block {row['block']}{', verified' if row['verify'] else ''}"
+        groups.setdefault(f"T {row['temperature']:g}, {kind}", []).append(row)
+    plot = go.Figure()
+    for name, group in groups.items():
+        plot.add_scatter(
+            x=[row["tokens_per_forward"] for row in group], y=[row["nll"] for row in group], text=[row["name"] for row in group],
+            error_y={"array": [row["nll_error"] for row in group]}, name=name, mode="lines+markers",
+        )  # fmt: skip
+    plot.update_layout(template=None, xaxis_title="tokens per forward pass", yaxis_title="NLL under the base (nats per token)")
+    return plot.to_json()
+
+
+def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
+    """Run the command line."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--weights", type=Path, default=Path("assets/weights"))
+    cli.add_argument("--work", type=Path, required=True, help="where samples.jsonl is kept between runs")
+    cli.add_argument("--out", type=Path, default=RESULTS, help="where curve.json, curve.md and curve_figure.json go")
+    cli.add_argument("--cells", choices=("few", "all"), default="few")
+    cli.add_argument("--only", nargs="+", type=int, help="indices into the cells, to spread a run over sittings")
+    cli.add_argument("--prompts", type=int, default=64)
+    cli.add_argument("--new-tokens", type=int, default=48)
+    cli.add_argument("--workers", type=int, default=1, help="processes of one thread each")
+    cli.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
+    cli.add_argument("--seed", type=int, default=0)
+    args = cli.parse_args(argv)
+    chosen = cells(args.cells)
+    chosen = [chosen[i] for i in args.only] if args.only else chosen
+    prompts = lines(DATA / "held_out_prompts.txt")[: args.prompts]
+    manifest = read_manifest(args.weights)
+    args.work.mkdir(parents=True, exist_ok=True)
+    samples = run(args, chosen, prompts, manifest.sha256)
+    rows = summarise(chosen, {key: value for key, value in samples.items() if key[1] < len(prompts)})
+    args.out.mkdir(parents=True, exist_ok=True)
+    document = {"weights": manifest.version, "sha256": manifest.sha256, "new_tokens": args.new_tokens, "rows": rows}
+    (args.out / "curve.json").write_text(json.dumps(document, indent=1) + "\n")
+    (args.out / "curve.md").write_text(table(rows, args.new_tokens))
+    (args.out / "curve_figure.json").write_text(figure(rows) + "\n")
+    print(table(rows, args.new_tokens))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

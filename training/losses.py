@@ -1,0 +1,94 @@
+"""What training minimises, and the masked cross-entropy on held-out answers by which runs are compared."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+from .data import IGNORED, Batch, Noise, Row, collate
+from .network import Network, causal
+
+TEMPERATURE = 0.8  # the answers were sampled at this temperature, so the teacher speaks at it too
+CHUNK = 8_192  # masked tokens whose logits are in memory at once
+CELLS = ((8, 1.0), (16, 0.5), (32, 1.0))  # (block length, masked) of the held-out measure
+
+
+@dataclass(frozen=True)
+class Loss:
+    """total: what is minimised. masked, next_token: mean cross-entropies in nats (next_token 0 where it is not trained)."""
+
+    total: torch.Tensor
+    masked: torch.Tensor
+    accuracy: torch.Tensor
+    next_token: torch.Tensor
+
+
+def losses(network: Network, batch: Batch, kl_share: float = 0.5, next_token: float = 0.0) -> Loss:
+    """Return the losses of a batch, per masked token.
+
+    Cross-entropy on masked tokens. Where nothing to the right in the block is known, `kl_share` of it is replaced by the KL divergence
+    to the clean stream's own next-token distribution (lower variance, and exact there; elsewhere it would teach the decoder to ignore
+    what follows). next_token: weight of the clean stream's own cross-entropy, which keeps one set of weights able to write
+    token by token; 0 where the base is frozen, and then nothing of the clean stream needs gradients.
+    """
+    length = batch.clean.shape[1]
+    frozen = network.adapter is not None
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        positions = torch.arange(length, device=batch.clean.device)
+        spoken, past = network.run(batch.clean, positions, causal(0, length, batch.clean.device))
+    hidden, _ = network.run(batch.noised, batch.positions, batch.mask, past, decoder=True)
+    chosen = batch.target != IGNORED
+    row = torch.arange(len(hidden), device=hidden.device)[:, None].expand_as(batch.target)[chosen]
+    teacher = spoken.detach()[row, batch.positions[chosen]]  # the clean output at the same token predicts the same next one
+    parts = [torch.zeros((), device=hidden.device) for _ in range(3)]
+    for piece in zip(*(t.split(CHUNK) for t in (hidden[chosen], batch.target[chosen], batch.taught[chosen], teacher)), strict=True):
+        for i, value in enumerate(_run_checkpointed(network, *piece, kl_share)):
+            parts[i] = parts[i] + value
+    count = chosen.sum().clamp_min(1)
+    total, entropy, correct = (part / count for part in parts)
+    clean_entropy = torch.zeros((), device=hidden.device)
+    if next_token:
+        told = batch.next_token != IGNORED
+        clean_entropy = F.cross_entropy(network.logits(spoken[told]), batch.next_token[told])
+        total = total + next_token * clean_entropy
+    return Loss(total, entropy.detach(), correct.detach(), clean_entropy.detach())
+
+
+def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, ...]:
+    """Keep logits for the backward pass only where they are few: they are 49,152 wide."""
+    if torch.is_grad_enabled() and len(piece[0]) == CHUNK:  # type: ignore[arg-type]
+        return checkpoint(_masked_loss, network, *piece, use_reentrant=False)
+    return _masked_loss(network, *piece)  # type: ignore[arg-type]
+
+
+def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, taught: torch.Tensor, teacher: torch.Tensor,
+                 kl_share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Sums over masked tokens: training loss, cross-entropy, correct guesses. hidden, teacher (n, D); target, taught (n,)."""
+    logits = network.logits(hidden)
+    entropy = F.cross_entropy(logits, target, reduction="none")
+    total = entropy.sum()
+    if kl_share and taught.any():
+        with torch.no_grad():
+            said = (network.logits(teacher[taught]) / TEMPERATURE).log_softmax(-1)
+        divergence = (said.exp() * (said - logits[taught].log_softmax(-1))).sum(-1)
+        total = total + kl_share * (divergence - entropy[taught]).sum()
+    return total, entropy.detach().sum(), (logits.argmax(-1) == target).sum()
+
+
+@torch.no_grad()
+def held_out_cells(network: Network, rows: Sequence[Row], batch: int = 16) -> dict[str, float]:
+    """Return masked cross-entropy (nats) per cell of `CELLS` on held-out rows, the same masks in every call."""
+    cells = {}
+    for length, ratio in CELLS:
+        total, count, rng = 0.0, 0, random.Random(0)
+        for i in range(0, len(rows), batch):
+            part = collate(rows[i : i + batch], Noise(), [length], rng, ratio).to(network.device)
+            n = int((part.target != IGNORED).sum())
+            total, count = total + float(losses(network, part, 0.0).masked) * n, count + n
+        cells[f"block {length}, {ratio:.0%} masked"] = total / max(1, count)
+    return cells
