@@ -39,35 +39,31 @@ def denoise(loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambd
 
     A loop that was resumed yields the frame it paused at and goes on from there. first: notes for the first frame. One prompt only.
     """
-    state, resumed = loop.state, loop.state.frame is not None
-    if resumed:
+    state = loop.state
+    if state.frame is not None:
         watch.continue_from(state.frame)
         yield state.frame
-    while True:
+    while not loop.over:
         watch.resume()
-        if not resumed:
+        if state.closed:
             loop.open_canvas()
             yield _show(loop, watch, _fresh(loop), (first or {}) | {"canvas": state.block + 1})
             first = None
             watch.resume()
-        resumed = False
         if state.cached < state.sequence.shape[1]:
             if why := should_stop():
                 return why
             watch.forward(loop.encode)
-        finished = state.left == 0 or bool(state.done.all())
-        while not finished:
+        while state.left > 0 and not bool(state.done.all()):
             if why := should_stop():
                 return why
             step = loop.step(watch.forward(loop.forward))
             yield _show(loop, watch, *_stepped(loop, step))
             watch.resume()
-            finished = step.finished
-        converged, parts = bool(state.done[0]), _written(loop)
-        over = loop.close_canvas()
-        yield _show(loop, watch, *parts)
-        if over:
-            return "end" if bool(state.ended[0]) else "converged" if converged else "full"
+        written = _written(loop)
+        loop.close_canvas()
+        yield _show(loop, watch, *written)
+    return "end" if bool(state.ended[0]) else "converged" if bool(state.done[0]) else "full"
 
 
 def _show(loop: Loop, watch: Stopwatch, arrays: dict[str, Any], notes: dict[str, Any]) -> Frame:

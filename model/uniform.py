@@ -34,7 +34,7 @@ class State:
     attention (B, N): False at padding; canvas (B, L): what the decoder sees next; accepted (B, L): which of it stands; guess (B, L):
     the likeliest tokens, guess_p (B, L): their raw probability; belief (B, L, V): tempered logits of the last pass, None before the
     first; history (stability, B, L): the guesses before; done (B,): this canvas is finished; ended (B,): the text ended in an earlier
-    canvas; left: passes left; frame: the last frame shown.
+    canvas; left: passes left; closed: this canvas is written; frame: the last frame shown.
     """
 
     sequence: torch.Tensor
@@ -43,6 +43,7 @@ class State:
     cached: int = 0
     block: int = -1
     left: int = 0
+    closed: bool = True
     canvas: torch.Tensor | None = None
     accepted: torch.Tensor | None = None
     guess: torch.Tensor | None = None
@@ -116,14 +117,14 @@ class Loop:
 
     input_ids (B, N) with attention (B, N) for padded batches; start (B, L): tokens of the first canvas, -1 where they are random;
     pinned: {position of the answer: id} that never changes; extra: what the first encoder pass takes beside the ids (an image).
-    decode: the forward pass to use (a compiled one); static: longest sequence, for the fixed-size cache that compiling needs;
+    decode: the forward pass to use (a compiled one), and cache: one of fixed size, which compiling needs and which outlives the run;
     thinking: ids that open and close a thought, which is not part of the answer.
     """
 
     def __init__(self, model: Any, settings: Settings, input_ids: torch.Tensor, *, attention: torch.Tensor | None = None,
                  eos_ids: tuple[int, ...] = (), pad_id: int | None = None, pinned: Mapping[int, int] | None = None,
                  start: torch.Tensor | None = None, extra: Mapping[str, Any] | None = None, decode: Callable[..., Any] | None = None,
-                 static: int = 0, thinking: tuple[int, int] | None = None):  # fmt: skip
+                 cache: Any = None, thinking: tuple[int, int] | None = None):  # fmt: skip
         self.model, self.settings, self.config = model, settings, model.config
         self.length, self.vocab = self.config.canvas_length, self.config.text_config.vocab_size
         check(settings, self.length, pinned)
@@ -132,13 +133,16 @@ class Loop:
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.device)
         self.pad_id, self.start, self.extra, self.decode, self.thinking = pad_id, start, dict(extra or {}), decode or model, thinking
         attention = torch.ones_like(input_ids, dtype=torch.bool) if attention is None else attention.bool()
-        self.state = State(input_ids, attention, self._new_cache(static), pinned=dict(pinned or {}))
+        self.state = State(input_ids, attention, self._empty(cache), pinned=dict(pinned or {}))
 
-    def _new_cache(self, static: int) -> Any:
-        from transformers import DynamicCache, StaticCache
+    @torch.inference_mode()
+    def _empty(self, cache: Any) -> Any:
+        from transformers import DynamicCache
 
-        config = self.config.get_text_config(decoder=True)
-        return StaticCache(config=config, max_cache_len=static) if static else DynamicCache(config=config)
+        if cache is None:
+            return DynamicCache(config=self.config.get_text_config(decoder=True))
+        cache.reset()
+        return cache
 
     @property
     def here(self) -> dict[int, int]:
@@ -151,7 +155,7 @@ class Loop:
     def open_canvas(self) -> None:
         """Draw a new canvas; `encode` must follow before the first step."""
         state, batch = self.state, self.state.sequence.shape[0]
-        state.block += 1
+        state.block, state.closed = state.block + 1, False
         state.canvas = self._random()
         if state.block == 0 and self.start is not None:
             state.canvas = self._clamp(torch.where(self.start >= 0, self.start, state.canvas))
@@ -184,6 +188,7 @@ class Loop:
     def forward(self) -> torch.Tensor:
         """Return the decoder's raw logits (B, L, V), float32, for the canvas as it stands."""
         state, total = self.state, self.state.sequence.shape[1]
+        torch.compiler.cudagraph_mark_step_begin()  # what a compiled pass returned last time may be overwritten now
         logits = self.decode(
             decoder_input_ids=state.canvas, self_conditioning_logits=state.belief, past_key_values=state.cache,
             decoder_attention_mask=state.decoder_mask,
@@ -227,8 +232,8 @@ class Loop:
         return step
 
     @torch.inference_mode()
-    def close_canvas(self) -> bool:
-        """Append the likeliest tokens to the sequence, padding behind an end token; return whether the run is over."""
+    def close_canvas(self) -> None:
+        """Append the likeliest tokens to the sequence, padding behind an end token."""
         state = self.state
         ends = torch.isin(state.guess, self.eos)
         text = state.guess
@@ -237,18 +242,23 @@ class Loop:
             text = torch.where(behind | state.ended[:, None], self.pad_id, text)
         state.sequence = torch.cat([state.sequence, text], -1)
         state.attention = torch.nn.functional.pad(state.attention, (0, self.length), value=True)
-        state.ended = state.ended | ends.any(-1)
-        return bool(state.ended.all()) or state.block + 1 >= self.settings.canvas_count(self.length)
+        state.ended, state.closed = state.ended | ends.any(-1), True
+
+    @property
+    def over(self) -> bool:
+        """Whether the last canvas is written: the text ended, or as many were as may be."""
+        state = self.state
+        text_ended = state.ended is not None and bool(state.ended.all())
+        return state.closed and (text_ended or state.block + 1 >= self.settings.canvas_count(self.length))
 
     def finish(self) -> torch.Tensor:
         """Run to the end without frames; return the sequence (B, N), prompt included."""
-        over = False
-        while not over:
+        while not self.over:
             self.open_canvas()
             self.encode()
             while not self.step().finished:
                 pass
-            over = self.close_canvas()
+            self.close_canvas()
         return self.state.sequence
 
     # ------------------------------------------------------------ pieces of a step
@@ -284,14 +294,31 @@ class Loop:
         return stable & (mean < self.settings.confidence_threshold)
 
     # ------------------------------------------------------------ pause and continue
+    @torch.inference_mode()
     def snapshot(self) -> State:
         """Return a copy to continue from, once or often: the random generator's place and the belief are kept."""
         return replace(self.state, rng=self.generator.get_state(), pinned=dict(self.state.pinned or {}), cache=fork(self.state.cache))
 
+    def release(self) -> None:
+        """Free the large tensors of a finished run."""
+        self.state.cache = self.state.belief = self.state.decoder_mask = None
+        self.extra, self.start = {}, None
+
+    @torch.inference_mode()
     def resume(self, state: State) -> None:
         """Go on from a snapshot (which stays usable)."""
         self.state = replace(state, cache=fork(state.cache))
         self.generator.set_state(state.rng)
+
+
+def fixed_cache(model: Any, tokens: int) -> Any:
+    """Return a cache of fixed size for sequences of up to `tokens`: what a compiled forward pass needs, run after run the same one.
+
+    Behind a sliding window its text differs from the growing cache's, in transformers' own loop as in ours (5.23).
+    """
+    from transformers import StaticCache
+
+    return StaticCache(config=model.config.get_text_config(decoder=True), max_cache_len=tokens)
 
 
 def fork(cache: Any) -> Any:

@@ -1,0 +1,238 @@
+"""A loaded DiffusionGemma: prompts, images, pinned words and start texts become runs of the one loop for random canvases."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ..catalog import Progress
+from ..errors import SettingError
+from ..noise import denoise, thought
+from ..run import Clock, Request, Run, Stopwatch
+from ..settings import LOCAL, Limits, Settings
+from ..trace import Frame, ModelSpec, Trace
+from ..uniform import Loop, State, defaults, fixed_cache
+from . import hub
+from .base import TorchModel, hardware, versions
+from .chat import Chat
+from .placement import Placement
+
+PAUSED = ("cancelled", "deadline")
+IMAGE_BYTES, IMAGE_SIDE = 8_000_000, 4_096
+
+
+class DiffusionRun(Run):
+    """A run that can be paused: stop asking for frames (or stop it), take a `snapshot`, and continue from it, once or often."""
+
+    def __init__(self, trace: Trace, frames: Iterator[Frame], piece: Callable[[int], bytes], cancelled: threading.Event, loop: Loop):
+        super().__init__(trace, frames, piece, cancelled)
+        self._loop: Loop | None = loop
+
+    def snapshot(self) -> State:
+        """Return all the run holds after its last frame; raise SettingError where there is nothing to continue from."""
+        if self._loop is None or self._loop.state.frame is None or (self.trace.result and self.trace.result.stopped not in PAUSED):
+            raise SettingError("A run can be continued from its first frame until it is finished or closed.", "frame")
+        return self._loop.snapshot()
+
+    def close(self) -> None:
+        """End the run now and free what it holds."""
+        super().close()
+        self._loop = None
+
+
+class DiffusionGemma(TorchModel):
+    """See the module docstring. `defaults` are the knobs as the checkpoint's generation config sets them."""
+
+    def __init__(self, model: Any, chat: Chat, spec: ModelSpec, image_processor: Any = None, compiled: bool = False):
+        self.model, self.chat, self.spec, self._image_processor = model, chat, spec, image_processor
+        self.defaults = defaults(model.generation_config, spec.canvas)
+        self.pad_id = model.generation_config.pad_token_id
+        self.torch_device = model.model.decoder.embed_tokens.weight.device
+        if self.torch_device.type == "meta":  # offloaded: accelerate moves inputs to the GPU itself
+            self.torch_device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        self.device, self.dtype = str(self.torch_device), str(model.dtype).removeprefix("torch.")
+        self._decode = torch.compile(model.forward, mode="reduce-overhead") if compiled else None
+        self._cache, self._room = None, 0
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: hub.Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None = None, *,
+                        thinking: bool = False, compiled: bool = False) -> DiffusionGemma:  # fmt: skip
+        """Load tokenizer and weights; raise ModelUnavailable. An image processor is looked for when the first image comes."""
+        from transformers import DiffusionGemmaForBlockDiffusion
+
+        from .diffusion_gemma import KEEP
+
+        chat = Chat(hub.load_tokenizer(checkpoint, spec.name), thinking)
+        model = hub.load_model(DiffusionGemmaForBlockDiffusion, checkpoint, place, spec.name, progress, KEEP)
+        text, length = model.config.text_config, model.config.canvas_length
+        ends = model.generation_config.eos_token_id
+        known = replace(
+            spec, family="uniform", vocab_size=text.vocab_size, causal_prefix=True, self_conditioning=True, canvas=length,
+            default_block=length, block_lengths=(length,), max_tokens=text.max_position_embeddings,
+            parameters=sum(p.numel() for p in model.parameters()),
+            eos_ids=chat.eos_ids if ends is None else tuple(ends) if isinstance(ends, list | tuple) else (ends,),
+        )  # fmt: skip
+        out = cls(model, chat, known, compiled=compiled)
+        out._find_image_processor = lambda: hub.load_image_processor(checkpoint, spec.name)
+        if place.way == "fp8":
+            out.dtype = "fp8"
+        return out
+
+    _find_image_processor: Any = None
+
+    # ------------------------------------------------------------ text
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the templated prompt's ids."""
+        return self.chat.encode(prompt, system)
+
+    def tokens(self, text: str) -> list[int]:
+        """Return plain text's ids, special tokens kept as text."""
+        return self.chat.tokens(text)
+
+    def piece(self, token: int) -> bytes:
+        """Return one token's bytes."""
+        return self.chat.piece(token)
+
+    def predictor(self, *_: Any, **__: Any) -> Any:
+        """Nothing: this family has a loop of its own."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ runs
+    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
+                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
+                cancelled: threading.Event | None = None, deadline: float | None = None, image: bytes = b"", start: str = "",
+                state: State | None = None) -> DiffusionRun:  # fmt: skip
+        """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
+
+        image: a picture file that goes before the prompt; start: text the first canvas begins with, the rest is random; state: a
+        snapshot of another run with the same prompt and settings, which this one continues as a branch.
+        """
+        request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}))
+        ids, extra, notes = self.encode(prompt, system), {}, {}
+        if image:
+            ids, extra = self._with_image(prompt, system, image)
+            notes["image_sha256"] = hashlib.sha256(image).hexdigest()
+        request.check(self.spec, len(ids), limits)
+        given = self.given(request.pinned, request.length(self.spec))
+        trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, self.hardware,
+                      versions=_versions())  # fmt: skip
+        if state is not None and state.frame is not None:
+            trace.branch = f"step {state.frame.step}"
+        cancelled = cancelled or threading.Event()
+        loop = self._loop(request.settings, ids, given, self._start_canvas(start), extra)
+        if state is not None:
+            loop.resume(state)
+        return DiffusionRun(trace, self._run(trace, loop, notes, clock, cancelled, deadline), self.piece, cancelled, loop)
+
+    @property
+    def hardware(self) -> str:
+        """The GPU's name, or the processor's."""
+        return torch.cuda.get_device_name(self.torch_device) if self.torch_device.type == "cuda" else hardware()
+
+    def _loop(self, settings: Settings, ids: list[int], given: dict[int, int], start: torch.Tensor | None, extra: dict[str, Any]) -> Loop:
+        prompt = torch.tensor([ids], device=self.torch_device)
+        tokens = len(ids) + settings.canvas_count(self.spec.canvas) * self.spec.canvas
+        if self._decode and tokens > self._room:
+            self._room = 1 << (tokens - 1).bit_length()  # few sizes, for each is compiled anew
+            self._cache = fixed_cache(self.model, self._room)
+        extra = {name: value.to(self.torch_device) for name, value in extra.items()}
+        start = None if start is None else start.to(self.torch_device)
+        return Loop(self.model, settings, prompt, eos_ids=self.spec.eos_ids, pad_id=self.pad_id, pinned=given, extra=extra, start=start,
+                    cache=self._cache, decode=self._decode, thinking=self.chat.thinking)  # fmt: skip
+
+    def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
+             deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+        began = clock()
+
+        def should_stop() -> str:
+            if cancelled.is_set():
+                return "cancelled"
+            return "deadline" if deadline is not None and clock() - began > deadline else ""
+
+        try:
+            why = yield from denoise(loop, Stopwatch(clock), should_stop, notes)
+        except GeneratorExit:
+            raise
+        except Exception:
+            trace.finish("error")
+            raise
+        trace.finish(why)
+        answer_only(trace, self.chat)
+        if why not in PAUSED:
+            loop.release()
+
+    def _start_canvas(self, start: str) -> torch.Tensor | None:
+        """Return (1, L) ids of a start text, -1 where the canvas stays random; raise SettingError if it does not fit."""
+        ids = self.tokens(start)
+        if len(ids) > self.spec.canvas:
+            raise SettingError(f"The start text may have at most {self.spec.canvas} tokens, one canvas; it has {len(ids)}.", "start")
+        return torch.tensor([ids + [-1] * (self.spec.canvas - len(ids))]) if ids else None
+
+    # ------------------------------------------------------------ an image before the prompt
+    def _with_image(self, prompt: str, system: str, image: bytes) -> tuple[list[int], dict[str, Any]]:
+        """Return the prompt's ids with the image's places in them, and the encoder's inputs for it; raise SettingError."""
+        picture = open_image(image)
+        if self._image_processor is None:
+            if self.model.config.vision_config is None or self._find_image_processor is None:
+                raise SettingError(f"{self.spec.name} takes no image: this checkpoint has no vision tower.", "image")
+            self._image_processor = self._find_image_processor()
+        seen = self._image_processor(images=[picture], return_tensors="pt")
+        config, places = self.model.config, int(seen["num_soft_tokens_per_image"][0])
+        ids = self.chat.encode(prompt, system, image=True)
+        if ids.count(config.image_token_id) != 1:
+            raise SettingError(f"{self.spec.name} takes no image: its chat template has no place for one.", "image")
+        at = ids.index(config.image_token_id)
+        ids[at : at + 1] = [config.boi_token_id, *[config.image_token_id] * places, config.eoi_token_id]
+        kinds = torch.tensor([[int(token == config.image_token_id) for token in ids]])
+        return ids, {"pixel_values": seen["pixel_values"].to(self.model.dtype), "image_position_ids": seen["image_position_ids"],
+                     "mm_token_type_ids": kinds}  # fmt: skip
+
+    def close(self) -> None:
+        """Free the model's memory, the GPU's too."""
+        on_gpu = self.torch_device.type == "cuda"
+        super().close()
+        if on_gpu:
+            import gc
+
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def answer_only(trace: Trace, chat: Chat) -> None:
+    """Leave the thinking channel out of the result's text; the canvas keeps it."""
+    ids, result = trace.final_ids, trace.result
+    span = thought(ids, *chat.thinking) if chat.thinking else None
+    if span and result:
+        kept = [token for token in ids[: span[0]] + ids[span[1] :] if token not in trace.spec.eos_ids]
+        trace.result = replace(result, text=b"".join(map(chat.piece, kept)).decode("utf-8", errors="replace"))
+
+
+def open_image(data: bytes) -> Any:
+    """Return a picture in RGB from a visitor's file; raise SettingError where it is too large or no picture."""
+    from PIL import Image
+
+    if len(data) > IMAGE_BYTES:
+        raise SettingError(f"An image may have at most {IMAGE_BYTES // 1_000_000} MB; it has {len(data) / 1e6:.1f} MB.", "image")
+    try:
+        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+        width, height = picture.size
+        if max(width, height) > IMAGE_SIDE:
+            raise SettingError(f"An image may have at most {IMAGE_SIDE} pixels a side; it has {width} x {height}.", "image")
+        return picture.convert("RGB")
+    except SettingError:
+        raise
+    except Exception:  # PIL raises many kinds on damaged files
+        raise SettingError("This image cannot be read; PNG, JPEG, WebP, GIF and BMP files can.", "image") from None
+
+
+def _versions() -> dict[str, str]:
+    import transformers
+
+    return versions() | {"transformers": transformers.__version__}

@@ -1,0 +1,90 @@
+"""DiffusionGemma in miniature: random weights in the real classes, saved as the real files. For tests.
+
+`network` gives a model of some 200 thousand parameters; `save` writes a checkpoint folder as the hub has it, with a small byte-fallback
+tokenizer that knows the control tokens and a chat template of the released one's form; `Script` makes a network confident.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.diffusiongemma import config
+
+CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>", "<|image|>",
+           "<|image>", "<image|>")  # fmt: skip
+PAD, EOS, BOS, TURN, TURN_END, THINK, THINK_END, IMAGE = 0, 1, 2, 5, 6, 7, 8, 10
+EOS_IDS = (EOS, TURN_END)
+TEMPLATE = """{{ bos_token }}{% if enable_thinking or messages[0]['role'] == 'system' %}<|turn>system
+{% if enable_thinking %}<|think|>
+{% endif %}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] | trim }}{% endif %}<turn|>
+{% endif %}{% for message in messages if message['role'] != 'system' %}<|turn>{{ message['role'] }}
+{% if message['content'] is string %}{{ message['content'] | trim }}{% else %}{% for item in message['content'] %}{% if item['type'] == \
+'image' %}<|image|>{% else %}{{ item['text'] | trim }}{% endif %}{% endfor %}{% endif %}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>model
+{% endif %}"""
+
+
+def tokenizer(template: str = TEMPLATE) -> Any:
+    """Return a Gemma tokenizer of 512 ids: control tokens, 256 bytes, printable characters, and a few merged words."""
+    from transformers import GemmaTokenizer
+
+    pieces = [*CONTROL, *(f"<0x{b:02X}>" for b in range(256)), "\u2581", *string.ascii_letters, *string.digits, *string.punctuation, "\n"]
+    merges = [("t", "h"), ("th", "e"), ("i", "n"), ("a", "n"), ("an", "d"), ("e", "r"), ("\u2581", "the"), ("u", "s"), ("us", "er")]
+    pieces += [a + b for a, b in merges]
+    out = GemmaTokenizer({piece: i for i, piece in enumerate(pieces)}, merges, extra_special_tokens=list(CONTROL[5:]))
+    out.chat_template = template
+    return out
+
+
+def network(seed: int = 0, canvas: int = 0, ends: tuple[int, ...] | None = EOS_IDS, **text: Any) -> Any:
+    """Return a network with random weights drawn from `seed`, which leaves the global generator as it was."""
+    from transformers import DiffusionGemmaForBlockDiffusion
+    from transformers.models.diffusion_gemma.generation_diffusion_gemma import DiffusionGemmaGenerationConfig, EntropyBoundSamplerConfig
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = DiffusionGemmaForBlockDiffusion(config("tiny", canvas, **text)).eval()
+    model.generation_config = DiffusionGemmaGenerationConfig(
+        pad_token_id=PAD, eos_token_id=None if ends is None else list(ends), max_denoising_steps=12, t_max=0.9, t_min=0.3,
+        sampler_config=EntropyBoundSamplerConfig(0.25), stability_threshold=2, confidence_threshold=0.01, max_new_tokens=64,
+    )  # fmt: skip
+    return model
+
+
+def save(folder: Path, model: Any | None = None, template: str = TEMPLATE, images: bool = True) -> Path:
+    """Write a checkpoint folder and return it."""
+    (model or network()).save_pretrained(folder)
+    tokenizer(template).save_pretrained(folder)
+    if images:
+        kind = {"image_processor_type": "Gemma4ImageProcessor", "max_soft_tokens": 70}
+        (folder / "processor_config.json").write_text(json.dumps({"image_processor": kind, "processor_class": "Gemma4Processor"}))
+    return folder
+
+
+class Script:
+    """A logits processor, and a wrapper for our loop's forward pass: the network writes `ids` with confidence.
+
+    ids: one list a canvas, or a row of lists for a batch; noise: how much of the network's own opinion is left.
+    """
+
+    def __init__(self, rows: list[list[int]], strength: float = 40.0):
+        self.rows, self.strength = torch.tensor(rows), strength
+
+    def __call__(self, input_ids: Any, scores: torch.Tensor, cur_step: Any = None) -> torch.Tensor:
+        wanted = torch.nn.functional.one_hot(self.rows, scores.shape[-1]).to(scores.dtype)
+        return scores + self.strength * wanted
+
+    def around(self, model: Any) -> Any:
+        """Return a forward pass whose logits are scripted."""
+
+        def forward(**inputs: Any) -> Any:
+            out = model(**inputs)
+            out.logits = self(None, out.logits)
+            return out
+
+        return forward
