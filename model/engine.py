@@ -92,6 +92,10 @@ class Engine:
                 loading.listeners.append(progress)
             return loading
 
+    def loading(self, model_id: str) -> Loading | None:
+        """Return that model's load if one is under way."""
+        return self._loads.get(model_id)
+
     def load(self, model_id: str, progress: catalog.Progress | None = None) -> None:
         """Load a model (unloading the other one first) and return when it is ready; raise ModelUnavailable or OutOfMemory."""
         loading = self.start_loading(model_id, progress)

@@ -1,0 +1,52 @@
+/* The page's own script: what applies is shown, presets set knobs, Ctrl+Enter runs, Esc stops, a run is copied as a command.
+   window.inkblot is called by Gradio events with the values of controls; INKBLOT holds what playground/controls.py tells. */
+
+window.inkblot = (() => {
+  const data = window.INKBLOT, names = Object.keys(data.fields);
+  const byId = (id) => document.getElementById(id);
+
+  /** Show the knobs that apply to the model, the way of writing and the rules, and mark the chosen schedule's curve. */
+  function sync(model, mode, rule, remasking, schedule) {
+    const spec = data.models[model] || { family: "masked", modes: data.modes }, ar = mode === "ar";
+    const family = ar ? "autoregressive" : spec.family;
+    for (const name of names) {
+      const field = data.fields[name], block = byId("knob-" + name);
+      const fits = family !== "masked" || (field.rules.includes(rule) && field.remasking.includes(remasking));
+      if (block) block.toggleAttribute("hidden", !(field.families.includes(family) && fits && (name !== "guidance" || spec.guidance)));
+    }
+    const curves = byId("curves"), pinned = byId("pinned"), way = byId("mode");
+    if (curves) curves.toggleAttribute("hidden", family !== "masked" || rule !== "schedule");
+    if (pinned) pinned.toggleAttribute("hidden", ar);
+    if (way) way.toggleAttribute("hidden", spec.modes.length < 2);
+    for (const line of document.querySelectorAll("#curves polyline")) line.toggleAttribute("data-chosen", line.dataset.schedule === schedule);
+  }
+
+  /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
+  const preset = (name, ...values) => names.map((knob, i) => (knob in (data.presets[name] || {}) ? data.presets[name][knob] : values[i]));
+
+  const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
+  const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
+
+  /** Return the run as [command line, Python]; knobs at their default, or that do not apply, are left out. */
+  function recipes(prompt, model, mode, system, pinned, ...values) {
+    const shown = (name) => !byId("knob-" + name) || !byId("knob-" + name).hidden;
+    const set = names.map((name, i) => [name, values[i]]).filter(([name, value]) => value !== data.fields[name].default && shown(name));
+    const more = [["model", model, "builtin"], ["mode", mode, "diffusion"], ["system", system, ""], ["pinned", pinned, ""]].filter(([, value, usual]) => value && value !== usual);
+    const options = [["prompt", prompt], ...more, ...set].map(([name, value]) => `--${name.replaceAll("_", "-")} ${shell(String(value))}`);
+    const lines = String(pinned || "").split("\n").map((line) => line.match(/^\s*(\d+)\s*:(.*)$/)).filter(Boolean).map(([, at, words]) => `${at}: ${python(words)}`);
+    const extra = [mode !== "diffusion" && `mode=${python(mode)}`, system && `system=${python(system)}`, lines.length && `pinned={${lines.join(", ")}}`].filter(Boolean);
+    const settings = `Settings(${set.map(([name, value]) => `${name}=${python(value)}`).join(", ")})`;
+    return [
+      `python -m playground run ${options.join(" ")}`,
+      `from model import Settings, load\n\nrun = load(${python(model)}).denoise(${[python(prompt), settings, ...extra].join(", ")})\nfor frame in run:\n    print(frame.step, frame.undecided)\nprint(run.trace.final_text)\n`,
+    ];
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const press = (id) => [...document.querySelectorAll(`[data-key="${id}"], #${id}`)].find((button) => button.offsetParent)?.click();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.preventDefault(), press("run");
+    else if (event.key === "Escape" && !event.defaultPrevented && !document.fullscreenElement) press("stop");
+  });
+
+  return { sync, preset, recipes };
+})();

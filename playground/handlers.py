@@ -1,0 +1,155 @@
+"""Generators that join the engine and the page: read what was sent, check it, pass on what comes. None of them knows a model."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gradio as gr
+
+from model.engine import Engine, EngineRun
+from model.errors import BusyError, PlaygroundError
+from model.run import Request
+from model.settings import FIELD, Limits
+from model.trace import STOPPED
+from playground import strings
+from playground.wire import Recorder
+
+log = logging.getLogger("inkblot")
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
+
+
+def request_of(values: dict[str, Any], limits: Limits) -> Request:
+    """Return the checked request of one page's controls, given by name; raise SettingError."""
+    given = dict(values)
+    prompt = given.pop("prompt", None)
+    settings = {name: given.pop(name) for name in list(given) if name in FIELD}
+    return Request.parse(prompt, settings, limits=limits, **given)
+
+
+def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """Return the handler that streams one run as (wire message, status line)."""
+
+    # The two that default to None are optional for API clients; the others' defaults are the page's own values.
+    def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, **values: Any) -> Iterator[tuple[str, Any]]:
+        """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
+        values |= {"system": system, "pinned": pinned or ""}
+        yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
+        with shown(), engine.run(request_of(values, engine.limits), request.session_hash or "") as run:
+            yield from messages(run, engine.limits)
+
+    return handler
+
+
+def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
+    """Yield a run's wait, its frames and at last the whole of it, as (wire message, status line); after an error too."""
+    said, polls = "", 0
+    for why in run.prepare():
+        words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
+        if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
+            yield waiting(words)
+        said, polls = words, polls + 1
+    if run.trace is None:
+        yield waiting(strings.STOPPED)
+        return
+    recorder = Recorder(run.trace)
+    try:
+        for frame in run:
+            if message := recorder.add(frame):
+                yield message, ""
+    except Exception:
+        if run.trace.frames:
+            yield recorder.final(limits.trace_bytes), status("An error ended it.")
+        raise
+    result = run.trace.result
+    yield recorder.final(limits.trace_bytes), status("" if result is None or result.stopped in ("end", "full") else STOPPED[result.stopped])
+
+
+def waiting(words: str) -> tuple[str, str]:
+    """Return a message without frames, for a run that has none yet."""
+    return json.dumps({"waiting": words}), status(words)
+
+
+def status(words: str) -> str:
+    """Return our own words as the status line's HTML."""
+    return f"<span>{html.escape(words[:1].upper() + words[1:])}</span>" if words else ""
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Turn what is raised inside into what a visitor may read; anything unexpected gets a number that is in the log too."""
+    try:
+        yield
+    except PlaygroundError as error:
+        words = str(error)
+    except gr.Error:
+        raise
+    except Exception as error:
+        number = uuid.uuid4().hex[:6]
+        log.error("error %s", number, exc_info=error)
+        words = f"Something unexpected went wrong; the log has it under {number}. You can run again."
+    else:
+        return
+    raise gr.Error(html.escape(words, quote=False), print_exception=False)  # toasts are drawn as HTML
+
+
+def stop(engine: Engine) -> Callable[..., Any]:
+    """Return the handler of Stop: end this visitor's runs before their next step and wait until they have said their last."""
+
+    async def handler(request: gr.Request) -> None:
+        visitor = request.session_hash or ""
+        for run in engine.runs(visitor):
+            run.stop()
+        for _ in range(200):
+            if not engine.runs(visitor):
+                return
+            await asyncio.sleep(0.05)
+
+    return handler
+
+
+def watch_loading(engine: Engine, model_id: str) -> Callable[[], AsyncIterator[str]]:
+    """Return the handler that shows, from the page's first moment, how far the first model's loading is."""
+
+    async def handler() -> AsyncIterator[str]:
+        said = None
+        while (loading := engine.loading(model_id)) is not None:
+            words = f"{loading.words} {loading.share:.0%}"
+            if words != said:
+                yield status(words)
+            said = words
+            await asyncio.sleep(0.1)
+        yield ""
+
+    return handler
+
+
+def place(blocks: gr.Blocks, limits: Limits) -> Callable[..., None]:
+    """Return the check made before a request may wait: at most so many waiting runs a visitor."""
+
+    def validator(request: gr.Request, **values: Any) -> list[None]:
+        mine = visitors(request)
+        events = [e for queue in blocks._queue.event_queue_per_concurrency_id.values() for e in queue.queue]
+        held = sum(1 for event in events if mine & {event.session_hash, address(event.request)})
+        if held >= limits.waiting_per_visitor:
+            raise BusyError(f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it.")
+        return [None] * len(values)
+
+    return validator
+
+
+def visitors(request: gr.Request) -> set[str]:
+    """Return the names a visitor goes by: the page's session and, on a Space, the address that its proxy reports."""
+    return {name for name in (request.session_hash, address(request.request)) if name}
+
+
+def address(request: Any) -> str:
+    """Return the visitor's address where it can be trusted: behind a Space's proxy; elsewhere ''."""
+    return request.headers.get("x-forwarded-for", "").split(",")[0].strip() if "SPACE_ID" in os.environ and request is not None else ""

@@ -1,0 +1,81 @@
+"""Watch: one prompt, one run, every step of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from playground import handlers, strings
+from playground.context import Context
+from playground.controls import PRESETS, START, knobs
+from playground.player import Player, trace_message
+
+TRACES = Path(__file__).resolve().parents[2] / "assets" / "traces"
+TITLE = "Watch"
+
+
+class Status(gr.HTML):
+    """Our own words beside the Run button; not part of what API clients receive."""
+
+    @property
+    def skip_api(self) -> bool:
+        return True
+
+
+def recording() -> str | None:
+    """Return the message that plays the first shipped recording, None where there is none."""
+    shipped = sorted(TRACES.glob("*.json"))
+    return trace_message(shipped[0].read_text(encoding="utf-8"), play=True) if shipped else None
+
+
+def build(ctx: Context) -> None:
+    """Lay the page out and join it to the engine."""
+    with gr.Row(elem_classes="ink-columns"):
+        with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
+            prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=2, max_lines=8, autofocus=False,
+                                max_length=ctx.limits.prompt_chars, elem_id="prompt", value=strings.EXAMPLES[0])  # fmt: skip
+            with gr.Row(elem_classes="ink-actions"):
+                run = gr.Button("Run", variant="primary", elem_id="run", min_width=110, scale=0)
+                stop = gr.Button("Stop", elem_id="stop", min_width=90, scale=0)
+                status = Status(elem_id="status", apply_default_css=False, container=False)
+            chips = gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in strings.EXAMPLES], type="values",
+                               elem_id="examples", samples_per_page=20)  # fmt: skip
+            player = Player(recording(), label="run", elem_id="player")
+        with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
+            preset = gr.Radio([(name.capitalize(), name) for name in PRESETS], value=START, label="Preset", elem_id="preset")
+            model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
+                                visible=len(ctx.model_choices) > 1)  # fmt: skip
+            mode = gr.Radio([(strings.choice(name), name) for name in ctx.modes], value="diffusion", label="Way of writing", elem_id="mode")
+            controls = knobs(ctx.limits)
+            with gr.Accordion("Pinned words, system prompt", open=False, elem_id="extras"):
+                pinned = gr.Textbox(label="Pinned words", info="One a line: a position, a colon, the words that must stand there.",
+                                    placeholder="5: upon", lines=2, elem_id="pinned", value="")  # fmt: skip
+                system = gr.Textbox(label="System prompt", info="Empty: the model's own.", lines=2, elem_id="system",
+                                    value="", max_length=ctx.limits.prompt_chars)  # fmt: skip
+            with gr.Accordion("Copy as command line or Python", open=False, elem_id="recipe"):
+                write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
+                shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False)
+                python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False)
+    gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
+
+    inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls
+    event = {"inputs_kwargs": inputs, "outputs": [player, status], "show_progress": "minimal", "show_progress_on": status,
+             "preprocess": False, "validator": handlers.place(ctx.blocks, ctx.limits), **handlers.MODEL}  # fmt: skip
+    handler = handlers.denoise(ctx.engine)
+    started = [run.click(handler, api_name="denoise", **event)]
+    chosen = chips.click(None, chips, prompt, js="(row) => row[0]", api_visibility="private")
+    started.append(chosen.then(handler, api_visibility="private", **event))
+    stop.click(handlers.stop(ctx.engine), api_visibility="private", concurrency_limit=None, show_progress="hidden").then(
+        None, cancels=started, api_visibility="private"
+    )
+    ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,
+                    show_progress="hidden")  # fmt: skip
+
+    silent = {"api_visibility": "private", "show_progress": "hidden"}
+    choosing = [model, mode, controls["rule"], controls["remasking"], controls["schedule"]]
+    gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
+          js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
+    every = list(controls.values())
+    preset.input(None, [preset, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)
