@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .run import Stopwatch
-from .trace import AFTER_END, COMMITTED, MASK, PINNED, SETTLED, TAKEN_BACK, TOP, UNDECIDED, Frame, Reason, pack_entropy, pack_probability
+from .trace import AFTER_END, COMMITTED, MASK, PINNED, SETTLED, STATES, TAKEN_BACK, TOP, UNDECIDED, Frame, Reason, pack_entropy, pack_probability
+
+
+_OPEN = np.isin(np.arange(len(STATES)), UNDECIDED)  # by state: undecided?
 
 
 class Canvas:
@@ -85,7 +88,7 @@ class Canvas:
         undecided = self.masked()
         known = self.ids[: undecided[0]] if len(undecided) else self.ids
         ends = [i for i, token in enumerate(known.tolist()) if token in self.eos_ids]
-        return ends[0] if ends and not np.isin(self.states[: ends[0] + 1], UNDECIDED).any() else -1
+        return ends[0] if ends and not _OPEN[self.states[: ends[0] + 1]].any() else -1
 
     def close(self, end: int) -> None:
         """Mark everything behind position `end` as after the end."""
@@ -96,11 +99,12 @@ class Canvas:
     def frame(self, block: int, span: tuple[int, int], watch: Stopwatch, notes: Mapping[str, float] | None = None) -> Frame:
         """Return the canvas as a frame and count a step."""
         seconds = round(watch.pause(), 5)
-        open_ = np.isin(self.states, UNDECIDED)
-        guess_ids, guess_p = np.where(open_[:, None], self.guess_ids, -1), np.where(open_[:, None], self.guess_p, 0)
+        guess_ids, guess_p = self.guess_ids.copy(), self.guess_p.copy()
+        decided = ~_OPEN[self.states]
+        guess_ids[decided], guess_p[decided] = -1, 0
         frame = Frame(
             self.steps, block, span, watch.forwards, seconds, round(watch.forward_seconds, 5), self.ids.copy(), self.states.copy(),
-            self.confidence.copy(), self.entropy.copy(), (guess_ids.astype(np.int32), guess_p.astype(np.uint8)), tuple(self.reasons), dict(notes or {}),
+            self.confidence.copy(), self.entropy.copy(), (guess_ids, guess_p), tuple(self.reasons), dict(notes or {}),
         )  # fmt: skip
         self.steps += 1
         return frame

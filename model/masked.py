@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from .trace import TOP, Frame, ModelSpec
 class Predictor(Protocol):
     """What the loop asks of a network for one run; positions are the canvas's own, the prompt lies before position 0."""
 
-    passes: int  # forward passes that one call makes (2 with guidance)
+    passes: int  # forward passes that the last call made (2 with guidance, 0 where there was nothing to append)
 
     def advance(self, start: int, ids: list[int], rows: list[int]) -> torch.Tensor | None:
         """Append finished tokens ids at [start, start + len(ids)) to the cache; the first call appends the prompt before them.
@@ -44,6 +44,18 @@ class Predictor(Protocol):
 
     def crop(self, length: int) -> None:
         """Forget cached tokens from canvas position `length` on."""
+        ...
+
+
+@runtime_checkable
+class OnGrid(Protocol):
+    """A predictor whose network was trained on blocks that lie at fixed places."""
+
+    def span(self, position: int, width: int) -> tuple[int, int]:
+        """Return the block [start, stop) that holds a position; start < 0 where tokens of the prompt lie in it too.
+
+        width: what a network without fixed places would be given.
+        """
         ...
 
 
@@ -118,18 +130,48 @@ def _top(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return best, where.gather(1, at // CHUNK) * CHUNK + at % CHUNK
 
 
+HEAD = 1024  # likeliest tokens looked at for top-p; all of them where those do not reach it
+
+
 def sample(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Draw one token a row at the temperature, within top-k and top-p, by the Gumbel trick in float64 (arXiv 2409.02908: why float64)."""
-    settings = plan.settings
-    scaled, ids = logits.double() / settings.temperature, None
-    if settings.top_k or settings.top_p < 1:
-        scaled, ids = scaled.topk(min(settings.top_k or scaled.shape[-1], scaled.shape[-1]), dim=-1)
-    if settings.top_p < 1:  # keep the shortest head that reaches top_p, the crossing token included
-        mass = scaled.softmax(-1)
-        scaled[mass.cumsum(-1) - mass >= settings.top_p] = -torch.inf
-    noise = torch.rand(scaled.shape, generator=plan.generator, dtype=torch.float64).clamp_min(1e-300).log_().neg_().log_()
-    choice = (scaled - noise).argmax(-1)
-    return choice if ids is None else ids.gather(1, choice[:, None])[:, 0]
+    """Draw one token a row at the temperature, within top-k, then within top-p (the token that crosses it included).
+
+    By the inverse of the distribution function in float64: 32-bit Gumbel noise would act like a lower temperature (arXiv 2409.02908).
+    """
+    settings, n = plan.settings, len(logits)
+    scaled = logits / settings.temperature
+    uniform = torch.rand(n, generator=plan.generator, dtype=torch.float64)
+    if not settings.top_k and settings.top_p == 1:
+        return _draw(scaled.softmax(-1), uniform)
+    size = min(settings.top_k or HEAD, scaled.shape[-1])
+    values, ids = scaled.topk(size, dim=-1)
+    weights = values.softmax(-1) if settings.top_k else (values - scaled.logsumexp(-1, keepdim=True)).exp()
+    if not settings.top_k and bool((weights.sum(-1) < settings.top_p).any()):
+        weights, ids = scaled.softmax(-1).sort(dim=-1, descending=True)
+    weights = weights.masked_fill(weights.cumsum(-1) - weights >= settings.top_p, 0.0)
+    return ids.gather(1, _draw(weights, uniform)[:, None])[:, 0]
+
+
+def _draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Return one index per row of weights (n, m), drawn in proportion, uniform (n,) in [0, 1); chunk first, then inside it."""
+    n, m = weights.shape
+    if m % CHUNK or m == CHUNK:
+        return _invert(weights, uniform)[0]
+    chunks = weights.view(n, -1, CHUNK)
+    chunk, rest = _invert(chunks.sum(-1, dtype=torch.float64), uniform)
+    inside = chunks.gather(1, chunk[:, None, None].expand(-1, 1, CHUNK))[:, 0]
+    return chunk * CHUNK + _invert(inside, rest)[0]
+
+
+def _invert(weights: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (index, how far into that index's own share the draw fell, in [0, 1)); an index of weight 0 is never drawn."""
+    edges = weights.double().cumsum(-1)
+    aim = (uniform * edges[:, -1])[:, None]
+    last = edges.argmax(-1, keepdim=True)  # the last index with weight: argmax takes the first of equal edges
+    index = torch.minimum(torch.searchsorted(edges, aim, right=True), last)
+    width = weights.double().gather(1, index)
+    rest = (aim - edges.gather(1, index) + width) / width
+    return index[:, 0], rest[:, 0].clamp(0, 1 - 1e-12)
 
 
 def denoise(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -> Generator[Frame, None, str]:
@@ -182,9 +224,18 @@ class _Loop:
 
     def _open_block(self, start: int) -> None:
         """Begin a block at `start`; once the step limit is spent, blocks hold just the token that the causal pass decides."""
-        self.block, self.start, self.held = self.block + 1, start, -1
+        self.block, self.held = self.block + 1, -1
         width = self.plan.block if self.left > 0 or not self.plan.spec.shift else 1
-        self.stop = min(start + width, len(self.canvas))
+        stop = start + width
+        if isinstance(self.predictor, OnGrid):
+            start, stop = self.predictor.span(start, width)
+        self.start, self.stop = max(0, start), min(stop, len(self.canvas))
+
+    def _ask(self, question: Callable[..., Any], *args: Any) -> Any:
+        """Return what the predictor answers, timed; the passes it then says it made are counted."""
+        answer = self.watch.forward(question, *args, passes=0)
+        self.watch.forwards += self.predictor.passes
+        return answer
 
     # ------------------------------------------------------------ the causal pass over finished text
     def _causal_pass(self) -> Iterator[Frame]:
@@ -193,7 +244,7 @@ class _Loop:
         check = self.plan.settings.remasking == "verify" and self.cached >= 0
         ids = canvas.ids[first : self.start].tolist()
         rows = list(range(len(ids))) if check else [len(ids) - 1]
-        logits = self.watch.forward(self.predictor.advance, first, ids, rows, passes=self.predictor.passes)
+        logits = self._ask(self.predictor.advance, first, ids, rows)
         self.cached = self.start
         if logits is None:
             return
@@ -259,8 +310,7 @@ class _Loop:
         return ""
 
     def _predict(self, positions: np.ndarray) -> Readout:
-        logits = self.watch.forward(self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist(),
-                                    passes=self.predictor.passes)  # fmt: skip
+        logits = self._ask(self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist())
         return read(logits, self.plan, self._no_end(positions))
 
     def _no_end(self, positions: np.ndarray) -> np.ndarray | None:

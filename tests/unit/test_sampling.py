@@ -1,0 +1,70 @@
+"""Sampling draws from the distribution it says, and confidence is read before temperature and truncation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model.masked import Plan, read
+from model.settings import Settings
+from tests.tiny import Tiny
+
+SPEC = Tiny().spec
+
+
+def plan(seed: int = 0, **knobs) -> Plan:
+    generator = torch.Generator().manual_seed(seed)
+    return Plan(Settings(**knobs), SPEC, 8, generator, torch.tensor([5]), lambda: "")
+
+
+def draws(logits: torch.Tensor, n: int = 20_000, **knobs) -> torch.Tensor:
+    seen = read(logits.expand(n, -1).clone(), plan(**knobs))
+    return torch.bincount(torch.from_numpy(seen.token), minlength=logits.shape[-1]) / n
+
+
+@pytest.mark.parametrize("vocab", [61, 1024])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_frequencies_follow_the_tempered_distribution(vocab, temperature):
+    logits = torch.randn(vocab, generator=torch.Generator().manual_seed(1)) * 3
+    wanted = (logits.index_fill(0, torch.tensor([5]), -1e4) / temperature).softmax(-1)
+    assert (draws(logits, temperature=temperature) - wanted).abs().max() < 0.012
+
+
+def test_top_k_and_top_p_keep_the_head_only():
+    logits = torch.log(torch.tensor([0.4, 0.3, 0.2, 0.06, 0.04]))
+    logits = torch.cat([logits, torch.full((56,), -50.0)])
+    assert (draws(logits, temperature=1.0, top_k=2)[:3] - torch.tensor([4 / 7, 3 / 7, 0])).abs().max() < 0.02
+    assert draws(logits, temperature=1.0, top_p=0.5).nonzero().flatten().tolist() == [0, 1]  # 0.4, and the one that crosses
+    assert draws(logits, temperature=1.0, top_p=0.01).nonzero().flatten().tolist() == [0]
+
+
+def test_top_p_looks_past_its_first_thousand_where_it_must():
+    flat = torch.zeros(4096)
+    assert (draws(flat, 4096, temperature=1.0, top_p=0.9) > 0).sum() > 1500
+
+
+def test_zero_and_tiny_temperature_are_greedy():
+    logits = torch.randn(50, 61)
+    assert (read(logits.clone(), plan(temperature=0.0)).token == read(logits.clone(), plan(temperature=1e-7)).token).all()
+
+
+def test_confidence_ignores_temperature_and_truncation():
+    logits = torch.randn(4, 61)
+    cold, hot = read(logits.clone(), plan()), read(logits.clone(), plan(temperature=2.0, top_k=3))
+    assert (cold.top_p == hot.top_p).all() and (cold.entropy == hot.entropy).all()
+    clean = logits.index_fill(1, torch.tensor([5]), -torch.inf).softmax(-1)
+    assert torch.allclose(torch.from_numpy(hot.p).float(), clean[range(4), torch.from_numpy(hot.token)], atol=1e-6)
+
+
+def test_entropy_and_top_candidates_equal_the_plain_formulas():
+    logits = torch.randn(7, 1024) * 4
+    seen = read(logits.clone(), plan())
+    p = logits.index_fill(1, torch.tensor([5]), -torch.inf).softmax(-1)
+    assert torch.allclose(torch.from_numpy(seen.entropy).float(), torch.special.entr(p).sum(-1), atol=1e-4)
+    assert (torch.from_numpy(seen.top_ids).long() == p.topk(3).indices).all()
+
+
+def test_a_forbidden_id_is_never_drawn():
+    logits = torch.zeros(61)
+    logits[5] = 100.0
+    assert draws(logits, temperature=1.0)[5] == 0
