@@ -9,13 +9,14 @@ from typing import Any
 import gradio as gr
 
 from .standalone import script, style
-from .wire import Recorder, stream, trace_message
+from .wire import STOPPED, Recorder, stream, trace_message
 
-__all__ = ["Player", "Recorder", "stream", "trace_message"]
+__all__ = ["STOPPED", "Player", "Recorder", "stream", "trace_message"]
 
 JS = """
 const host = element.querySelector('.ib-host');
 const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick: (detail) => trigger('pick', detail) });
+element.__player = player;
 const take = () => {
   if (!props.value) return;
   let message;

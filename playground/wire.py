@@ -17,6 +17,7 @@ from model.run import Run
 from model.trace import REASONS, Frame, Trace
 from model.trace_json import dumps, encode_candidates, encode_frame, encode_header, encode_vocab
 
+STOPPED = '{"done":true}'  # tells the player that nothing more will come: give it as a Stop button's output
 INTERVAL = 1 / 30  # seconds between two messages, at least
 
 

@@ -1,13 +1,23 @@
 /* The canvas: one cell a position, laid out by the newest text known, drawn by the frame in view. Only what changed is touched. */
 
-const SLOT = 2.4; // width in em of a position whose token nobody knows yet
-const NARROWEST = 0.55; // how far a text that is not the final one may be squeezed into its place
+const SLOT = 2; // width in em of a position whose token nobody knows yet
+const MOST_GLIDING = 120; // more than this many moving pieces would cost more than they please
+const NARROWEST = 0.5; // how small, in em, a text that is not the final one may get to fit its place
 const DOT = { kind: "after", text: "", lead: "", core: "", tail: "" };
+
+const MARKS = /\p{M}/u; // may tower over the line: clipped
+if (window.CSS && CSS.registerProperty) {
+  try {
+    CSS.registerProperty({ name: "--p", syntax: "<number>", inherits: false, initialValue: "0" }); // spares every child a new style
+  } catch {
+    // another player on the page was first
+  }
+}
 
 class Canvas {
   /** box: the element that holds the text (role listbox); svg: laid over it for the outline of the block under work. */
   constructor(box, svg, run) {
-    Object.assign(this, { box, svg, run, cells: [], active: -1, outlined: "", floor: 0 });
+    Object.assign(this, { box, svg, run, cells: [], active: -1, outlined: null, floor: 0 });
     this.shapes = new Shapes(run);
     this.widths = new Map();
     this.pen = document.createElement("canvas").getContext("2d");
@@ -18,12 +28,12 @@ class Canvas {
   }
 
   cell(i) {
-    const el = make("span", "ib-cell"), cell = { el, gap: make("span", "ib-gap"), ink: make("span", "ib-ink"), base: make("span", "ib-base"), shape: undefined, key: "" };
+    const el = make("span", "ib-cell"), cell = { el, gap: make("span", "ib-gap"), ink: make("span", "ib-ink"), base: make("span", "ib-base"), top: make("span", "ib-over"), shape: undefined, key: "" };
     el.id = this.box.id + "-" + i;
     el.dataset.i = i;
     el.setAttribute("role", "option");
     el.setAttribute("aria-selected", "false");
-    cell.ink.append(cell.base);
+    cell.ink.append(cell.base, cell.top);
     el.append(cell.gap, cell.ink);
     this.box.append(el);
     return cell;
@@ -36,7 +46,7 @@ class Canvas {
     for (let i = 0; i < frame.ids.length; i++) {
       const cell = this.cells[i] || (this.cells[i] = this.cell(i));
       const shape = frame.states[i] === AFTER_END ? DOT : shapes[i];
-      if (cell.shape !== shape) this.rebuild(cell, shape);
+      if (cell.shape !== shape) this.rebuild(cell, shape, i);
       const free = !shape || shape === DOT || shape.kind === "end" || cell.gap.textContent !== "" || before === " ";
       const wrap = free || mayBreak(before, shape.core) || letters > 28;
       if (cell.wrap !== wrap) cell.gap.classList.toggle("ib-wrap", (cell.wrap = wrap));
@@ -47,16 +57,17 @@ class Canvas {
       const text = shapes.map((s) => (s ? s.text : "")).join("");
       this.box.dir = (text.match(RIGHT_TO_LEFT) || []).length * 2 > text.length ? "rtl" : "ltr";
     }
-    this.outlined = "";
+    this.outlined = null;
   }
 
-  rebuild(cell, shape) {
+  rebuild(cell, shape, i) {
     const newline = shape && shape.kind === "space" && shape.core === "";
     cell.shape = shape;
     cell.key = "";
     cell.length = shape ? shape.core.length : 3;
     cell.ink.dataset.k = shape ? shape.kind : "slot";
-    gapInto(cell.gap, shape ? shape.lead : " ");
+    cell.ink.classList.toggle("ib-tall", Boolean(shape) && MARKS.test(shape.core));
+    gapInto(cell.gap, shape ? shape.lead : i ? " " : "");
     if (newline) cell.base.replaceChildren(make("i", "ib-return"));
     else inkInto(cell.base, shape && shape.core ? shape.core : "\u00a0");
     const tail = shape ? shape.tail : "";
@@ -78,22 +89,22 @@ class Canvas {
       if (cell.ghost !== view.ghost) cell.ink.dataset.o = cell.ghost = view.ghost;
       if (cell.p !== view.p) cell.ink.style.setProperty("--p", (cell.p = view.p));
       if (cell.over !== view.over) {
-        cell.over = view.over;
-        cell.ink.dataset.t = view.over;
-        const squeeze = view.over ? Math.max(NARROWEST, Math.min(1, cell.width / this.width(view.over))) : 1;
-        cell.ink.style.setProperty("--sx", squeeze.toFixed(3));
+        cell.top.textContent = cell.over = view.over;
+        const size = view.ghost === "other" || view.ghost === "lost" ? 1 : 0.86;
+        cell.top.style.fontSize = view.over ? Math.max(NARROWEST, Math.min(size, (0.98 * cell.width) / this.width(view.over))).toFixed(2) + "em" : "";
       }
     }
   }
 
   /** How position i looks: state, probability, and the text over its block where that is not the text it is laid out for.
-   *  ghost: '' (the laid-out text shows), guess, noise, lost or other. */
+   *  ghost: '' (the laid-out text shows), guess, noise, lost, end, other or hid (nothing). */
   view(cell, i, frame, shape) {
     if (i >= frame.ids.length) return { state: "none", p: "0", ghost: "hid", over: "" };
-    const code = frame.states[i], p = String(Math.round(frame.confidence[i] / 5.1) / 50);
+    const code = frame.states[i], p = String(Math.round(frame.confidence[i] / 12.75) / 20);
     if (code === AFTER_END) return { state: "after_end", p: "0", ghost: cell.shape === DOT ? "" : "other", over: cell.shape === DOT ? "" : "\u00b7" };
     if (!isOpen(code)) {
       if (shape === cell.shape) return { state: STATES[code], p, ghost: "", over: "" };
+      if (shape.kind === "end") return { state: STATES[code], p, ghost: "end", over: "" };
       return { state: STATES[code], p, ghost: "other", over: oneLine(shape) || " " };
     }
     if (this.run.ar) return { state: "unreached", p: "0", ghost: "hid", over: "" };
@@ -104,9 +115,15 @@ class Canvas {
       return was === cell.shape ? { state: "taken_back", p, ghost: "", over: "" } : { state: "taken_back", p, ghost: "lost", over: oneLine(was).trim() || "\u00d7" };
     }
     const guess = frame.guesses ? frame.guesses.ids[i * TOP] : -1;
-    if (guess >= 0) return { state: STATES[code] + later, p, ghost: "guess", over: oneLine(this.shapes.alone(guess)).trim() };
-    if (code === NOISE && frame.ids[i] >= 0) return { state: "noise" + later, p, ghost: "noise", over: oneLine(this.shapes.alone(frame.ids[i])).trim() };
+    if (guess >= 0) return { state: STATES[code] + later, p, ...this.ghost(cell, "guess", guess) };
+    if (code === NOISE && frame.ids[i] >= 0) return { state: "noise" + later, p, ...this.ghost(cell, "noise", frame.ids[i]) };
     return { state: STATES[code] + later, p, ghost: "hid", over: "" };
+  }
+
+  /** A guess inside its block; nothing where the place is so narrow that it would be a smear. */
+  ghost(cell, ghost, token) {
+    const over = oneLine(this.shapes.alone(token)).trim();
+    return cell.width < 0.4 * this.width(over) ? { ghost: "hid", over: "" } : { ghost, over };
   }
 
   /** Width of a text on one line in em of the canvas's font. */
@@ -129,29 +146,34 @@ class Canvas {
 
   /** The path around the lines of cells [start, stop), as a text selection would be. */
   region(start, stop) {
-    const frame = this.svg.getBoundingClientRect(), lines = [];
-    let left = Infinity, right = -Infinity;
+    const lines = [];
     for (let i = start; i < stop; i++) {
-      const r = this.cells[i].ink.getBoundingClientRect();
-      const line = lines.find((l) => Math.abs(l.top - r.top) < r.height / 2);
-      if (line) Object.assign(line, { x0: Math.min(line.x0, r.left), x1: Math.max(line.x1, r.right) });
-      else lines.push({ top: r.top, bottom: r.bottom, x0: r.left, x1: r.right });
-      left = Math.min(left, r.left);
-      right = Math.max(right, r.right);
+      const { offsetLeft: x0, offsetTop: top, offsetWidth, offsetHeight } = this.cells[i].ink, x1 = x0 + offsetWidth;
+      const line = lines.find((l) => Math.abs(l.top - top) < offsetHeight / 2);
+      if (line) Object.assign(line, { x0: Math.min(line.x0, x0), x1: Math.max(line.x1, x1) });
+      else lines.push({ top, bottom: top + offsetHeight, x0, x1 });
     }
     if (!lines.length) return "";
-    const first = lines[0], last = lines[lines.length - 1], one = lines.length === 1, gap = 5, inset = (first.bottom - first.top) * 0.1;
-    if (this.box.dir === "rtl") first.x0 = last.x0 = left;
-    const edges = one ? [[first.x0, first.top, first.x1, first.bottom]] : null;
-    const x = (v) => (v - frame.left).toFixed(1), y = (v) => (v - frame.top).toFixed(1);
-    if (edges) {
-      const [x0, y0, x1, y1] = edges[0];
-      return `M${x(x0 - gap)} ${y(y0 + inset)}H${x(x1 + gap)}V${y(y1 - inset)}H${x(x0 - gap)}Z`;
-    }
-    const [a, b, c, d] = [first.x0 - gap, right + gap, last.x1 + gap, left - gap];
-    const [top, bottom, under, over] = [first.top + inset, last.bottom - inset, first.bottom, last.top];
-    if (lines.length === 2 && c < a) return `M${x(a)} ${y(top)}H${x(b)}V${y(under)}H${x(a)}ZM${x(d)} ${y(over)}H${x(c)}V${y(bottom)}H${x(d)}Z`;
-    return `M${x(a)} ${y(top)}H${x(b)}V${y(over)}H${x(c)}V${y(bottom)}H${x(d)}V${y(under)}H${x(a)}Z`;
+    const first = lines[0], last = lines[lines.length - 1], gap = 5, inset = -3;
+    const left = Math.min(...lines.map((l) => l.x0)) - gap, right = Math.max(...lines.map((l) => l.x1)) + gap;
+    const [a, c] = this.box.dir === "rtl" ? [left, right] : [first.x0 - gap, last.x1 + gap];
+    const [top, bottom, under, over] = [first.top + inset, last.bottom - inset, first.bottom - inset, last.top + inset];
+    if (lines.length === 1) return `M${a} ${top}H${first.x1 + gap}V${bottom}H${a}Z`;
+    if (lines.length === 2 && c < a) return `M${a} ${top}H${right}V${under}H${a}ZM${left} ${over}H${c}V${bottom}H${left}Z`;
+    return `M${a} ${top}H${right}V${over}H${c}V${bottom}H${left}V${under}H${a}Z`;
+  }
+
+  /** Lay out anew; what moves along its line glides there. For live runs, where nobody knows the final text yet. */
+  glide(frame) {
+    const place = (cell) => [cell.ink.offsetLeft, cell.ink.offsetTop];
+    const before = this.cells.map(place);
+    this.layout(frame);
+    const moved = this.cells.flatMap((cell, i) => {
+      const [x, y] = place(cell), dx = before[i] ? before[i][0] - x : 0;
+      return before[i] && before[i][1] === y && Math.abs(dx) > 1 ? [[cell, dx]] : [];
+    });
+    if (moved.length > MOST_GLIDING) return;
+    for (const [cell, dx] of moved) cell.ink.animate([{ transform: `translateX(${dx}px)` }, { transform: "none" }], { duration: 140, easing: "ease-out" });
   }
 
   /** While text comes live its height never shrinks, so that what is below stays calm. */

@@ -126,7 +126,7 @@ class Run {
   summarise(frame, before) {
     frame.open = frame.committed = frame.takenBack = 0;
     frame.lost = before ? before.lost : new Map();
-    let sum = 0;
+    let sum = 0, count = 0;
     for (let i = 0; i < frame.states.length; i++) {
       const state = frame.states[i];
       this.seen.add(state);
@@ -135,12 +135,13 @@ class Run {
         frame.takenBack++;
         if (before && before.ids[i] >= 0 && !isOpen(before.states[i])) frame.lost = new Map(frame.lost).set(i, before.ids[i]);
       }
-      if (isOpen(state)) {
-        frame.open++;
+      if (isOpen(state)) frame.open++;
+      if (this.ar ? state === COMMITTED : isOpen(state)) {
+        count++;
         sum += this.nats(frame.entropy[i]);
       }
     }
-    frame.meanEntropy = frame.open && frame.forwards ? sum / frame.open : null;
+    frame.meanEntropy = count && frame.forwards ? sum / count : null; // of undecided positions; left to right, of the token just written
     let planned = null;
     for (const { rule, bound } of frame.why.values()) if (rule === "schedule") planned = bound;
     frame.planned = planned;

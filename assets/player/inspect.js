@@ -49,7 +49,8 @@ class Inspector {
     const facts = this.facts(run, shapes, index, i);
     if (!facts) return this.hide();
     this.position = i;
-    const head = make("p", "ib-card-head"), word = make("span", "ib-card-token", facts.text || "\u2013");
+    const head = make("p", "ib-card-head"), word = make("span", "ib-card-token");
+    tokenInto(word, facts.text);
     const label = facts.guessing ? "today\u2019s guess" : facts.id >= 0 ? "token" : "";
     head.append(word, make("span", "ib-card-id", `${label}${facts.id >= 0 ? " " + facts.id + ", " : ""}position ${i}`));
     const state = make("p", "ib-card-state", sentence(facts, run));
@@ -126,16 +127,31 @@ function sentence(facts, run) {
   return run.ar ? "Not reached yet." : "Mask: not decided yet.";
 }
 
+/** The card in words, for a screen reader. */
+function spoken(facts, run) {
+  const numbers = facts.known && facts.state !== "after_end" ? ` Probability ${facts.p.toFixed(2)}, entropy ${facts.entropy.toFixed(2)} nats.` : "";
+  const others = facts.guessing ? ` Candidates: ${facts.candidates.map((c) => `${c.text} ${c.p.toFixed(2)}`).join(", ")}.` : "";
+  return `Position ${facts.position}: ${facts.text || "nothing"}${facts.guessing ? ", a guess" : ""}. ${sentence(facts, run)}${numbers}${others}`;
+}
+
 /** A small table of [text, note, share in 0..1]. */
 function rows(title, lines) {
   const table = make("table", "ib-rows");
   table.append(make("caption", "", title));
   for (const [text, note, share] of lines) {
-    const row = make("tr"), word = make("th", "", text || "\u2013"), bar = make("td", "ib-rows-bar");
+    const row = make("tr"), word = make("th"), bar = make("td", "ib-rows-bar");
     word.scope = "row";
+    tokenInto(word, text);
     bar.style.setProperty("--p", share.toFixed(2));
     row.append(word, bar, make("td", "ib-rows-note", note));
     table.append(row);
   }
   return table;
+}
+
+/** A token in a list: the spaces around it faintly marked. */
+function tokenInto(element, text) {
+  const [, before, core, after] = /^( *)([^]*?)( *)$/.exec(text || "\u2013");
+  const space = (n) => (n ? [make("i", "ib-space", "\u2423".repeat(n))] : []);
+  element.replaceChildren(...space(before.length), core, ...space(after.length));
 }

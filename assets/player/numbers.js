@@ -18,7 +18,7 @@ function measure(run, frame) {
   let spent = 0;
   for (let i = 0; i < frame.ids.length; i++) if (frame.states[i] === AFTER_END && frame.ids[i] >= 0) spent++;
   return { tokens, forwards, seconds, first, spent: result ? result.after_end : spent, perForward: forwards ? tokens / forwards : null,
-    rate: seconds > 0 ? tokens / seconds : null, why: result ? result.why : last && run.done ? "no result was recorded" : "" };
+    rate: seconds > 0 ? tokens / seconds : null, why: run.result ? run.result.why : run.halted ? "you stopped it" : run.done ? "not recorded" : "still running" };
 }
 
 class Numbers {
@@ -44,7 +44,7 @@ class Numbers {
     this.set("rate", m.rate === null ? "\u2013" : m.rate >= 100 ? Math.round(m.rate) : m.rate.toFixed(1), where);
     this.set("spent", m.spent, m.spent === 1 ? "position" : "positions");
     this.set("first", m.first === null ? "\u2013" : seconds(m.first));
-    this.set("why", m.why || (run.done ? "at the last step" : "running"));
+    this.set("why", m.why);
   }
 
   set(key, value, note) {
@@ -91,6 +91,7 @@ class Legend {
     const item = make("li"), cell = make("span", "ib-cell ib-sample"), ink = make("span", "ib-ink"), base = make("span", "ib-base", state === "mask" || state === "noise" ? "\u00a0\u00a0\u00a0\u00a0\u00a0" : word || "\u00a0");
     cell.dataset.s = state === "gauge" ? "settled" : state;
     ink.dataset.k = state === "after_end" ? "after" : state === "end" ? "end" : "text";
+    ink.dataset.o = "";
     ink.style.setProperty("--p", state === "gauge" ? "0.5" : state === "mask" || state === "noise" ? "0.4" : "1");
     cell.setAttribute("aria-hidden", "true");
     ink.append(base);

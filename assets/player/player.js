@@ -1,7 +1,7 @@
 /* mountPlayer(element, options): one player for live runs, recordings, races and exported files.
 
    options: trace (a document) or message (a wire message), autoplay, loop, even (even steps instead of the run's own seconds), speed,
-   controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token).
+   theme ('light' or 'dark'), globalKeys (keys work wherever the focus is, outside of fields), controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token).
    The player: load(document), receive(message), seek(index), step(by), play(), pause(), seekSeconds(s), seekForwards(n), durationSeconds,
    durationForwards, index, length, frame, run, destroy(). Events on the element: ib-frame, ib-play, ib-pause, ib-end, ib-pick. */
 
@@ -9,7 +9,7 @@ let players = 0;
 
 const LAYOUT = `
 <div class="ib-player" role="region" aria-label="Text as it is denoised" tabindex="-1">
-  <header class="ib-title"><span class="ib-model"></span><span class="ib-badges"></span><output class="ib-step" aria-live="off"></output></header>
+  <header class="ib-title"><span class="ib-model"></span><span class="ib-badges"></span></header>
   <div class="ib-paper">
     <div class="ib-prompt"><span class="ib-prompt-word">Prompt</span><p></p></div>
     <div class="ib-stage"><svg class="ib-outline" aria-hidden="true"></svg><div class="ib-text" role="listbox" tabindex="0" aria-orientation="horizontal" aria-label="Canvas"></div></div>
@@ -23,17 +23,20 @@ const LAYOUT = `
       <button type="button" class="ib-b" data-do="forward" aria-label="Step forward" title="Step forward (right arrow)"><svg viewBox="0 0 16 16"><path d="m4.5 3 7 5-7 5z"/></svg></button>
       <button type="button" class="ib-b" data-do="end" aria-label="Last step" title="Last step (End)"><svg viewBox="0 0 16 16"><path d="M13 3v10M3 3l7 5-7 5z"/></svg></button>
     </div>
-    <input type="range" class="ib-slider" min="0" max="0" value="0" step="1" aria-label="Step">
     <div class="ib-pace">
       <select class="ib-speed" aria-label="Speed"></select>
       <select class="ib-clock" aria-label="Clock" title="Real time replays the run's own seconds; even steps give every step the same time."><option value="real">real time</option><option value="even">even steps</option></select>
       <button type="button" class="ib-b" data-do="full" aria-label="Full screen" title="Full screen (f)"><svg viewBox="0 0 16 16"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg></button>
     </div>
   </div>
-  <div class="ib-strips"></div>
+  <div class="ib-timeline">
+    <output class="ib-caption ib-step" aria-live="off"></output>
+    <input type="range" class="ib-slider" min="0" max="0" value="0" step="1" aria-label="Step">
+    <div class="ib-strips"></div>
+  </div>
   <dl class="ib-numbers"></dl>
   <ul class="ib-legend" aria-label="What the marks mean"></ul>
-  <div class="ib-card" role="status" hidden></div>
+  <div class="ib-card" role="note" aria-label="The chosen token" hidden></div>
   <p class="ib-sr" aria-live="polite"></p>
 </div>`;
 
@@ -46,7 +49,7 @@ class Player {
     this.$ = (name) => this.root.querySelector(".ib-" + name);
     this.id = "ib" + ++players;
     this.$("text").id = this.id;
-    for (const [option, name] of [["controls", "transport"], ["strips", "strips"], ["numbers", "numbers"], ["legend", "legend"], ["prompt", "prompt"], ["title", "title"]]) {
+    for (const [option, name] of [["controls", "transport"], ["controls", "slider"], ["strips", "strips"], ["numbers", "numbers"], ["legend", "legend"], ["prompt", "prompt"], ["title", "title"]]) {
       this.$(name).hidden = !this.options[option];
     }
     this.clock = new Clock({ times: () => (this.run ? this.run.frames.map((f) => f.seconds) : []), show: (k) => this.show(k), changed: () => this.playing(), ended: () => this.ended() });
@@ -97,6 +100,7 @@ class Player {
   }
 
   pieces(message) {
+    if (!message.run) return message.done && this.halt();
     const fresh = !this.run || this.run.id !== message.run;
     if (fresh && !message.header) return; // its beginning was missed: the last message brings everything
     if (fresh) {
@@ -113,6 +117,16 @@ class Player {
     if (message.result) run.result = message.result;
     if (message.done) (run.done = true), (this.live = false);
     if (run.frames.length) this.soon();
+  }
+
+  /** The run was stopped: nothing more will come, what came stays. */
+  halt() {
+    if (!this.run || !this.live) return;
+    this.run.done = true;
+    this.run.halted = true;
+    this.live = false;
+    this.newest(this.run.frames[this.length - 1]);
+    this.show(Math.max(0, this.index));
   }
 
   /** Draw what has come in at most once a screen frame. */
@@ -136,7 +150,8 @@ class Player {
       this.follow = true;
     }
     this.index = -1;
-    this.canvas = new Canvas(this.$("text"), this.$("outline"), run);
+    if (same) this.canvas.run = this.canvas.shapes.run = run;
+    else this.canvas = new Canvas(this.$("text"), this.$("outline"), run);
     this.root.classList.remove("ib-blank");
     this.root.classList.toggle("ib-ar", run.ar);
     this.root.classList.toggle("ib-uniform", run.uniform);
@@ -153,10 +168,11 @@ class Player {
 
   /** The newest frame settles where every position stands, and what the strips and the legend show. */
   newest(frame) {
-    this.canvas.layout(frame);
+    if (this.live && !this.quiet.matches) this.canvas.glide(frame);
+    else this.canvas.layout(frame);
     if (this.live) this.canvas.hold();
     else this.canvas.release();
-    if (this.options.strips) this.strips.update(this.run);
+    if (this.options.strips) this.strips.update(this.run, this.last);
     if (this.options.legend) (this.legend ||= new Legend(this.$("legend"))).update(this.run);
     this.$("text").setAttribute("aria-label", `Canvas, ${frame.ids.length} positions. Arrow keys move between tokens.`);
     this.root.classList.toggle("ib-live", Boolean(this.live));
@@ -165,6 +181,13 @@ class Player {
   // ---------------------------------------------------------------- time
   get length() {
     return this.run ? this.run.frames.length : 0;
+  }
+
+  /** The last frame on the timeline: while a run goes on, the one it is planned to end with. */
+  get last() {
+    const { steps, rule, new_tokens: tokens } = this.run.header.settings;
+    const planned = !this.live ? 0 : this.run.ar ? tokens : rule === "schedule" && !this.run.uniform ? steps : 0;
+    return Math.max(1, this.length - 1, planned || 0);
   }
 
   get frame() {
@@ -197,12 +220,12 @@ class Player {
   position() {
     const frame = this.frame, slider = this.$("slider"), last = this.run.frames[this.length - 1];
     if (!frame) return;
-    slider.max = this.length - 1;
+    slider.max = this.last;
     slider.value = this.index;
-    slider.style.setProperty("--at", this.length > 1 ? this.index / (this.length - 1) : 0);
-    const where = `step ${frame.step} of ${this.live ? "\u2026" : last.step}`;
-    slider.setAttribute("aria-valuetext", where);
-    this.$("step").textContent = `${where} \u00b7 ${seconds(frame.seconds)}`;
+    slider.style.setProperty("--at", this.index / this.last);
+    const where = `${frame.step} of ${this.live ? "\u2026" : last.step}`;
+    slider.setAttribute("aria-valuetext", "step " + where);
+    this.$("step").replaceChildren("Step ", make("b", "", where), make("span", "ib-time", seconds(frame.seconds)));
     if (this.options.strips) this.strips.mark(frame);
     this.root.classList.toggle("ib-behind", Boolean(this.live) && !this.follow);
     clearTimeout(this.speech);
@@ -289,7 +312,7 @@ class Player {
     const facts = this.inspector.show(this.run, this.canvas.shapes, this.index, i);
     if (!facts) return this.unask();
     if (pin !== undefined) this.inspector.pinned = pin;
-    this.canvas.mark(i, `Position ${i}: ${facts.text || "nothing yet"}, ${stateName(facts.state, this.run)}${facts.known ? ", probability " + facts.p.toFixed(2) : ""}`);
+    this.canvas.mark(i, spoken(facts, this.run));
     this.inspector.place(this.canvas.cells[i].ink, this.root);
     return facts;
   }

@@ -17,7 +17,7 @@ class Strips {
     box.replaceChildren(...this.rows.map((row) => row.caption), this.plot);
     const go = (event) => {
       const r = this.plot.getBoundingClientRect();
-      if (this.run) seek(Math.round(((event.clientX - r.left) / r.width) * (this.run.frames.length - 1)));
+      if (this.run) seek(Math.round(((event.clientX - r.left) / r.width) * this.last));
     };
     this.plot.addEventListener("pointerdown", (event) => (this.plot.setPointerCapture(event.pointerId), go(event)));
     this.plot.addEventListener("pointermove", (event) => event.buttons && go(event));
@@ -30,10 +30,11 @@ class Strips {
     return { svg, caption };
   }
 
-  /** Draw all strips for the frames there are. */
-  update(run) {
+  /** Draw all strips for the frames there are, on a scale that ends at frame `last`. */
+  update(run, last) {
     this.run = run;
-    const frames = run.frames, n = frames.length, last = Math.max(1, n - 1);
+    this.last = last;
+    const frames = run.frames;
     this.most = Math.max(1, ...frames.map((f) => Math.max(f.committed, f.planned || 0)));
     const back = Math.max(0, ...frames.map((f) => f.takenBack)), wide = Math.min(0.7, last / 60 + 0.25);
     const bar = (k, y, h) => `M${k - wide / 2} ${y}h${wide}v${h}h${-wide}z`;
@@ -50,17 +51,16 @@ class Strips {
     paths(entropy, { area: course && `${course}L${seen[seen.length - 1]} 0L${seen[0]} 0Z`, line: course });
     full.setAttribute("viewBox", `0 -1 ${last} 1`);
     const share = (f) => (f.ids.length - f.open) / f.ids.length;
-    paths(full, { area: frames.map((f, k) => `${k ? "L" : "M"}${k} ${-share(f)}`).join("") + `L${last} 0L0 0Z` });
+    paths(full, { area: frames.map((f, k) => `${k ? "L" : "M"}${k} ${-share(f)}`).join("") + `L${frames.length - 1} 0L0 0Z` });
   }
 
   /** Move the playhead and say what it stands on. */
   mark(frame) {
-    const last = Math.max(1, this.run.frames.length - 1);
-    this.head.style.left = (100 * frame.index) / last + "%";
-    const planned = frame.planned === null ? "" : `, planned ${frame.planned}`;
+    this.head.style.transform = `translateX(${(100 * frame.index) / this.last}cqi)`;
+    const planned = frame.planned === null ? "" : ` of ${frame.planned} planned`;
     const back = frame.takenBack ? `, ${frame.takenBack} taken back` : "";
     this.say(0, this.run.ar ? "Written" : this.run.uniform ? "Accepted" : "Committed", `${frame.committed}${planned}${back}`);
-    this.say(1, "Mean entropy", frame.meanEntropy === null ? "\u2013" : frame.meanEntropy.toFixed(2) + " nats");
+    this.say(1, this.run.ar ? "Entropy" : "Mean entropy", frame.meanEntropy === null ? "\u2013" : frame.meanEntropy.toFixed(2) + " nats");
     this.say(2, "Canvas full", Math.round((100 * (frame.ids.length - frame.open)) / frame.ids.length) + "\u00a0%");
   }
 

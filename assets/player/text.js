@@ -6,6 +6,7 @@ const NAMES = { 0x00ad: "SHY", 0x061c: "ALM", 0x200b: "ZWSP", 0x200c: "ZWNJ", 0x
   0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO", 0x2060: "WJ", 0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI",
   0xfeff: "BOM", 0xfffd: "?" };
 const JOINERS = /[\u200c\u200d\ufe0e\ufe0f]/; // harmless inside a longer piece: emoji and Indic scripts need them
+const ATTACHES = /^[\u200d\ufe0e\ufe0f\p{M}\u{1f3fb}-\u{1f3ff}]/u; // belongs to the character before it
 const WIDE = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Extended_Pictographic}]/u;
 const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}]/gu;
 
@@ -48,7 +49,7 @@ class Shapes {
     else if (!bytes || !bytes.length) shape = this.make("bare", "\u27e8" + id + "\u27e9");
     else {
       const text = wholeText(bytes);
-      shape = text === null ? null : this.make(/^\s+$/.test(text) && !HIDDEN.test(text) ? "space" : "text", text);
+      shape = text === null ? null : /^[\ufe0e\ufe0f]+$/.test(text) ? this.make("joined", "") : this.make(/^\s+$/.test(text) && !HIDDEN.test(text) ? "space" : "text", text);
     }
     if (bytes || this.run.done) this.byToken.set(id, shape);
     return shape;
@@ -88,15 +89,13 @@ class Shapes {
 
   /** Join the bytes of the incomplete tokens [start, stop): a character shows where its first byte is. */
   join(ids, start, stop, out) {
-    const bytes = [], owner = [], text = [], touched = [];
+    const bytes = [], owner = [], text = [];
     for (let i = start; i < stop; i++) for (const b of this.run.pieces.get(ids[i])) (bytes.push(b), owner.push(i));
     const all = Uint8Array.from(bytes);
-    for (let i = 0; i < all.length; ) {
-      const n = characterAt(all, i), at = owner[i];
-      if (n) {
-        text[at] = (text[at] || "") + wholeText(all.subarray(i, i + n));
-        for (let k = i + 1; k < i + n; k++) if (owner[k] !== at) touched[owner[k]] = true;
-      } else if (!(text[at] || "").endsWith(PART)) text[at] = (text[at] || "") + PART;
+    for (let i = 0, at = -1; i < all.length; ) {
+      const n = characterAt(all, i), char = n ? wholeText(all.subarray(i, i + n)) : PART;
+      if (at < 0 || !(ATTACHES.test(char) || (text[at] || "").endsWith("\u200d")) || !text[at]) at = owner[i];
+      if (n || !(text[at] || "").endsWith(PART)) text[at] = (text[at] || "") + char;
       i += n || 1;
     }
     for (let i = start; i < stop; i++) {
@@ -117,7 +116,7 @@ function split(kind, text) {
 /** What a shape looks like on one line: for guesses, labels and tables. */
 function oneLine(shape) {
   if (!shape) return "";
-  if (shape.kind === "end") return "\u25a0";
+  if (shape.kind === "end") return "\u25aa";
   if (shape.kind === "joined") return "\u2026";
   const text = shape.text.replace(/\n/g, "\u21b5").replace(/\t/g, "\u21e5");
   return /^ +$/.test(text) ? "\u2423".repeat(text.length) : text.replace(/[^]/gu, (c) => (HIDDEN.test(c) && !JOINERS.test(c) ? "\u00b7" : c));

@@ -36,6 +36,7 @@ function wire(player) {
     if (button) acts[button.dataset.do]();
   });
   on(root, "keydown", (event) => key(player, event));
+  if (player.options.globalKeys) on(document, "keydown", (event) => !root.contains(event.target) && !event.target.closest("input, textarea, select, button, a, [contenteditable]") && key(player, event));
   tokens(player, on);
   const theme = () => root.classList.toggle("ib-dark", isDark(player));
   const themes = new MutationObserver(theme), dark = matchMedia("(prefers-color-scheme: dark)");
@@ -44,7 +45,7 @@ function wire(player) {
   theme();
   const sizes = new ResizeObserver(() => {
     if (!player.canvas || !player.frame) return;
-    player.canvas.outlined = "";
+    player.canvas.outlined = null;
     player.canvas.outline(player.frame);
     if (!player.inspector.card.hidden) player.inspector.place(player.canvas.cells[player.inspector.position].ink, root);
   });
