@@ -16,10 +16,12 @@ _OPEN = np.isin(np.arange(len(STATES)), UNDECIDED)  # by state: undecided?
 class Canvas:
     """`length` positions, all undecided but the given ones. Arrays as in `trace.py`; `p` (float) is the exact confidence.
 
-    given: {position: id} that must never change; `given_state` says what they are shown as.
+    given: {position: id} that must never change; `given_state` says what they are shown as. start: ids to begin with, -1 where
+    undecided; unlike given ones, a rule may take them back.
     """
 
-    def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None, given_state: int = PINNED):
+    def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None, given_state: int = PINNED,
+                 start: Sequence[int] = ()):  # fmt: skip
         self.vocab_size, self.eos_ids = vocab_size, frozenset(eos_ids)
         self.ids = np.full(length, -1, np.int32)
         self.states = np.full(length, MASK, np.uint8)
@@ -31,6 +33,9 @@ class Canvas:
         self.fixed = np.zeros(length, bool)
         self.reasons: list[Reason] = []
         self.steps = 0
+        for position, token in enumerate(start):
+            if token >= 0:
+                self.ids[position], self.states[position], self.p[position], self.confidence[position] = token, SETTLED, 1.0, 255
         for position, token in (given or {}).items():
             self.ids[position], self.states[position], self.fixed[position] = token, given_state, True
             self.p[position], self.confidence[position] = 1.0, 255

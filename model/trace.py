@@ -269,14 +269,13 @@ def answer_ids(frame: Frame, eos_ids: Iterable[int]) -> list[int]:
 
 
 def pack_probability(p: Any) -> np.ndarray:
-    """Probabilities in [0, 1] -> uint8."""
-    return np.rint(np.clip(np.nan_to_num(np.asarray(p, dtype=np.float64)), 0, 1) * 255).astype(np.uint8)
+    """Finite probabilities -> uint8."""
+    return np.rint(np.clip(p, 0, 1) * 255).astype(np.uint8)
 
 
 def pack_entropy(nats: Any, vocab_size: int) -> np.ndarray:
-    """Entropies in nats -> uint8; the square root keeps small ones apart."""
-    share = np.clip(np.nan_to_num(np.asarray(nats, dtype=np.float64)), 0, None) / math.log(max(2, vocab_size))
-    return np.rint(np.sqrt(np.clip(share, 0, 1)) * 255).astype(np.uint8)
+    """Finite entropies in nats -> uint8; the square root keeps small ones apart."""
+    return np.rint(np.sqrt(np.clip(np.divide(nats, math.log(max(2, vocab_size))), 0, 1)) * 255).astype(np.uint8)
 
 
 def unpack_entropy(packed: np.ndarray, vocab_size: int) -> np.ndarray:

@@ -52,16 +52,20 @@ class TorchModel(ABC):
 
     def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
                 pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None) -> Run:  # fmt: skip
-        """Return a run of `prompt`; raise SettingError before anything is computed. `deadline`: seconds the run may take, waiting included."""
+                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = ()) -> Run:  # fmt: skip
+        """Return a run of `prompt`; raise SettingError before anything is computed.
+
+        deadline: seconds the run may take, waiting included. start: ids of a partly filled canvas to begin with, -1 where undecided.
+        """
         request = Request(prompt, self.spec.id, mode, settings or Settings(), system, dict(pinned or {}))
         ids = self.encode(prompt, system)
         request.check(self.spec, len(ids), limits)
         given = self.given(request.pinned, request.settings.new_tokens)
+        self._check_start(start, request.settings.new_tokens)
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
-                      self.weights_sha256, versions())  # fmt: skip
+                      self.weights_sha256, versions(), branch="a partly filled canvas" if len(start) else "")  # fmt: skip
         cancelled = cancelled or threading.Event()
-        return Run(trace, self._frames(trace, request, ids, given, clock, cancelled, deadline), self.piece, cancelled)
+        return Run(trace, self._frames(trace, request, ids, (given, start), clock, cancelled, deadline), self.piece, cancelled)
 
     @torch.inference_mode()
     def score(self, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
@@ -90,7 +94,14 @@ class TorchModel(ABC):
                 out[position + offset] = token
         return out
 
-    def _frames(self, trace: Trace, request: Request, ids: list[int], given: dict[int, int], clock: Clock,
+    def _check_start(self, start: Sequence[int], length: int) -> None:
+        if len(start) > length:
+            raise SettingError(f"A canvas to start from may have at most {length} positions; it has {len(start)}.", "start")
+        for token in start:
+            if not -1 <= token < self.spec.vocab_size or token == self.spec.mask_id:
+                raise SettingError(f"A canvas to start from holds ids from 0 to {self.spec.vocab_size - 1}, or -1; it held {token}.", "start")
+
+    def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
         settings, spec, began = request.settings, self.spec, time.monotonic()
 
@@ -99,7 +110,7 @@ class TorchModel(ABC):
                 return "cancelled"
             return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
 
-        canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, given)
+        canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, known[0], start=known[1])
         forbidden = torch.tensor([] if spec.mask_id is None else [spec.mask_id], dtype=torch.long)
         plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden, should_stop)
         watch = Stopwatch(clock)

@@ -232,3 +232,20 @@ def test_states_follow_the_ids():
         shown = np.isin(frame.states, (COMMITTED, TAKEN_BACK))
         assert (frame.ids[shown] >= 0).all()
         assert (frame.candidates[0][~np.isin(frame.states, UNDECIDED)] == -1).all()
+
+
+@pytest.mark.parametrize("remasking", ["none", "p2", "verify"])
+def test_a_run_can_start_from_any_partly_filled_canvas(remasking):
+    whole = run(ENDLESS, dict(new_tokens=20, steps=20))
+    holes = {3, 4, 11, 18}
+    start = [-1 if i in holes else t for i, t in enumerate(whole.final_ids)]
+    trace = run(ENDLESS, dict(new_tokens=20, steps=20, remasking=remasking), start=start)
+    assert trace.frames[0].undecided == len(holes) and trace.frames[-1].undecided == 0 and trace.branch
+    if remasking == "none":
+        assert all(trace.final_ids[i] == start[i] for i in range(20) if i not in holes)
+
+
+@pytest.mark.parametrize("start", [[-2], [61], [MASK], [7] * 9])
+def test_a_canvas_that_cannot_be_is_refused(start):
+    with pytest.raises(SettingError, match="canvas to start from"):
+        ENDLESS.denoise("ab", Settings(new_tokens=8), start=start)
