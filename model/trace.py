@@ -269,13 +269,13 @@ def answer_ids(frame: Frame, eos_ids: Iterable[int]) -> list[int]:
 
 
 def pack_probability(p: Any) -> np.ndarray:
-    """Finite probabilities -> uint8."""
-    return np.rint(np.clip(p, 0, 1) * 255).astype(np.uint8)
+    """Probabilities -> uint8; NaN becomes 0."""
+    return np.rint(np.nan_to_num(np.clip(p, 0, 1)) * 255).astype(np.uint8)
 
 
 def pack_entropy(nats: Any, vocab_size: int) -> np.ndarray:
-    """Finite entropies in nats -> uint8; the square root keeps small ones apart."""
-    return np.rint(np.sqrt(np.clip(np.divide(nats, math.log(max(2, vocab_size))), 0, 1)) * 255).astype(np.uint8)
+    """Entropies in nats -> uint8; the square root keeps small ones apart; NaN becomes 0."""
+    return np.rint(np.sqrt(np.nan_to_num(np.clip(np.divide(nats, math.log(max(2, vocab_size))), 0, 1))) * 255).astype(np.uint8)
 
 
 def unpack_entropy(packed: np.ndarray, vocab_size: int) -> np.ndarray:
