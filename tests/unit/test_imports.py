@@ -12,7 +12,7 @@ from scripts.budgets import ROOT
 LIGHT = ("model", "model.errors", "model.settings", "model.trace", "model.trace_json", "model.schedules", "model.run", "model.text",
          "model.catalog", "model.orders")  # fmt: skip
 HEAVY = {"torch", "transformers", "gradio", "plotly", "PIL", "rich"}
-VIEWS = ("playground", "playground.plots", "playground.exports", "playground.cli", "playground.controls")
+VIEWS = ("playground", "playground.wire", "playground.standalone", "playground.plots", "playground.exports", "playground.cli")
 
 
 def exists(module: str) -> bool:
@@ -82,9 +82,7 @@ def test_what_is_allowed_is_not_reported(tmp_path: Path, path: str, code: str):
 
 @pytest.mark.parametrize("module", [name for name in LIGHT + VIEWS if exists(name)] or ["none of them exists"])
 def test_a_light_module_loads_nothing_heavy(module: str):
-    heavy = loaded(f"import {module}, sys; print(sorted({HEAVY} & set(sys.modules)))")
-    allowed = {"playground.controls": "['gradio']"}
-    assert heavy in ("[]", allowed.get(module, "[]"))
+    assert loaded(f"import {module}, sys; print(sorted({HEAVY} & set(sys.modules)))") == "[]"
 
 
 def test_the_pages_load_neither_torch_nor_transformers():
