@@ -63,12 +63,13 @@ def cells(which: str) -> list[Cell]:
     """Return the cells, the most telling first: 'few' for a CPU, 'all' for the whole grid."""
     if which == "all":
         grid = [Cell(t, b, "threshold", v) for t in TEMPERATURES for b in BLOCKS for v in THRESHOLDS]
-        checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.3, 0.5) for s in (0.3, 1.0)]
+        checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.0, 0.3, 0.5) for s in (0.3, 1.0)]
         return [Cell(t) for t in TEMPERATURES] + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
     curve = [Cell(0.0)] + [Cell(0.0, b, "threshold", 0.9) for b in (16, 8, 32, 4, 64)]
-    curve += [Cell(0.0, 16, "threshold", v) for v in (0.5, 0.7, 1.0)] + [Cell(0.0, b, "threshold", 0.5, 0.3) for b in (8, 16)]
-    warm = [Cell(0.8), Cell(0.8, 16, "threshold", 0.9), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.5, 0.3)]
-    return curve + warm + [Cell(0.0, 16, "threshold", 0.5, 1.0), Cell(0.0, 16, "factor", 1.0), Cell(0.0, 8, "threshold", 0.5)]
+    curve += [Cell(0.0, 16, "threshold", v) for v in (0.7, 0.5, 1.0)] + [Cell(0.0, 8, "threshold", 0.5)]
+    guess_all = [Cell(0.0, b, "threshold", 0.0, s) for b, s in ((4, 1.0), (8, 1.0), (8, 0.3))]  # one guessing pass a block, then the check
+    warm = [Cell(0.8), Cell(0.8, 16, "threshold", 0.9), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 8, "threshold", 0.0, 0.3)]
+    return curve + guess_all + warm + [Cell(0.0, 8, "threshold", 0.5, 0.3), Cell(0.0, 16, "factor", 1.0)]
 
 
 # ---------------------------------------------------------------- in a worker
