@@ -40,7 +40,7 @@ def knob(field: Field, limits: Limits, value: Any) -> Component:
     if high > 10_000:
         return gr.Number(minimum=low, maximum=high, precision=0, **common)
     least = field.step if field.open_low else low
-    return gr.Slider(least, high, step=field.step, precision=0 if field.kind == "int" else None, buttons=["reset"], **common)
+    return gr.Slider(least, high, step=field.step, precision=0 if field.kind == "int" else None, buttons=[], **common)
 
 
 def knobs(limits: Limits) -> dict[str, Component]:

@@ -33,14 +33,15 @@ def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
-            prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=2, max_lines=8, autofocus=False,
-                                max_length=ctx.limits.prompt_chars, elem_id="prompt", value=strings.EXAMPLES[0])  # fmt: skip
-            with gr.Row(elem_classes="ink-actions"):
-                run = gr.Button("Run", variant="primary", elem_id="run", min_width=110, scale=0)
-                stop = gr.Button("Stop", elem_id="stop", min_width=90, scale=0)
-                status = Status(elem_id="status", apply_default_css=False, container=False)
+            with gr.Row(elem_classes="ink-ask"):
+                prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=3, max_lines=8, scale=1,
+                                    max_length=ctx.limits.prompt_chars, elem_id="prompt", value=strings.EXAMPLES[0])  # fmt: skip
+                with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
+                    run = gr.Button("Run", variant="primary", elem_id="run")
+                    stop = gr.Button("Stop", elem_id="stop")
             chips = gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in strings.EXAMPLES], type="values",
                                elem_id="examples", samples_per_page=20)  # fmt: skip
+            status = Status(elem_id="status", apply_default_css=False, container=False)
             player = Player(recording(), label="run", elem_id="player")
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
             preset = gr.Radio([(name.capitalize(), name) for name in PRESETS], value=START, label="Preset", elem_id="preset")
