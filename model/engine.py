@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from . import catalog
 from .errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError
@@ -65,7 +65,7 @@ class Engine:
         self._model: Model | None = None
         self._loads: dict[str, Loading] = {}
         self._runs: WeakSet[EngineRun] = WeakSet()  # those not closed yet
-        self._running: EngineRun | None = None
+        self._running: Callable[[], EngineRun | None] = lambda: None  # weak: a run that its owner dropped must go
 
     # ------------------------------------------------------------ models
     @property
@@ -111,8 +111,7 @@ class Engine:
 
     def close(self) -> None:
         """End the running run, if there is one, and free the model."""
-        running = self._running
-        if running is not None:
+        if running := self._running():
             running.close()
         self.unload()
 
@@ -148,6 +147,8 @@ class Engine:
 
         visitor: whose place it takes ('' is the owner of the process and is not counted).
         """
+        if self.limits.name == "public" and catalog.is_own(request.model):
+            raise ModelUnavailable(f"There is no model called '{request.model[:60]}' on this page.")
         most = self.limits.waiting_per_visitor
         with self._state:
             if visitor and len(self.runs(visitor)) >= most:
@@ -177,7 +178,7 @@ class Engine:
 
     def _close_if_abandoned(self) -> None:
         """Close the running run if nobody has asked it for a frame until well after its deadline."""
-        running = self._running
+        running = self._running()
         if running is not None and running.overdue is not None and self.clock() > running.overdue:
             running.close()
 
@@ -249,7 +250,7 @@ class EngineRun(Iterator[Frame]):
                 if self._ended or model is None or model.spec.id != model_id:  # closed, or somebody switched models: look again
                     engine._turn.release()
                     continue
-                self._holds_turn, engine._running = True, self
+                self._holds_turn, engine._running = True, ref(self)
             self._begin(model)
 
     def _begin(self, model: Model) -> None:
@@ -306,8 +307,6 @@ class EngineRun(Iterator[Frame]):
             if self._ended:
                 return
             self._ended = True
-            if engine._running is self:
-                engine._running = None
             if self._holds_turn:
                 engine._turn.release()
 
