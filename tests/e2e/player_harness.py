@@ -10,13 +10,32 @@ import numpy as np
 from model.schedules import counts, share_steps
 from model.settings import Settings
 from model.trace import (
-    AFTER_END, COMMITTED, MASK, NOISE, PINNED, PROMPT, SETTLED, TAKEN_BACK, TOP, Frame, ModelSpec, Reason, Trace, pack_entropy, pack_probability,
-)  # fmt: skip
+    AFTER_END,
+    COMMITTED,
+    MASK,
+    NOISE,
+    PINNED,
+    PROMPT,
+    SETTLED,
+    TAKEN_BACK,
+    TOP,
+    Frame,
+    ModelSpec,
+    Reason,
+    Trace,
+    pack_entropy,
+    pack_probability,
+)
 
-STORY = ("Once upon a rainy evening the lighthouse keeper wrote a letter to the sea.\n\nDear Sea,\n    you have been loud again; the gulls "
-         "complain.\nPlease be gentle with the small boats, and bring back my hat.\nYours,\nTomas")  # fmt: skip
-HOSTILE = ["<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", " `", "</script><script>window.hit=1</script>", " \u202eabc", "\u200b",
-           " &lt;b&gt;", "\u0000", " e\u0301\u0301\u0301", "javascript:window.hit=1", "\n", "\t<svg onload=window.hit=1>", " \u2066x\u2069", "\ufffd", " end"]  # fmt: skip
+STORY = (
+    "Once upon a rainy evening the lighthouse keeper wrote a letter to the sea.\n\nDear Sea,\n    you have been loud again; "
+    "the gulls complain.\nPlease be gentle with the small boats, and bring back my hat.\nYours,\nTomas"
+)
+HOSTILE = [
+    "<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", " `", "</script><script>window.hit=1</script>", " \u202eabc",
+    "\u200b", " &lt;b&gt;", "\u0000", " e\u0301\u0301\u0301", "javascript:window.hit=1", "\n", "\t<svg onload=window.hit=1>",
+    " \u2066x\u2069", "\ufffd", " end",
+]  # fmt: skip
 NOISE_WORDS = [" zq", "##", " lorem", "~", " Qui", "vex", " 77", "%%", " ohm", "ex"]
 
 
@@ -35,16 +54,16 @@ def tokens_of(text: str) -> list[bytes]:
 class Maker:
     """Build one run step by step; positions hold ids of `pieces`, wrong guesses come from the same table."""
 
-    def __init__(self, target: Sequence[bytes], *, length: int, family: str = "masked", mode: str = "diffusion", steps: int = 16, seed: int = 0,
-                 pinned: Sequence[int] = (), given: Sequence[int] = (), block: int = 0, name: str = "Made-up model", candidates: bool = True):  # fmt: skip
+    def __init__(self, target: Sequence[bytes], *, length: int, family: str = "masked", mode: str = "diffusion", steps: int = 16,
+                 seed: int = 0, pinned: Sequence[int] = (), given: Sequence[int] = (), block: int = 0, candidates: bool = True):  # fmt: skip
         self.pieces = list(dict.fromkeys([b"", *target, *(w.encode() for w in NOISE_WORDS)]))
         self.index = {piece: i for i, piece in enumerate(self.pieces)}
         n = len(self.pieces)
-        self.spec = ModelSpec("made-up", name, family, max(n, 3), (0,), mask_id=None if family == "uniform" else n, default_block=block or length,
-                              modes=("diffusion", "ar"))  # fmt: skip
+        mask = None if family == "uniform" else n
+        self.spec = ModelSpec("made-up", "Made-up model", family, n, (0,), mask_id=mask, default_block=block or length, modes=("diffusion", "ar"))
         settings = Settings(steps=steps, new_tokens=length, block_length=block or 0, seed=seed)
-        self.trace = Trace(self.spec, mode, settings.as_dict(), "Write a letter from a lighthouse keeper to the sea.", (1, 2, 3), dtype="float32",
-                           device="cpu", hardware="a made-up processor", versions={"numpy": np.__version__})  # fmt: skip
+        self.trace = Trace(self.spec, mode, settings.as_dict(), "Write a letter from a lighthouse keeper to the sea.", (1, 2, 3),
+                           dtype="float32", device="cpu", hardware="a made-up processor", versions={"numpy": np.__version__})  # fmt: skip
         self.trace.pieces = dict(enumerate(self.pieces))
         self.rng = np.random.default_rng(seed)
         self.final = np.zeros(length, np.int32)
@@ -116,7 +135,8 @@ class Maker:
         return self.trace
 
 
-def masked(target: Sequence[bytes], *, length: int, steps: int = 16, block: int = 0, taken: Mapping[int, int] | None = None, **more: object) -> Trace:
+def masked(target: Sequence[bytes], *, length: int, steps: int = 16, block: int = 0, taken: Mapping[int, int] | None = None,
+           **more: object) -> Trace:  # fmt: skip
     """A run with a mask token, block by block; `taken` maps a step to the position that loses a wrong token in it."""
     maker = Maker(target, length=length, steps=steps, block=block, **more)  # type: ignore[arg-type]
     edges = [(a, min(a + maker.block, length)) for a in range(0, length, maker.block)]
@@ -147,7 +167,7 @@ def masked(target: Sequence[bytes], *, length: int, steps: int = 16, block: int 
 
 def uniform(length: int = 64, steps: int = 12, seed: int = 3) -> Trace:
     """A random canvas: acceptance comes and goes, everything else is new noise at every step."""
-    maker = Maker(tokens_of(STORY), length=length, family="uniform", steps=steps, seed=seed, name="Made-up uniform model")
+    maker = Maker(tokens_of(STORY), length=length, family="uniform", steps=steps, seed=seed)
     maker.frame((0, length))
     for k in range(steps):
         maker.age()
@@ -188,7 +208,8 @@ def autoregressive(length: int = 40) -> Trace:
 def shapes() -> dict[str, Trace]:
     """Every kind of run the player must show."""
     story = tokens_of(STORY)
-    emoji = tokens_of("A na\u00efve wave \U0001f44b and a family \U0001f468\u200d\U0001f469\u200d\U0001f467 say \u00e7a va \u2014 \u4f60\u597d\uff01 ok.")
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    emoji = tokens_of(f"A na\u00efve wave \U0001f44b and a family {family} say \u00e7a va \u2014 \u4f60\u597d\uff01 ok.")
     hostile = [text.encode() for text in HOSTILE]
     return {
         "full": masked(story, length=64, steps=20),
