@@ -32,8 +32,8 @@ STORY = (
     "the gulls complain.\nPlease be gentle with the small boats, and bring back my hat.\nYours,\nTomas"
 )
 HOSTILE = [
-    "<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", " `", "</script><script>window.hit=1</script>", " \u202eabc",
-    "\u200b", " &lt;b&gt;", "\u0000", " e\u0301\u0301\u0301", "javascript:window.hit=1", "\n", "\t<svg onload=window.hit=1>",
+    "<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", " `", "</script><script>window.hit=1</script>",
+    " \u202eabc", "\u200b", " &lt;b&gt;", "\u0000", " e\u0301\u0301\u0301", "javascript:window.hit=1", "\n", "\t<svg onload=window.hit=1>",
     " \u2066x\u2069", "\ufffd", " end",
 ]  # fmt: skip
 NOISE_WORDS = [" zq", "##", " lorem", "~", " Qui", "vex", " 77", "%%", " ohm", "ex"]
@@ -55,12 +55,13 @@ class Maker:
     """Build one run step by step; positions hold ids of `pieces`, wrong guesses come from the same table."""
 
     def __init__(self, target: Sequence[bytes], *, length: int, family: str = "masked", mode: str = "diffusion", steps: int = 16,
-                 seed: int = 0, pinned: Sequence[int] = (), given: Sequence[int] = (), block: int = 0, candidates: bool = True):  # fmt: skip
+                 seed: int = 0, pinned: Sequence[int] = (), given: Sequence[int] = (), block: int = 0,
+                 candidates: bool = True):  # fmt: skip
         self.pieces = list(dict.fromkeys([b"", *target, *(w.encode() for w in NOISE_WORDS)]))
         self.index = {piece: i for i, piece in enumerate(self.pieces)}
         n = len(self.pieces)
         mask = None if family == "uniform" else n
-        self.spec = ModelSpec("made-up", "Made-up model", family, n, (0,), mask_id=mask, default_block=block or length, modes=("diffusion", "ar"))
+        self.spec = ModelSpec("made-up", "Made-up model", family, n, (0,), mask, default_block=block or length, modes=("diffusion", "ar"))
         settings = Settings(steps=steps, new_tokens=length, block_length=block or 0, seed=seed)
         self.trace = Trace(self.spec, mode, settings.as_dict(), "Write a letter from a lighthouse keeper to the sea.", (1, 2, 3),
                            dtype="float32", device="cpu", hardware="a made-up processor", versions={"numpy": np.__version__})  # fmt: skip

@@ -152,7 +152,7 @@ def test_256_tokens_by_128_steps_stay_under_64_kb():
 
 
 def test_candidates_are_kept_within_their_share_and_dropped_first():
-    small, large = big(64, 32, 32, candidates=True), big(384, candidates=True)
+    small, large = big(64, 32, 32, candidates=True), big(512, 160, 512, candidates=True)
     assert json.loads(dumps(small))["candidates"] is not None
     assert loads(dumps(small)).frames[3].candidates is not None
     text = dumps(small)
@@ -160,7 +160,7 @@ def test_candidates_are_kept_within_their_share_and_dropped_first():
     assert json.loads(without)["candidates"] is None and json.loads(without)["extra_vocab"] == {} and len(without) < len(text) - 1
     assert [f.ids.tolist() for f in loads(without).frames] == [f.ids.tolist() for f in small.frames]
     document = json.loads(dumps(large))
-    assert document["candidates"] is None  # random guesses for 384 positions are more than half a megabyte
+    assert document["candidates"] is None  # three random guesses for each of 512 positions are too long
     assert CANDIDATE_BYTES == 524_288
 
 
