@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .run import Model
 
 Progress = Callable[[float, str], None]  # share done in [0, 1], and what is being done, in words
-SOURCES = ("model.backends.fake",)
+SOURCES = ("model.backends.diffusion_gemma", "model.backends.fake")
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
 
@@ -67,8 +67,21 @@ def entries() -> tuple[Entry, ...]:
     return tuple(_table().values())
 
 
+def is_own(model_id: str) -> bool:
+    """Whether an id means a checkpoint of the owner's: a folder's path, or 'hf:owner/name'. Not for visitors of a public page."""
+    if model_id in _table() or not ("/" in model_id or model_id.startswith("~")):
+        return False
+    try:
+        return model_id.startswith("hf:") or Path(model_id).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # no path at all: too long, a NUL in it, nobody's home
+        return False
+
+
 def entry(model_id: str) -> Entry:
-    """Return one model's entry; raise ModelUnavailable naming the id."""
+    """Return one model's entry, or that of an own checkpoint; raise ModelUnavailable naming the id."""
+    if is_own(model_id):
+        own: Entry = import_module("model.backends.diffusion_gemma").own_entry(model_id)
+        return own
     if model_id not in _table():
         known = ", ".join(_table())
         raise ModelUnavailable(f"There is no model called '{model_id[:60]}'; known are {known}.")

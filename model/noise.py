@@ -72,18 +72,16 @@ def _show(loop: Loop, watch: Stopwatch, arrays: dict[str, Any], notes: dict[str,
     reasons = tuple(Reason(r.position + at, r.rule, r.value, r.bound) for r in arrays.pop("reasons", ()))
     whole: dict[str, np.ndarray] = {}
     for name in ("ids", "states", "confidence", "entropy"):
-        old = getattr(before, name)[:at].copy() if at else arrays[name][:0]
+        old = getattr(before, name)[:at].copy() if before is not None else arrays[name][:0]
         if name == "states":
             old[old == COMMITTED] = SETTLED
         whole[name] = np.concatenate([old, arrays[name]])
     open_ = np.isin(arrays["states"], UNDECIDED)[:, None]
-    candidates = tuple(
-        np.concatenate([np.full((at, TOP), empty, kind), np.where(open_, arrays[name], empty).astype(kind)])
-        for name, empty, kind in (("top_ids", -1, np.int32), ("top_p", 0, np.uint8))
-    )
+    ids = np.concatenate([np.full((at, TOP), -1), np.where(open_, arrays["top_ids"], -1)]).astype(np.int32)
+    p = np.concatenate([np.zeros((at, TOP)), np.where(open_, arrays["top_p"], 0)]).astype(np.uint8)
     seconds, step = round(watch.pause(), 5), before.step + 1 if before else 0
     state.frame = Frame(step, state.block, (at, at + loop.length), watch.forwards, seconds, round(watch.forward_seconds, 5), **whole,
-                        candidates=candidates, reasons=reasons, notes=notes)  # fmt: skip
+                        candidates=(ids, p), reasons=reasons, notes=notes)  # fmt: skip
     return state.frame
 
 
@@ -124,6 +122,7 @@ def _stepped(loop: Loop, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
 def _written(loop: Loop) -> tuple[dict[str, Any], dict[str, Any]]:
     """The finished canvas: every position holds its likeliest token; what lies behind an end token is not part of the text."""
     state, frame, settings, at = loop.state, loop.state.frame, loop.settings, loop.state.block * loop.length
+    assert frame is not None
     guess, shown = _numpy(state.guess, np.int32), frame.ids[at:]
     states, p = frame.states[at:].copy(), _numpy(state.guess_p, float)
     converged, left = bool(state.done[0]), int(np.isin(states, UNDECIDED).sum())
@@ -168,7 +167,7 @@ def _numpy(tensor: torch.Tensor, kind: Any = None) -> np.ndarray:
     return array.astype(kind) if kind else array
 
 
-def _reason(position: int, rule: str, value: float, bound: float) -> Reason:
+def _reason(position: Any, rule: str, value: float, bound: float) -> Reason:
     return Reason(int(position), rule, _short(value), _short(bound))
 
 

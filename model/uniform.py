@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -40,21 +40,21 @@ class State:
     sequence: torch.Tensor
     attention: torch.Tensor
     cache: Any
+    canvas: torch.Tensor
+    accepted: torch.Tensor
+    guess: torch.Tensor
+    guess_p: torch.Tensor
+    history: torch.Tensor
+    done: torch.Tensor
+    ended: torch.Tensor
+    belief: torch.Tensor | None = None
+    pinned: Mapping[int, int] = field(default_factory=dict)
     cached: int = 0
     block: int = -1
     left: int = 0
     closed: bool = True
-    canvas: torch.Tensor | None = None
-    accepted: torch.Tensor | None = None
-    guess: torch.Tensor | None = None
-    guess_p: torch.Tensor | None = None
-    belief: torch.Tensor | None = None
-    history: torch.Tensor | None = None
-    done: torch.Tensor | None = None
-    ended: torch.Tensor | None = None
     decoder_mask: Any = None
     rng: torch.Tensor | None = None
-    pinned: Mapping[int, int] | None = None
     frame: Frame | None = None
 
 
@@ -133,7 +133,9 @@ class Loop:
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.device)
         self.pad_id, self.start, self.extra, self.decode, self.thinking = pad_id, start, dict(extra or {}), decode or model, thinking
         attention = torch.ones_like(input_ids, dtype=torch.bool) if attention is None else attention.bool()
-        self.state = State(input_ids, attention, self._empty(cache), pinned=dict(pinned or {}))
+        nothing, none = input_ids[:, :0], torch.zeros(len(input_ids), dtype=torch.bool, device=self.device)
+        self.state = State(input_ids, attention, self._empty(cache), nothing, nothing, nothing, nothing, nothing, none, none,
+                           pinned=dict(pinned or {}))  # fmt: skip
 
     @torch.inference_mode()
     def _empty(self, cache: Any) -> Any:
@@ -148,7 +150,7 @@ class Loop:
     def here(self) -> dict[int, int]:
         """The pinned tokens of the canvas under work, by its own positions."""
         first = self.state.block * self.length
-        return {p - first: token for p, token in (self.state.pinned or {}).items() if first <= p < first + self.length}
+        return {p - first: token for p, token in self.state.pinned.items() if first <= p < first + self.length}
 
     # ------------------------------------------------------------ one canvas
     @torch.inference_mode()
@@ -163,7 +165,6 @@ class Loop:
         state.accepted = torch.zeros_like(state.canvas, dtype=torch.bool)
         state.history = torch.full((self.settings.stability, batch, self.length), -1, device=self.device)
         state.done = torch.zeros(batch, dtype=torch.bool, device=self.device)
-        state.ended = torch.zeros_like(state.done) if state.ended is None else state.ended
 
     @torch.inference_mode()
     def encode(self) -> None:
@@ -219,6 +220,7 @@ class Loop:
         if bool(state.done.any()):  # rows of a batch that are done wait for the others, unchanged
             keep = state.done[:, None]
             guess, canvas = torch.where(keep, state.guess, guess), torch.where(keep, state.canvas, canvas)
+            assert state.belief is not None
             belief = torch.where(keep[..., None], state.belief, belief)
         mean = entropy.mean(-1)
         done = state.done | self._settled(guess, mean)
@@ -248,8 +250,7 @@ class Loop:
     def over(self) -> bool:
         """Whether the last canvas is written: the text ended, or as many were as may be."""
         state = self.state
-        text_ended = state.ended is not None and bool(state.ended.all())
-        return state.closed and (text_ended or state.block + 1 >= self.settings.canvas_count(self.length))
+        return state.closed and (bool(state.ended.all()) or state.block + 1 >= self.settings.canvas_count(self.length))
 
     def finish(self) -> torch.Tensor:
         """Run to the end without frames; return the sequence (B, N), prompt included."""
@@ -297,17 +298,18 @@ class Loop:
     @torch.inference_mode()
     def snapshot(self) -> State:
         """Return a copy to continue from, once or often: the random generator's place and the belief are kept."""
-        return replace(self.state, rng=self.generator.get_state(), pinned=dict(self.state.pinned or {}), cache=fork(self.state.cache))
+        return replace(self.state, rng=self.generator.get_state(), pinned=dict(self.state.pinned), cache=fork(self.state.cache))
 
     def release(self) -> None:
         """Free the large tensors of a finished run."""
-        self.state.cache = self.state.belief = self.state.decoder_mask = None
+        self.state = replace(self.state, cache=None, belief=None, decoder_mask=None)
         self.extra, self.start = {}, None
 
     @torch.inference_mode()
     def resume(self, state: State) -> None:
         """Go on from a snapshot (which stays usable)."""
         self.state = replace(state, cache=fork(state.cache))
+        assert state.rng is not None
         self.generator.set_state(state.rng)
 
 
@@ -348,4 +350,4 @@ def edit(state: State, tokens: Mapping[int, int], pin: bool = False) -> State:
         canvas[:, position] = token
     first = state.block * canvas.shape[1]
     held = {first + p: t for p, t in tokens.items()} if pin else {}
-    return replace(state, canvas=canvas, pinned=dict(state.pinned or {}) | held)
+    return replace(state, canvas=canvas, pinned=dict(state.pinned) | held)

@@ -6,7 +6,10 @@ What one takes here, and why it may not fit, is `placement.plan`'s to say.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..catalog import Entry, Progress
@@ -62,15 +65,28 @@ def load(progress: Progress | None = None, *, spec: ModelSpec = SPEC, where: str
     return _open(own, replace(spec, revision=revision or ("" if where else spec.revision)), progress, way, thinking, compiled)
 
 
-def open_checkpoint(where: str, progress: Progress | None = None, *, way: str = "auto", revision: str = "", thinking: bool = False,
+def own_entry(where: str) -> Entry:
+    """Return the entry of a folder's or a hub id's checkpoint; a folder's config tells its family, loading tells the rest."""
+    folder, family = Path(where.removeprefix("hf:")).expanduser(), ""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+        family = "uniform" if kind == "diffusion_gemma" else "autoregressive"
+    spec = replace(_unknown(where), family=family or "autoregressive")
+    return Entry(spec, "model.backends.diffusion_gemma:open_checkpoint", options={"where": where})
+
+
+def _unknown(where: str, revision: str = "") -> ModelSpec:
+    name = where.removeprefix("hf:").rstrip("/").rpartition("/")[2]
+    return ModelSpec(id=where, name=name, family="", vocab_size=0, eos_ids=(), revision=revision)
+
+
+def open_checkpoint(where: str = "", progress: Progress | None = None, *, way: str = "auto", revision: str = "", thinking: bool = False,
                     compiled: bool = False) -> Model:  # fmt: skip
     """Load any DiffusionGemma or causal checkpoint; `where` is a folder, a hub id, or either with 'hf:' before it.
 
     The model's spec has the id it was asked for. Masked models are another family's: their configs are refused here.
     """
-    spec = ModelSpec(id=where, name=where.removeprefix("hf:").rstrip("/").rpartition("/")[2], family="", vocab_size=0, eos_ids=(),
-                     revision=revision)  # fmt: skip
-    return _open(where.removeprefix("hf:"), spec, progress, way, thinking, compiled)
+    return _open(where.removeprefix("hf:"), _unknown(where, revision), progress, way, thinking, compiled)
 
 
 def _open(where: str, spec: ModelSpec, progress: Progress | None, way: str, thinking: bool, compiled: bool) -> Model:

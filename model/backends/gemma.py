@@ -6,7 +6,7 @@ import hashlib
 import io
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -107,15 +107,17 @@ class DiffusionGemma(TorchModel):
     # ------------------------------------------------------------ runs
     def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
                 pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None, image: bytes = b"", start: str = "",
-                state: State | None = None) -> DiffusionRun:  # fmt: skip
+                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = (),
+                image: bytes = b"", state: State | None = None) -> DiffusionRun:  # fmt: skip
         """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
 
-        image: a picture file that goes before the prompt; start: text the first canvas begins with, the rest is random; state: a
-        snapshot of another run with the same prompt and settings, which this one continues as a branch.
+        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt; state:
+        a snapshot of another run with the same prompt and settings, which this one continues as a branch.
         """
         request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}))
-        ids, extra, notes = self.encode(prompt, system), {}, {}
+        ids = self.encode(prompt, system)
+        extra: dict[str, Any] = {}
+        notes: dict[str, Any] = {}
         if image:
             ids, extra = self._with_image(prompt, system, image)
             notes["image_sha256"] = hashlib.sha256(image).hexdigest()
@@ -123,6 +125,7 @@ class DiffusionGemma(TorchModel):
         given = self.given(request.pinned, request.length(self.spec))
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, self.hardware,
                       versions=_versions())  # fmt: skip
+        trace.branch = "a partly filled canvas" if len(start) else ""
         if state is not None and state.frame is not None:
             trace.branch = f"step {state.frame.step}"
         cancelled = cancelled or threading.Event()
@@ -149,12 +152,12 @@ class DiffusionGemma(TorchModel):
 
     def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
              deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
-        began = clock()
+        began = time.monotonic()
 
         def should_stop() -> str:
             if cancelled.is_set():
                 return "cancelled"
-            return "deadline" if deadline is not None and clock() - began > deadline else ""
+            return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
 
         try:
             why = yield from denoise(loop, Stopwatch(clock), should_stop, notes)
@@ -168,12 +171,10 @@ class DiffusionGemma(TorchModel):
         if why not in PAUSED:
             loop.release()
 
-    def _start_canvas(self, start: str) -> torch.Tensor | None:
-        """Return (1, L) ids of a start text, -1 where the canvas stays random; raise SettingError if it does not fit."""
-        ids = self.tokens(start)
-        if len(ids) > self.spec.canvas:
-            raise SettingError(f"The start text may have at most {self.spec.canvas} tokens, one canvas; it has {len(ids)}.", "start")
-        return torch.tensor([ids + [-1] * (self.spec.canvas - len(ids))]) if ids else None
+    def _start_canvas(self, start: Sequence[int]) -> torch.Tensor | None:
+        """Return (1, L) ids that the first canvas begins with, or None; raise SettingError if they do not fit."""
+        self._check_start(start, self.spec.canvas)
+        return torch.tensor([[*start, *[-1] * (self.spec.canvas - len(start))]]) if len(start) else None
 
     # ------------------------------------------------------------ an image before the prompt
     def _with_image(self, prompt: str, system: str, image: bytes) -> tuple[list[int], dict[str, Any]]:

@@ -104,7 +104,7 @@ def _place(way: str, needs: Needs, hardware: Hardware) -> Placement | None:
         return Placement(way, f"on {best.name}, {_gb(needs.weights)} of weights", {"": f"cuda:{index}"})
     if way == "fp8" and best and needs.fp8 and best.fp8 and best.free >= needs.fp8 + needs.working:
         return Placement(way, f"on {best.name} in FP8, {_gb(needs.fp8)} of weights", {"": f"cuda:{index}"})
-    room = {i: int(gpu.free - needs.working) for i, gpu in enumerate(hardware.gpus) if gpu.free > needs.working}
+    room: dict[int | str, int] = {i: int(gpu.free - needs.working) for i, gpu in enumerate(hardware.gpus) if gpu.free > needs.working}
     if way == "gpus" and len(room) > 1 and sum(room.values()) >= needs.weights:
         # 'auto' and 'balanced' may leave tied weights on the meta device; filling one GPU after the other does not.
         return Placement(way, f"over {len(room)} GPUs", "sequential", {**room})
