@@ -188,6 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
     import transformers
 
     device = torch.device("cpu" if options.tiny else "cuda")
+    if options.tiny:
+        torch.set_num_threads(1)  # products this small only wait for each other
     begin = time.perf_counter()
     model = build(config("tiny" if options.tiny else "full"), str(device), torch.float32 if options.tiny else torch.bfloat16)
     say(f"built in {time.perf_counter() - begin:.1f} s")

@@ -15,7 +15,8 @@ from model.backends.placement import GPU, Hardware, Needs, plan
 from model.engine import Engine
 from model.errors import ModelUnavailable, WeightsError
 from model.run import Request
-from model.settings import PUBLIC
+from model.settings import PUBLIC, Settings
+from model.uniform import Loop
 from tests.tiny_gemma import save
 
 torch.set_num_threads(1)
@@ -101,6 +102,9 @@ def test_weights_that_accelerate_brings_in_are_not_lost(folder, tmp_path):
              "model.decoder.self_conditioning": "disk", "model.decoder.layers": "cpu", "lm_head": "cpu"}  # fmt: skip
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, device_map=parts, offload_folder=tmp_path)
     assert any(p.is_meta for p in model.parameters()) and hub.left_on_meta(model) == []
+    settings, prompt = Settings(steps=4, new_tokens=1, canvases=2, entropy_bound=30.0), torch.tensor([[2, 5, 290, 364]])
+    whole = DiffusionGemmaForBlockDiffusion.from_pretrained(folder)
+    assert torch.equal(Loop(model, settings, prompt).finish(), Loop(whole, settings, prompt).finish())
 
 
 # ---------------------------------------------------------------- damaged, missing, out of reach
