@@ -189,7 +189,8 @@ class Loop:
     def forward(self) -> torch.Tensor:
         """Return the decoder's raw logits (B, L, V), float32, for the canvas as it stands."""
         state, total = self.state, self.state.sequence.shape[1]
-        torch.compiler.cudagraph_mark_step_begin()  # what a compiled pass returned last time may be overwritten now
+        if self.decode is not self.model and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # what a compiled pass returned last time may be overwritten now
         logits = self.decode(
             decoder_input_ids=state.canvas, self_conditioning_logits=state.belief, past_key_values=state.cache,
             decoder_attention_mask=state.decoder_mask,
