@@ -35,6 +35,15 @@ def machine(model: Any) -> dict[str, Any]:
     }
 
 
+def preset(name: str) -> Settings:
+    """Return the settings that the page calls `name`, or starts with."""
+    from playground.controls import PRESETS, START
+
+    if name and name not in PRESETS:
+        raise SystemExit(f"--preset must be one of {', '.join(PRESETS)}; it was {name!r}.")
+    return Settings.parse(PRESETS[name or START])
+
+
 def measure(model_id: str, settings: Settings, rounds: int, page: bool) -> dict[str, Any]:
     """Return every measurement; the page first, so that two copies of the model are never in memory together."""
     out: dict[str, Any] = waiting(model_id) if page else {}
@@ -54,12 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="builtin", help="model id (default builtin)")
     parser.add_argument("--rounds", type=int, default=2, help="how often every prompt is written in both modes (default 2)")
     parser.add_argument("--no-page", action="store_true", help="leave the server out: only the model")
-    parser.add_argument("--threshold", type=float, help="commit every token at least this probable (default: the settings' own rule)")
-    parser.add_argument("--block-length", type=int, default=0, help="positions denoised together (default: the model's own)")
+    parser.add_argument("--preset", default="", help="settings to write with, by the page's name for them (default: those it starts with)")
     args = parser.parse_args(arguments)
-    rule = {} if args.threshold is None else {"rule": "threshold", "threshold": args.threshold, "steps": 64}
-    settings = Settings(block_length=args.block_length, **rule)
-    result = measure(args.model, settings, args.rounds, not args.no_page)
+    result = measure(args.model, preset(args.preset), args.rounds, not args.no_page)
     for name, value in result.items():
         print(f"{name:32} {value}", file=sys.stderr)
     print(json.dumps(result, allow_nan=False))

@@ -95,7 +95,7 @@ def test_the_pages_load_neither_torch_nor_transformers():
 
 @pytest.mark.slow
 def test_importing_anything_starts_nothing():
-    """No network, no thread, no CUDA, no file opened for writing by the import of any module of ours."""
+    """No connection, no thread and no CUDA by the import of any module of ours."""
     files = [path for top in ("model", "playground", "bench", "training") for path in sorted((ROOT / top).rglob("*.py"))]
     modules = [import_rules.module_name(path, ROOT) for path in files if path.name != "__main__.py"]
     assert len(modules) > 10

@@ -172,8 +172,8 @@ def test_probabilities_fit_a_byte_within_half_a_step(p: float):
     assert abs(int(pack_probability(p)) / 255 - p) <= 0.5 / 255 + 1e-9
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_packing_never_wraps(value: float):
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_packing_never_fails_or_wraps(value: float):
     assert 0 <= int(pack_probability(value)) <= 255 and 0 <= int(pack_entropy(value, 1000)) <= 255
 
 
