@@ -24,7 +24,7 @@ bench: $(VENV)/.development
 	$(IN) -m bench $(ARGS)
 
 check: $(VENV)/.development
-	$(IN) -m ruff check .
+	$(IN) -m ruff check --output-format concise .
 	@find playground -name '*.pyi' -delete # stubs that gradio writes beside its components, not ours
 	$(IN) -m mypy
 	$(IN) -m scripts.import_rules
