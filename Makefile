@@ -2,8 +2,9 @@
 # make test    set everything up and run the tests
 # make check   linter, types, import rules, file budgets
 # make bench   measure; the last line of stdout is one JSON object
+# make traces  record the runs that greet a visitor again (after the weights changed)
 # make setup   only set everything up
-.PHONY: run test check bench setup clean
+.PHONY: run test check bench traces setup clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= python3
@@ -22,6 +23,9 @@ test: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(IN) -m bench $(ARGS)
+
+traces: $(VENV)/.development
+	$(IN) -m scripts.record
 
 check: $(VENV)/.development
 	$(IN) -m ruff check --output-format concise .
