@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | models | serve`. Every knob is an option made from `model.settings.FIELDS`.
+"""The command line: `python -m playground run | race | sweep | models | serve`. Every knob is an option made from `model.settings.FIELDS`.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -41,10 +42,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the knobs that were given, numbers read as numbers; `Settings.parse` refuses the rest."""
-    return {field.name: _value(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
+    return {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
 
 
-def _value(field: Field, text: str) -> Any:
+def value_of(field: Field, text: str) -> Any:
     if field.kind == "choice":
         return text
     for kind in (int, float):
@@ -57,7 +58,7 @@ def _value(field: Field, text: str) -> Any:
 
 def requests_of(args: argparse.Namespace) -> list[Request]:
     """Return the checked requests of --prompt or --prompts; raise SettingError before anything runs."""
-    prompts = [args.prompt] if args.prompts is None else _lines(args.prompts)
+    prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values, pinned = settings_of(args), args.pinned.replace("\\n", "\n")
     try:
         entry(args.model)
@@ -66,7 +67,7 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
     return [Request.parse(prompt, values, model=args.model, mode=args.mode, system=args.system, pinned=pinned) for prompt in prompts]
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -120,15 +121,15 @@ def finished(requests: Sequence[Request]) -> Iterator[Trace]:
         for request in requests:
             with engine.run(request) as run:
                 for waiting in run.prepare():
-                    _note(waiting.words)
-                _note("")
+                    note(waiting.words)
+                note("")
                 assert run.trace is not None
                 for _ in watch(run, run.trace):
                     pass
                 yield run.trace
 
 
-def _note(words: str) -> None:
+def note(words: str) -> None:
     """Show on one line of a terminal what is being waited for."""
     if sys.stderr.isatty():
         print(f"\r\x1b[2K{words}", end="", file=sys.stderr, flush=True)
@@ -184,8 +185,15 @@ class Command(NamedTuple):
     main: Callable[[argparse.Namespace], int]
 
 
+def lazily(module: str, name: str) -> Callable[[Any], Any]:
+    """Return a function of one argument that imports `module` only when it is called."""
+    return lambda argument: getattr(import_module(module), name)(argument)
+
+
 COMMANDS: dict[str, Command] = {
     "run": Command("write an answer, denoising in the terminal", add_run, run),
+    "race": Command("race lanes on one prompt", lazily("playground.cli_race", "add_race"), lazily("playground.cli_race", "race")),
+    "sweep": Command("sweep one knob", lazily("playground.cli_race", "add_sweep"), lazily("playground.cli_race", "sweep")),
     "models": Command("list the models", add_models, models),
     "serve": Command("open the page", add_serve, serve),
 }

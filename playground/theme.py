@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE = Path(__file__).resolve().parent.parent / "assets" / "page" / "page.css"
+STYLES = Path(__file__).resolve().parent.parent / "assets" / "page"
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "DejaVu Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 INK = {  # variable: (light, dark)
@@ -66,5 +66,5 @@ def theme() -> gr.themes.Base:
 
 
 def style() -> str:
-    """Return the style sheet."""
-    return STYLE.read_text(encoding="utf-8")
+    """Return the style sheets of all pages."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(STYLES.glob("*.css")))
