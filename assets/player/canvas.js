@@ -69,7 +69,7 @@ class Canvas {
     cell.ink.classList.toggle("ib-tall", Boolean(shape) && MARKS.test(shape.core));
     gapInto(cell.gap, shape ? shape.lead : i ? " " : "");
     if (newline) cell.base.replaceChildren(make("i", "ib-return"));
-    else inkInto(cell.base, shape && shape.core ? shape.core : "\u00a0");
+    else inkInto(cell.base, shape ? shape.core : "");
     const tail = shape ? shape.tail : "";
     if (tail && !cell.tail) cell.el.append((cell.tail = make("span", "ib-gap")));
     if (cell.tail) gapInto(cell.tail, tail);

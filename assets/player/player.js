@@ -90,8 +90,8 @@ class Player {
     const run = Run.fromDocument(doc, id), same = this.run && this.run.id === id && this.run.header && this.live;
     if (!run.frames.length) return this.empty("This run has no steps.");
     const index = this.index, following = this.follow;
-    this.reset(run, same);
     this.live = false;
+    this.reset(run, same);
     this.newest(run.frames[run.frames.length - 1]);
     const still = this.quiet.matches || !play;
     if (same && !following) this.show(Math.min(index, this.length - 1));
@@ -104,8 +104,8 @@ class Player {
     const fresh = !this.run || this.run.id !== message.run;
     if (fresh && !message.header) return; // its beginning was missed: the last message brings everything
     if (fresh) {
+      this.live = true;
       this.reset(new Run(message.header, message.reasons, message.run), false);
-      this.live = this.follow = true;
     }
     const run = this.run;
     if (run.done || (message.from || 0) > run.frames.length) return;
