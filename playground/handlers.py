@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from model.engine import Engine, EngineRun
-from model.errors import BusyError, PlaygroundError
+from model.errors import PlaygroundError
 from model.run import Request
 from model.settings import FIELD, Limits
 from model.trace import STOPPED
@@ -23,7 +23,7 @@ from playground import strings
 from playground.wire import Recorder
 
 log = logging.getLogger("inkblot")
-MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
 
 
 def request_of(values: dict[str, Any], limits: Limits) -> Request:
@@ -131,25 +131,30 @@ def watch_loading(engine: Engine, model_id: str) -> Callable[[], AsyncIterator[s
     return handler
 
 
-def place(blocks: gr.Blocks, limits: Limits) -> Callable[..., None]:
-    """Return the check made before a request may wait: at most so many waiting runs a visitor."""
+def limit_waiting(blocks: gr.Blocks, limits: Limits) -> None:
+    """Refuse, before it waits, a visitor's request for the model while so many of theirs wait already.
 
-    def validator(request: gr.Request, **values: Any) -> list[None]:
-        mine = visitors(request)
-        events = [e for queue in blocks._queue.event_queue_per_concurrency_id.values() for e in queue.queue]
-        held = sum(1 for event in events if mine & {event.session_hash, address(event.request)})
-        if held >= limits.waiting_per_visitor:
-            raise BusyError(f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it.")
-        return [None] * len(values)
+    Gradio offers no place for this: a validator runs after the queue's size was checked, so that a burst of requests would pass the
+    size limit together. Hence the queue's own `push`, which every request goes through, is wrapped.
+    """
+    queue = blocks._queue
+    push = queue.push
 
-    return validator
+    async def checked(body: Any, request: Any, username: Any) -> Any:
+        event_queue = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
+        wanted = blocks.fns.get(body.fn_index)
+        if event_queue and wanted and wanted.concurrency_id == MODEL["concurrency_id"]:
+            mine = visitors(body.session_hash, request)
+            held = sum(1 for event in event_queue.queue if mine & visitors(event.session_hash, event.request))
+            if held >= limits.waiting_per_visitor:
+                words = f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it."
+                return False, words, "error"
+        return await push(body=body, request=request, username=username)
+
+    queue.push = checked
 
 
-def visitors(request: gr.Request) -> set[str]:
-    """Return the names a visitor goes by: the page's session and, on a Space, the address that its proxy reports."""
-    return {name for name in (request.session_hash, address(request.request)) if name}
-
-
-def address(request: Any) -> str:
-    """Return the visitor's address where it can be trusted: behind a Space's proxy; elsewhere ''."""
-    return request.headers.get("x-forwarded-for", "").split(",")[0].strip() if "SPACE_ID" in os.environ and request is not None else ""
+def visitors(session: str | None, request: Any) -> set[str]:
+    """Return the names a visitor goes by: the page's session and, behind a Space's proxy only, the address it reports."""
+    forwarded = request.headers.get("x-forwarded-for", "") if "SPACE_ID" in os.environ and request is not None else ""
+    return {name for name in (session, forwarded.split(",")[0].strip()) if name}

@@ -62,12 +62,12 @@ def build(ctx: Context) -> None:
 
     inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls
     event = {"inputs_kwargs": inputs, "outputs": [player, status], "show_progress": "minimal", "show_progress_on": status,
-             "preprocess": False, "validator": handlers.place(ctx.blocks, ctx.limits), **handlers.MODEL}  # fmt: skip
+             "preprocess": False, **handlers.MODEL}  # fmt: skip
     handler = handlers.denoise(ctx.engine)
     started = [run.click(handler, api_name="denoise", **event)]
     chosen = chips.click(None, chips, prompt, js="(row) => row[0]", api_visibility="private")
     started.append(chosen.then(handler, api_visibility="private", **event))
-    stop.click(handlers.stop(ctx.engine), api_visibility="private", concurrency_limit=None, show_progress="hidden").then(
+    stop.click(handlers.stop(ctx.engine), api_name="stop", api_visibility="private", concurrency_limit=None, show_progress="hidden").then(
         None, cancels=started, api_visibility="private"
     )
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,

@@ -1,0 +1,126 @@
+"""Waiting, stopping and leaving: one run at a time, bounded waiting, and a place freed within a step."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from gradio_client import Client as GradioClient
+
+from model.backends.fake import SCRIPT
+from tests.http_client import Client
+
+
+def wait_for(truth, seconds: float = 5.0) -> bool:
+    until = time.monotonic() + seconds
+    while not truth() and time.monotonic() < until:
+        time.sleep(0.01)
+    return bool(truth())
+
+
+def pace(server, delay: float, first_delay: float | None = None) -> None:
+    """Set how long the fake's forward passes take."""
+    server.fake.delay, server.fake.first_delay = delay, delay if first_delay is None else first_delay
+
+
+def test_a_full_queue_says_so_at_once_and_recovers(serve):
+    server = serve(queue=3, delay=0.03)
+    with ThreadPoolExecutor(12) as pool:
+        clients = [Client(server.url) for _ in range(12)]
+        asked = list(pool.map(lambda client: client.call(steps=10, rule="schedule"), clients))
+        taken = [(c, a) for c, a in zip(clients, asked, strict=True) if a.status_code == 200]
+        refused = [a for a in asked if a.status_code != 200]
+        assert 3 <= len(taken) <= 5 and all(a.status_code == 503 and "Queue is full" in a.json()["detail"] for a in refused)
+        ended = list(pool.map(lambda pair: list(pair[0].events(pair[1].json()["event_id"]))[-1], taken))
+        assert all(kind == "complete" and len(json.loads(said[0])["trace"]["frames"]) == 12 for kind, said in ended)
+        assert clients[0].denoise()[-1][0] == "complete"
+        for client in clients:
+            client.http.close()
+
+
+def test_a_visitor_may_wait_only_so_often(serve):
+    server = serve("public", delay=0.05)
+    with Client(server.url) as client:
+        asked = [client.join("ann", steps=30, rule="schedule") for _ in range(5)]
+        assert wait_for(lambda: server.fake.passes)
+        assert [a.status_code for a in asked].count(200) in (2, 3)
+        refused = [a for a in asked if a.status_code != 200]
+        assert all(a.status_code == 400 and "at most 2 runs waiting" in a.json()["detail"] for a in refused)
+        assert client.join("bob", steps=4).status_code == 200
+        client.post("/cancel", {"session_hash": "ann", "fn_index": client.fn_index("denoise"), "event_id": asked[0].json()["event_id"]})
+    assert wait_for(lambda: not server.engine.busy and server.engine.runs("ann") == [], 15)
+
+
+def test_runs_never_overlap_and_nobody_sees_anothers(server):
+    pace(server, 0.002)
+    with ThreadPoolExecutor(6) as pool, Client(server.url) as client:
+        ended = list(pool.map(lambda i: client.denoise(prompt=f"visitor {i}", seed=i)[-1], range(6)))
+    for i, (kind, said) in enumerate(ended):
+        trace = json.loads(said[0])["trace"]
+        assert kind == "complete" and trace["header"]["prompt"] == f"visitor {i}" and trace["header"]["settings"]["seed"] == i
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_a_listener_who_leaves_frees_the_place_within_a_step(server, after):
+    pace(server, 0.1)
+    threads = threading.active_count()
+    with Client(server.url) as client:
+        asked = client.call(steps=60, rule="schedule")
+        for seen, _ in enumerate(client.events(asked.json()["event_id"])):
+            if seen > after:
+                break
+    passes = server.fake.passes
+    left = time.monotonic()
+    assert server.idle(2) and time.monotonic() - left < 1
+    assert server.fake.passes <= passes + 2
+    with Client(server.url) as client:
+        assert client.denoise(steps=2)[-1][0] == "complete"
+    assert threading.active_count() <= threads + 16  # Gradio's own worker threads stay
+
+
+@pytest.mark.parametrize("first_delay", [0.05, 0.8], ids=["later", "in the first step"])
+def test_a_cancelled_job_frees_the_place_within_a_step(server, first_delay):
+    pace(server, 0.05, first_delay)
+    before, client = server.fake.passes, GradioClient(server.url, verbose=False)
+    try:
+        job = client.submit(prompt="x", steps=60, rule="schedule", api_name="/denoise")
+        assert wait_for(lambda: server.fake.passes - before >= (1 if first_delay > 0.5 else 4))
+        at = server.fake.passes
+        job.cancel()
+        assert server.idle(3) and server.fake.passes <= at + 2
+    finally:
+        client.close()
+    with Client(server.url) as again:
+        assert again.denoise(steps=4)[-1][0] == "complete"
+
+
+def test_stop_ends_the_run_before_its_next_step_and_all_its_frames_arrive(server):
+    pace(server, 0.1)
+    before = server.fake.passes
+    with Client(server.url) as client:
+        assert client.join("ann", steps=60, rule="schedule").status_code == 200
+        stopping = client.fn_index("stop")
+        last, stopped_at = None, None
+        for message in client.listen("ann"):
+            if message["msg"] == "process_generating" and stopped_at is None and server.fake.passes - before >= 3:
+                stopped_at = server.fake.passes - before
+                client.trigger("ann", stopping, [])
+            if message["msg"] == "process_completed" and "output" in message and len(message["output"].get("data") or []) == 2:
+                last = message["output"]["data"][0]
+            if message["msg"] == "close_stream":
+                break
+        trace = json.loads(last)["trace"]
+        assert trace["result"]["stopped"] == "cancelled" and trace["result"]["forwards"] <= stopped_at + 2
+        assert len(trace["frames"]) == trace["result"]["forwards"] + 1 and server.idle()
+
+
+def test_neighbours_of_a_cancelled_run_are_untouched(server):
+    leaver, stayer = Client(server.url), Client(server.url)
+    with leaver, stayer, ThreadPoolExecutor(2) as pool:
+        first = leaver.call(steps=60, rule="schedule").json()["event_id"]
+        second = pool.submit(stayer.denoise, seed=5)
+        for _ in zip(range(4), leaver.events(first), strict=False):
+            pass
+        kind, said = second.result(20)[-1]
+    assert kind == "complete" and json.loads(said[0])["trace"]["result"]["text"] == SCRIPT
