@@ -16,6 +16,8 @@ from model.engine import Engine
 from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.build import build_app, head
+from playground.chart import plotly_route
+from playground.handlers import limit_waiting
 from playground.theme import style, theme
 
 log = logging.getLogger("inkblot")
@@ -84,12 +86,14 @@ def launch(engine: Engine, limits: Limits, model: str = "builtin", **options: An
     """Serve the app without blocking; return it and its address. options: those of `gr.Blocks.launch` (server_name, server_port, ...)."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
+    limit_waiting(blocks, limits)
+    middleware = [Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name])]
     settings: dict[str, Any] = {
         "server_name": "127.0.0.1", "share": False, "show_error": False, "debug": False, "ssr_mode": False, "max_threads": 16,
         "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
         "mcp_server": False, "allowed_paths": [], "footer_links": ["api", "settings"], "prevent_thread_lock": True, "quiet": True,
         "theme": theme(), "css": style(), "head": head(limits),
-        "app_kwargs": {"middleware": [Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name])]},
+        "app_kwargs": {"routes": [plotly_route()], "middleware": middleware},
     }  # fmt: skip
     _, address, _ = blocks.launch(**settings | options)
     return blocks, address
