@@ -62,7 +62,7 @@ class Recorder:
     def _vocab(self, frames: list[Frame]) -> dict[str, object]:
         ids = {int(token) for frame in frames for token in frame.ids}
         ids |= {int(token) for frame in frames if frame.candidates is not None for token in frame.candidates[0].ravel()}
-        new = ids - self._known
+        new = {token for token in ids - self._known if token in self.trace.pieces}  # a piece that comes later is sent then
         self._known |= new
         return encode_vocab(self.trace, new)
 

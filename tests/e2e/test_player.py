@@ -212,6 +212,7 @@ def test_it_fits_a_phone_and_a_zoomed_page(show: Any, width: int):
             card = page.locator(".ib-card").bounding_box()
             assert card["x"] >= 0 and card["x"] + card["width"] <= width
         assert page.evaluate("document.documentElement.scrollWidth") <= width, shape
+        assert all(box.bounding_box()["width"] > 40 for box in page.locator(".ib-caption").all())
         page.screenshot(path=str(OUTPUT / f"{shape}-{width}.png"), full_page=True)
 
 

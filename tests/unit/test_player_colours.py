@@ -60,7 +60,8 @@ def test_every_text_stands_out_from_what_is_behind_it(theme: str):
     c = palette(theme)
     darkest = blot(c, {"light": 0.13, "dark": 0.17}[theme] + 0.15)
     pairs = {"text": ("ink", c["paper"]), "quiet text": ("soft", c["paper"]), "committed": ("on-accent", c["accent"]),
-             "pinned": ("pin", c["paper"]), "taken back": ("back", c["paper"]), "a guess in the darkest block": ("guess", darkest)}  # fmt: skip
+             "pinned": ("pin", c["paper"]), "taken back": ("back", c["paper"]),
+             "a guess in the darkest block": ("guess", darkest)}  # fmt: skip
     assert {name: round(contrast(c[ink], behind), 1) for name, (ink, behind) in pairs.items() if contrast(c[ink], behind) < 4.5} == {}
     assert contrast(c["accent"], c["paper"]) >= 3  # controls, outline, bars
 

@@ -64,6 +64,15 @@ def test_frames_without_candidates_send_none():
     assert "candidates" not in json.loads(Recorder(trace, interval=0).add(frames[0]) or "")
 
 
+def test_a_piece_that_is_known_later_is_sent_later():
+    trace = a_trace()
+    recorder, pieces = Recorder(trace, interval=0), dict(trace.pieces)
+    trace.pieces = {}
+    assert json.loads(recorder.add(trace.frames[-2]) or "")["vocab"] == {}
+    trace.pieces = pieces
+    assert json.loads(recorder.add(trace.frames[-1]) or "")["vocab"]
+
+
 def test_nothing_held_back_is_no_message():
     assert Recorder(a_trace()).flush() is None
 
