@@ -28,7 +28,7 @@ TOP = 3  # candidates kept per undecided position
 
 # Why a token was admitted or taken back. {v} is what the rule compared, {b} what it compared it with.
 REASONS = {
-    "schedule": "among the {b} best of this step: score {v}",
+    "schedule": "score {v}; this step takes the best {b}",
     "threshold": "p {v} >= {b}",
     "surest": "the surest one of the step: p {v} < {b}",
     "factor": "(n + 1)(1 - p) = {v} < {b}",
