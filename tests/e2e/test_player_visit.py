@@ -119,7 +119,7 @@ def test_pointing_at_a_token_tells_everything_about_it(show: Any):
     text = card.inner_text()
     piece = trace.pieces[int(trace.frames[k].ids[position])].decode().strip()
     assert piece in text and f"position {position}" in text and f"token {trace.frames[k].ids[position]}" in text
-    assert f"Committed in step {trace.frames[k].step}: among the {reason.bound:g} best of this step" in text
+    assert f"Committed in step {trace.frames[k].step}: score " in text and f"this step takes the best {reason.bound:g}" in text
     assert f"{trace.frames[k].confidence[position] / 255:.2f}" in text and "nats" in text
     before = trace.frames[k - 1]
     assert f"Candidates at step {before.step}" in text and f"{before.candidates[1][position, 1] / 255:.2f}" in text
