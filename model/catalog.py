@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .run import Model
 
 Progress = Callable[[float, str], None]  # share done in [0, 1], and what is being done, in words
-SOURCES = ("model.backends.diffusion_gemma", "model.backends.fake")
+SOURCES = ("model.backends.diffusion_gemma", "model.backends.families", "model.backends.fake")
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
 
@@ -80,7 +80,7 @@ def is_own(model_id: str) -> bool:
 def entry(model_id: str) -> Entry:
     """Return one model's entry, or that of an own checkpoint; raise ModelUnavailable naming the id."""
     if is_own(model_id):
-        own: Entry = import_module("model.backends.diffusion_gemma").own_entry(model_id)
+        own: Entry = import_module("model.backends.own").entry(model_id)
         return own
     if model_id not in _table():
         known = ", ".join(_table())

@@ -116,7 +116,8 @@ def load_tokenizer(checkpoint: Checkpoint, name: str) -> Any:
     from transformers import AutoTokenizer
 
     with told(name, "its tokenizer"):
-        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        # False, not left out: left out, a checkpoint that brings code along stops everything to ask on the terminal.
+        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_image_processor(checkpoint: Checkpoint, name: str) -> Any:
@@ -130,7 +131,8 @@ def load_image_processor(checkpoint: Checkpoint, name: str) -> Any:
 def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, progress: Progress | None = None,
                keep: tuple[str, ...] = ()) -> Any:  # fmt: skip
     """Return the weights in `cls`, placed as planned, ready to run; raise ModelUnavailable. keep: modules FP8 must leave alone."""
-    options: dict[str, Any] = {"dtype": "auto", "device_map": place.device_map, "local_files_only": True, "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": "auto", "device_map": place.device_map, "local_files_only": True, "use_safetensors": True,
+                               "trust_remote_code": False}  # fmt: skip
     if place.max_memory:
         options["max_memory"] = place.max_memory
     with told(name, "its weights"), _weights_progress(progress, f"Loading {name} {place.words}"):
