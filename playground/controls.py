@@ -18,9 +18,9 @@ from playground.strings import choice
 
 # The page's three ways to run, from measurements of the built-in model. Each sets every knob it names and leaves the others.
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"steps": 16, "new_tokens": 64, "rule": "threshold", "threshold": 0.6, "order": "confidence", "remasking": "none"},
-    "balanced": {"steps": 32, "new_tokens": 64, "rule": "threshold", "threshold": 0.8, "order": "confidence", "remasking": "none"},
-    "careful": {"steps": 64, "new_tokens": 64, "rule": "threshold", "threshold": 0.95, "order": "confidence", "remasking": "none"},
+    "fast": {"steps": 64, "new_tokens": 64, "rule": "threshold", "threshold": 0.5, "order": "confidence", "remasking": "none"},
+    "balanced": {"steps": 64, "new_tokens": 64, "rule": "threshold", "threshold": 0.7, "order": "confidence", "remasking": "none"},
+    "careful": {"steps": 64, "new_tokens": 64, "rule": "threshold", "threshold": 0.9, "order": "confidence", "remasking": "none"},
 }
 START = "balanced"
 

@@ -83,8 +83,9 @@ def trace_message(trace: Trace | str, run: str = "", *, play: bool = False, max_
     """Return the one message that shows a finished trace (or its document, already JSON text). `play`: start it by itself."""
     document = trace if isinstance(trace, str) else dumps(trace, max_bytes)
     head = {"run": run or uuid.uuid4().hex[:12], "done": True} | ({"play": True} if play else {})
-    return _dump(head)[:-1] + ',"trace":' + document + "}"
+    return _dump(head)[:-1] + ',"trace":' + document.replace("<", "\\u003c") + "}"
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    """Compact JSON in which no text of a run can look like a tag: Gradio warns about those, and no page should have to wonder."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,20 +39,20 @@ class Server:
 
 
 @contextmanager
-def serving(limits_name: str = "local", queue: int | None = None, **fake_options: Any) -> Iterator[Server]:
-    """Serve the app over one fake; close it whatever happens, and leave no run behind."""
+def serving(limits_name: str = "local", queue: int | None = None, recordings: Path | None = None, **fake_options: Any) -> Iterator[Server]:
+    """Serve the app over one fake, opening without a recording unless told; close it whatever happens, and leave no run behind."""
     from model.backends.fake import Fake
     from model.engine import Engine
     from model.settings import PROFILES
     from playground import server as serving_module
+    from playground.pages import watch
 
     fake, limits = Fake(**fake_options), PROFILES[limits_name]
     engine = Engine(limits, loader=lambda model_id, progress: fake)
-    saved, serving_module.QUEUE = serving_module.QUEUE, queue or serving_module.QUEUE
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving_module, "QUEUE", queue or serving_module.QUEUE)
+        patch.setattr(watch, "TRACES", recordings or Path(os.devnull))
         blocks, url = serving_module.launch(engine, limits, "fake")
-    finally:
-        serving_module.QUEUE = saved
     engine.load("fake")
     try:
         yield Server(url.rstrip("/"), engine, fake, blocks)
@@ -85,9 +86,9 @@ def server(shared: Server) -> Iterator[Server]:
     shared.engine.limits = limits
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; the tests that need it are skipped, and counted, where there is none."""
+    """Headless Chromium, one a module (two drivers cannot live side by side); where there is none, its tests are skipped and counted."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     from playwright.sync_api import sync_playwright

@@ -65,7 +65,7 @@ def build(ctx: Context) -> None:
              "preprocess": False, **handlers.MODEL}  # fmt: skip
     handler = handlers.denoise(ctx.engine)
     started = [run.click(handler, api_name="denoise", **event)]
-    chosen = chips.click(None, chips, prompt, js="(row) => row[0]", api_visibility="private")
+    chosen = chips.click(lambda row: row[0], chips, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
     started.append(chosen.then(handler, api_visibility="private", **event))
     stop.click(handlers.stop(ctx.engine), api_name="stop", api_visibility="private", concurrency_limit=None, show_progress="hidden").then(
         None, cancels=started, api_visibility="private"
