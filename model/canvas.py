@@ -7,8 +7,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .run import Stopwatch
-from .trace import AFTER_END, COMMITTED, MASK, PINNED, SETTLED, STATES, TAKEN_BACK, TOP, UNDECIDED, Frame, Reason, pack_entropy, pack_probability
-
+from .trace import (
+    AFTER_END,
+    COMMITTED,
+    MASK,
+    PINNED,
+    SETTLED,
+    STATES,
+    TAKEN_BACK,
+    TOP,
+    UNDECIDED,
+    Frame,
+    Reason,
+    pack_entropy,
+    pack_probability,
+)
 
 _OPEN = np.isin(np.arange(len(STATES)), UNDECIDED)  # by state: undecided?
 
@@ -20,8 +33,8 @@ class Canvas:
     undecided; unlike given ones, a rule may take them back.
     """
 
-    def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None, given_state: int = PINNED,
-                 start: Sequence[int] = ()):  # fmt: skip
+    def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None,
+                 given_state: int = PINNED, start: Sequence[int] = ()):  # fmt: skip
         self.vocab_size, self.eos_ids = vocab_size, frozenset(eos_ids)
         self.ids = np.full(length, -1, np.int32)
         self.states = np.full(length, MASK, np.uint8)

@@ -305,7 +305,7 @@ class _Loop:
             step(target, masks, last=number == len(plan) - 1)
             self.left -= 1
             yield from self._show()
-            if not len(canvas.masked(self.start, self.stop)) and not canvas.taken or canvas.end >= 0:
+            if (not len(canvas.masked(self.start, self.stop)) and not canvas.taken) or canvas.end >= 0:
                 break
         return ""
 
@@ -353,7 +353,7 @@ class _Loop:
         decided = canvas.ids[positions] >= 0
         today = seen.p.copy()
         rows = np.flatnonzero(decided)
-        today[rows] = [seen.probability_of(row, int(canvas.ids[positions[row]])) for row in rows]
+        today[rows] = [seen.probability_of(int(row), int(canvas.ids[positions[row]])) for row in rows]
         open_ = positions[~decided]
         canvas.look(open_, seen.top_p[~decided, 0], seen.entropy[~decided], seen.top_ids[~decided], seen.top_p[~decided])
         out = set(ranked_out(today, len(positions) if last else target).tolist())

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 
 from .weights import LINEARS, Config
 
-
 Product = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -67,7 +66,8 @@ class Network:
         mask = None
         if causal and n > 1:
             mask = torch.ones(n, stop, dtype=torch.bool).tril(start).repeat(group, 1)
-        for (norm1, norm2), (qkv, o, gate_up, down), (keys, values) in zip(self.norms, self.causal if causal else self.block, cache, strict=True):
+        products = self.causal if causal else self.block
+        for (norm1, norm2), (qkv, o, gate_up, down), (keys, values) in zip(self.norms, products, cache, strict=True):
             h = qkv(F.rms_norm(x, (c.width,), norm1, c.norm_eps)).view(n, -1, c.head_dim)
             qk, v = h[:, : c.heads + c.kv_heads], h[:, c.heads + c.kv_heads :]
             qk = qk * cos + qk.roll(c.head_dim // 2, -1) * sin
@@ -101,7 +101,8 @@ class Session:
 
     passes = 1
 
-    def __init__(self, network: Network, prompt_ids: list[int], length: int, mask_id: int, prefix: tuple[list[int], torch.Tensor] | None = None):
+    def __init__(self, network: Network, prompt_ids: list[int], length: int, mask_id: int,
+                 prefix: tuple[list[int], torch.Tensor] | None = None):  # fmt: skip
         self.network, self.prompt, self.mask_id = network, prompt_ids, mask_id
         self.cache = network.new_cache(len(prompt_ids) + length)
         self.ready = 0  # prompt tokens in the cache

@@ -99,7 +99,8 @@ class TorchModel(ABC):
             raise SettingError(f"A canvas to start from may have at most {length} positions; it has {len(start)}.", "start")
         for token in start:
             if not -1 <= token < self.spec.vocab_size or token == self.spec.mask_id:
-                raise SettingError(f"A canvas to start from holds ids from 0 to {self.spec.vocab_size - 1}, or -1; it held {token}.", "start")
+                most = self.spec.vocab_size - 1
+                raise SettingError(f"A canvas to start from holds ids from 0 to {most}, or -1; it held {token}.", "start")
 
     def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip

@@ -17,6 +17,7 @@ from ..settings import Settings
 from ..weights import FOLDER, load_builtin, read_file, read_manifest
 from .base import TorchModel
 
+START, END = 1, 2  # <|im_start|>, <|im_end|>
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
@@ -64,20 +65,18 @@ class Builtin(TorchModel):
         return ids, cache
 
     def _turn(self, role: str, text: str) -> list[int]:
-        start, end = (self._tokenizer.token_to_id(mark) for mark in ("<|im_start|>", "<|im_end|>"))
-        return [start, *self.tokens(f"{role}\n{text}"), end, *self.tokens("\n")]
+        return [START, *self.tokens(f"{role}\n{text}"), END, *self.tokens("\n")]
 
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return SmolLM2's chat template around the prompt (system turn, user turn, start of the answer)."""
-        start = self._tokenizer.token_to_id("<|im_start|>")
-        return [*self._turn("system", system or SYSTEM), *self._turn("user", prompt), start, *self.tokens("assistant\n")]
+        return [*self._turn("system", system or SYSTEM), *self._turn("user", prompt), START, *self.tokens("assistant\n")]
 
     def tokens(self, text: str) -> list[int]:
         """Return ids of plain text: '<|im_end|>' or '<empty_output>' typed by a visitor stay ordinary text."""
         return self._plain.encode(text, add_special_tokens=False).ids
 
     @functools.cached_property
-    def _plain(self):  # type: ignore[no-untyped-def]
+    def _plain(self):
         """The tokenizer with its special tokens treated as text."""
         from tokenizers import Tokenizer
 
@@ -95,7 +94,7 @@ class Builtin(TorchModel):
         return Session(self.network, ids, length, self.spec.mask_id, self._prefix)
 
 
-def _byte_pieces(tokenizer) -> list[bytes]:  # type: ignore[no-untyped-def]
+def _byte_pieces(tokenizer) -> list[bytes]:
     """Bytes of every id of a byte-level BPE vocabulary (GPT-2's printable stand-ins undone)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in printable]
@@ -107,6 +106,6 @@ def _byte_pieces(tokenizer) -> list[bytes]:  # type: ignore[no-untyped-def]
     return pieces
 
 
-def load(progress: Callable[[float, str], None] | None = None, **options) -> Builtin:  # type: ignore[no-untyped-def]
+def load(progress: Callable[[float, str], None] | None = None, **options) -> Builtin:
     """Load the built-in model; raise WeightsError if its files are missing or damaged."""
     return Builtin(progress=progress, **options)

@@ -22,13 +22,15 @@ def llama(weights: dict[str, torch.Tensor], dtype: torch.dtype):
         rope_parameters={"rope_type": "default", "rope_theta": c.rope_theta}, max_position_embeddings=512,
     ))  # fmt: skip
     q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
-    state = {"model.embed_tokens.weight": weights["embedding"], "model.norm.weight": weights["norm"], "lm_head.weight": weights["embedding"]}
+    table = weights["embedding"]
+    state = {"model.embed_tokens.weight": table, "lm_head.weight": table, "model.norm.weight": weights["norm"]}
     for i in range(c.layers):
         at, qkv, gate_up = f"model.layers.{i}.", weights[f"layers.{i}.qkv"], weights[f"layers.{i}.gate_up"]
         state |= {f"{at}self_attn.{n}_proj.weight": w for n, w in zip("qkv", qkv.split([q, kv, kv]), strict=True)}
         state |= {f"{at}mlp.{n}_proj.weight": w for n, w in zip(("gate", "up"), gate_up.chunk(2), strict=True)}
         state |= {f"{at}self_attn.o_proj.weight": weights[f"layers.{i}.o"], f"{at}mlp.down_proj.weight": weights[f"layers.{i}.down"]}
-        state |= {f"{at}input_layernorm.weight": weights[f"layers.{i}.norm1"], f"{at}post_attention_layernorm.weight": weights[f"layers.{i}.norm2"]}
+        norms = ("input_layernorm", weights[f"layers.{i}.norm1"]), ("post_attention_layernorm", weights[f"layers.{i}.norm2"])
+        state |= {f"{at}{name}.weight": weight for name, weight in norms}
     model.load_state_dict(state)
     return model.to(dtype).eval()
 

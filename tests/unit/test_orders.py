@@ -15,7 +15,8 @@ from model.remasking import SIGMAS, ranked_out, remdm_cap, remdm_conf, remdm_res
 def guess(p, entropy=None, margin=None, seed=0) -> Guess:
     p = np.asarray(p, float)
     rng = np.random.default_rng(seed)
-    return Guess(p, np.asarray(p if margin is None else margin, float), np.asarray(1 - p if entropy is None else entropy, float), rng.random)
+    margin, entropy = p if margin is None else margin, 1 - p if entropy is None else entropy
+    return Guess(p, np.asarray(margin, float), np.asarray(entropy, float), rng.random)
 
 
 P = npst.arrays(float, st.integers(1, 40), elements=st.floats(0, 1))
@@ -59,7 +60,10 @@ def test_entropy_budget_is_joint_not_per_token():
     assert picked(by_entropy(g, g.probability, 0.2)) == [0, 1, 2, 3]
 
 
-@given(P, st.sampled_from(["schedule", "threshold", "factor", "entropy"]), st.sampled_from(sorted(ORDERS)), st.booleans(), st.integers(1, 50))
+RULES = st.sampled_from(["schedule", "threshold", "factor", "entropy"])
+
+
+@given(P, RULES, st.sampled_from(sorted(ORDERS)), st.booleans(), st.integers(1, 50))
 def test_every_rule_admits_at_least_one_and_none_twice(p, rule, order, last, count):
     rows = picked(admit(rule, guess(p), order, count, 0.5, last))
     assert len(rows) == len(set(rows)) >= 1 and set(rows) <= set(range(len(p)))
