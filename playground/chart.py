@@ -56,8 +56,8 @@ class Chart(gr.HTML):
 
 
 def chart_value(figure: Figure | None) -> str:
-    """Return a figure as a chart's value."""
-    return "" if figure is None else str(figure.to_json())
+    """Return a figure as a chart's value: JSON without a literal '<', which Gradio would take for HTML."""
+    return "" if figure is None else str(figure.to_json()).replace("<", "\\u003c")
 
 
 def save_js(name: str, kind: str) -> str:

@@ -52,7 +52,12 @@ PRESETS = {
 
 
 def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
-    """Return the changes of a preset's lanes; 'another' model becomes the base's twin, or another one that can run here."""
+    """Return the changes of a preset's lanes; 'another' model becomes the base's twin, or another one that can run here.
+
+    Raise SettingError for an unknown preset, ModelUnavailable for an unknown model.
+    """
+    if name not in PRESETS:
+        raise SettingError(f"The preset of a race must be one of {', '.join(PRESETS)}; it was {str(name)[:40]!r}.", "preset")
     lanes = [dict(lane) for lane in PRESETS[name].lanes]
     for lane in lanes:
         if lane.get("model") == "another":

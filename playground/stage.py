@@ -100,4 +100,5 @@ def _lane(result: LaneResult, max_bytes: int) -> dict[str, Any]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    """JSON without a literal '<': Gradio warns of script tags in what it takes for HTML."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

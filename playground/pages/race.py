@@ -19,10 +19,10 @@ from playground.stage import Stage
 
 TITLE = "Race"
 LANES = ("lane1", "lane2", "lane3")
+# Said on the page's root, because what an accordion holds comes into being only when it is opened; race.css does the hiding.
 HIDE = """(third, ...modes) => {
-  const box = (id) => document.getElementById(id);
-  modes.forEach((mode, i) => box(`lane${i + 1}-knobs`)?.toggleAttribute('hidden', mode === 'ar'));
-  box('lane3-box')?.toggleAttribute('hidden', !third);
+  const hidden = modes.flatMap((mode, i) => (mode === 'ar' ? [`lane${i + 1}-knobs`] : []));
+  document.documentElement.dataset.raceHides = [...hidden, third ? '' : 'lane3-box'].join(' ');
 }"""
 NOTE = """Lanes run one after the other, alone and warmed up, each with its cache. While one is timed, no text is drawn.
 Then all of them replay together."""
@@ -120,7 +120,7 @@ def join(ctx: Context, running: racing.Running, page: dict[str, Any]) -> None:
     gr.on([ctx.blocks.load, *(control.change for control in shown)], None, shown, None, js=HIDE, **silent)
     page["save"].click(None, page["record"], None, js=save_js("race.json", "application/json"), **silent)
     endpoint(racing.race_api(ctx.engine, running), "race", event, {
-        "prompt": gr.Textbox(visible=False), "lanes": gr.JSON(visible=False), "settings": gr.JSON(WATCH[START], visible=False),
+        "prompt": gr.Textbox(visible=False), "lanes": gr.JSON([], visible=False), "settings": gr.JSON(WATCH[START], visible=False),
         "preset": gr.Textbox("modes", visible=False), "repeats": gr.Number(1, visible=False),
         "new_seeds": gr.Checkbox(False, visible=False),
     })  # fmt: skip
