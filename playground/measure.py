@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -144,7 +144,7 @@ class Series:
         if written.error:
             yield at("failed", 1.0, written.error)
 
-    def _frames(self, request: Request, written: Written, keep: bool = False) -> Iterator[Frame | Waiting]:
+    def _frames(self, request: Request, written: Written, keep: bool = False) -> Generator[Frame | Waiting, None, None]:
         """Yield one run's waiting and its frames; count loading time; put the trace into `written` if asked to keep it."""
         if self._cancelled.is_set():
             return

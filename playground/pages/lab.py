@@ -13,8 +13,8 @@ from playground.chart import Chart, save_js
 from playground.context import Context
 from playground.controls import PRESETS, START
 from playground.pages.race import endpoint
-from playground.pages.watch import Status
 from playground.player import Player, trace_message
+from playground.status import Status
 from playground.sweep import KNOBS
 
 TITLE = "Lab"

@@ -13,9 +13,9 @@ from playground.chart import Chart, save_js
 from playground.context import Context
 from playground.controls import PRESETS as WATCH
 from playground.controls import START, start_values
-from playground.pages.watch import Status
 from playground.race import MOST_REPEATS, PRESETS, preset_lanes
 from playground.stage import Stage
+from playground.status import Status
 
 TITLE = "Race"
 LANES = ("lane1", "lane2", "lane3")

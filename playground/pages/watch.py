@@ -10,17 +10,10 @@ from playground import handlers, strings
 from playground.context import Context
 from playground.controls import PRESETS, START, knobs
 from playground.player import Player, trace_message
+from playground.status import Status
 
 TRACES = Path(__file__).resolve().parents[2] / "assets" / "traces"
 TITLE = "Watch"
-
-
-class Status(gr.HTML):
-    """Our own words beside the Run button; not part of what API clients receive."""
-
-    @property
-    def skip_api(self) -> bool:
-        return True
 
 
 def recording() -> str | None:
