@@ -1,19 +1,8 @@
-"""Entry point of `make run` and of the Space: flags, then serve."""
+"""Entry point of `make run` and of the Space: the same flags and the same server as `python -m playground serve`."""
 
-from __future__ import annotations
-
-import argparse
 import sys
 
-from playground.cli import add_serve, serve
-
-
-def main() -> int:
-    """Read the flags and serve the page until interrupted."""
-    parser = argparse.ArgumentParser(description="Inkblot: watch a language model write by denoising.")
-    add_serve(parser)
-    return serve(parser.parse_args())
-
+from playground.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["serve", *sys.argv[1:]]))

@@ -40,9 +40,10 @@ def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     # The two that default to None are optional for API clients; the others' defaults are the page's own values.
     def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, **values: Any) -> Iterator[tuple[str, Any]]:
         """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
-        values |= {"system": system, "pinned": pinned or ""}
+        with shown():
+            asked = request_of(values | {"system": system, "pinned": pinned or ""}, engine.limits)
         yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
-        with shown(), engine.run(request_of(values, engine.limits), request.session_hash or "") as run:
+        with shown(), engine.run(asked, request.session_hash or "") as run:
             yield from messages(run, engine.limits)
 
     return handler
@@ -51,11 +52,15 @@ def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
 def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
     """Yield a run's wait, its frames and at last the whole of it, as (wire message, status line); after an error too."""
     said, polls = "", 0
-    for why in run.prepare():
-        words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
-        if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
-            yield waiting(words)
-        said, polls = words, polls + 1
+    try:
+        for why in run.prepare():
+            words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
+            if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
+                yield waiting(words)
+            said, polls = words, polls + 1
+    except Exception:
+        yield waiting("")
+        raise
     if run.trace is None:
         yield waiting(strings.STOPPED)
         return

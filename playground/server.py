@@ -100,21 +100,29 @@ def launch(engine: Engine, limits: Limits, model: str = "builtin", **options: An
 
 
 def serve(host: str, port: int | None, model: str, limits: str | None, browser: bool) -> int:
-    """Serve until interrupted; the model loads meanwhile. Return the exit status."""
+    """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be."""
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
     catalog.entry(model)
     engine = Engine(profile)
-    blocks, address = launch(engine, profile, model, server_name=host, server_port=port, inbrowser=browser)
+    try:
+        blocks, address = launch(engine, profile, model, server_name=host, server_port=port, inbrowser=browser)
+    except OSError as error:  # the port is taken, or the address is not ours
+        raise PlaygroundError(f"The page cannot be served at {host}, port {port or 'any'}: {error}") from None
     print(f"Inkblot is at {address}", flush=True)
     try:
-        engine.load(model)
-        print(f"{model} is ready", flush=True)
-    except PlaygroundError as error:
-        print(error, flush=True)
-    try:
+        print(_load(engine, model), flush=True)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        blocks.close()
+        blocks.close(verbose=False)
         engine.close()
         return 0
+
+
+def _load(engine: Engine, model: str) -> str:
+    """Load the first model and say how it went; a page without one still serves the others and the recordings."""
+    try:
+        engine.load(model)
+    except PlaygroundError as error:
+        return str(error)
+    return f"{model} is ready"

@@ -3,22 +3,25 @@
 
 window.inkblot = (() => {
   const data = window.INKBLOT, names = Object.keys(data.fields);
-  const byId = (id) => document.getElementById(id);
+
+  /** What does not apply is hidden by a style sheet, so that it holds for blocks that Gradio mounts later (a folded accordion's). */
+  const sheet = document.head.appendChild(document.createElement("style"));
+  let hidden = new Set();
 
   /** Show the knobs that apply to the model, the way of writing and the rules, and mark the chosen schedule's curve. */
   function sync(model, mode, rule, remasking, schedule) {
     const spec = data.models[model] || { family: "masked", modes: data.modes }, ar = mode === "ar";
     const family = ar ? "autoregressive" : spec.family;
-    for (const name of names) {
-      const field = data.fields[name], block = byId("knob-" + name);
-      const fits = family !== "masked" || (field.rules.includes(rule) && field.remasking.includes(remasking));
-      if (block) block.toggleAttribute("hidden", !(field.families.includes(family) && fits && (name !== "guidance" || spec.guidance)));
-    }
-    const curves = byId("curves"), pinned = byId("pinned"), way = byId("mode");
-    if (curves) curves.toggleAttribute("hidden", family !== "masked" || rule !== "schedule");
-    if (pinned) pinned.toggleAttribute("hidden", ar);
-    if (way) way.toggleAttribute("hidden", spec.modes.length < 2);
-    for (const line of document.querySelectorAll("#curves polyline")) line.toggleAttribute("data-chosen", line.dataset.schedule === schedule);
+    const applies = (name) => {
+      const field = data.fields[name], fits = family !== "masked" || (field.rules.includes(rule) && field.remasking.includes(remasking));
+      return field.families.includes(family) && fits && (name !== "guidance" || spec.guidance);
+    };
+    hidden = new Set(names.filter((name) => !applies(name)));
+    const gone = [...hidden].map((name) => "#knob-" + name);
+    if (hidden.has("schedule")) gone.push("#curves");
+    if (ar) gone.push("#pinned");
+    if (spec.modes.length < 2) gone.push("#mode");
+    sheet.textContent = `${gone.join(", ")} { display: none !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
@@ -29,8 +32,7 @@ window.inkblot = (() => {
 
   /** Return the run as [command line, Python]; knobs at their default, or that do not apply, are left out. */
   function recipes(prompt, model, mode, system, pinned, ...values) {
-    const shown = (name) => !byId("knob-" + name) || !byId("knob-" + name).hidden;
-    const set = names.map((name, i) => [name, values[i]]).filter(([name, value]) => value !== data.fields[name].default && shown(name));
+    const set = names.map((name, i) => [name, values[i]]).filter(([name, value]) => value !== data.fields[name].default && !hidden.has(name));
     const more = [["model", model, "builtin"], ["mode", mode, "diffusion"], ["system", system, ""], ["pinned", pinned, ""]].filter(([, value, usual]) => value && value !== usual);
     const options = [["prompt", prompt], ...more, ...set].map(([name, value]) => `--${name.replaceAll("_", "-")} ${shell(String(value))}`);
     const lines = String(pinned || "").split("\n").map((line) => line.match(/^\s*(\d+)\s*:(.*)$/)).filter(Boolean).map(([, at, words]) => `${at}: ${python(words)}`);

@@ -174,6 +174,8 @@ def test_a_refusal_is_one_sentence_and_the_page_stays_usable(server, visit, chan
         until(page, "p.run && p.run.result")
         return
     expect(toast(page)).to_contain_text(said)
+    expect(page.locator("#status")).to_have_text(re.compile(r"^\s*(Error)?\s*$"))
+    expect(page.locator("#status .error")).to_be_hidden()
     assert "Traceback" not in page.locator("body").inner_text() and toast(page).locator("b").count() == 0
     assert server.fake.passes == before
     picture(page, "refused")
@@ -213,19 +215,28 @@ def test_hostile_text_in_prompt_and_in_generated_tokens_stays_text(serve, visit)
 
 
 # ---------------------------------------------------------------- knobs
+def chosen_curves(page) -> list[str]:
+    return page.evaluate("""() => [...document.querySelectorAll('#curves polyline')]
+        .filter((line) => getComputedStyle(line).strokeWidth === '2.5px').map((line) => line.dataset.schedule)""")
+
+
 def test_only_what_applies_is_shown(server, visit):
     page = visit(server)
     expect(page.locator("#knob-threshold")).to_be_visible()
     expect(page.locator("#knob-schedule")).to_be_hidden()
-    expect(page.locator("#knob-t_max")).to_be_hidden()
     page.locator("#knob-rule input").click()
     page.get_by_role("option", name="planned count").click()
     expect(page.locator("#knob-schedule")).to_be_visible()
     expect(page.locator("#knob-threshold")).to_be_hidden()
-    expect(page.locator("#curves polyline[data-chosen]")).to_have_attribute("data-schedule", "linear")
+    assert chosen_curves(page) == ["linear"]
     page.locator("#knob-schedule input").click()
     page.get_by_role("option", name="cosine").click()
-    expect(page.locator("#curves polyline[data-chosen]")).to_have_attribute("data-schedule", "cosine")
+    page.wait_for_timeout(100)
+    assert chosen_curves(page) == ["cosine"]
+    page.locator("#more").get_by_role("button").first.click()
+    expect(page.locator("#knob-top_k")).to_be_visible()
+    for name in ("t_max", "canvases", "factor", "entropy_bound", "remask_strength", "guidance"):
+        expect(page.locator(f"#knob-{name}")).to_be_hidden()
     page.locator("#mode").get_by_text("Left to right").click()
     expect(page.locator("#knob-steps")).to_be_hidden()
     expect(page.locator("#curves")).to_be_hidden()

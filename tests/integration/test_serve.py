@@ -1,0 +1,65 @@
+"""`python app.py` as `make run` starts it: the page is up soon, wrong flags are told, an interrupt ends it quietly."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from scripts.budgets import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(*flags: str, **environment: str) -> subprocess.Popen:
+    env = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1", **environment}
+    command = [sys.executable, "app.py", *flags]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("space", "steps"), [({}, 1024), ({"SPACE_ID": "someone/inkblot"}, 256)], ids=["here", "on a Space"])
+def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
+    port = free_port()
+    process = start("--model", "fake", "--no-browser", "--port", str(port), **space)
+    try:
+        assert process.stdout.readline() == f"Inkblot is at http://127.0.0.1:{port}/\n"
+        assert process.stdout.readline() == "fake is ready\n"
+        config = httpx.get(f"http://127.0.0.1:{port}/config", timeout=5)
+        sliders = {c["props"].get("elem_id"): c["props"] for c in config.json()["components"]}
+        assert config.status_code == 200 and sliders["knob-steps"]["maximum"] == steps
+        assert ("content-security-policy" in config.headers) == (not space)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0 and out == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "said"),
+    [
+        (["--model", "nope"], 1, "There is no model called 'nope'"),
+        (["--limits", "none"], 2, "invalid choice"),
+        (["--port", "x"], 2, "invalid int"),
+    ],
+)
+def test_a_wrong_flag_is_told_in_one_line(flags, status, said):
+    done = subprocess.run([sys.executable, "app.py", *flags, "--no-browser"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status and said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_taken_port_is_told_in_one_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start("--model", "fake", "--no-browser", "--port", str(taken.getsockname()[1]))
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "The page cannot be served" in out and "Traceback" not in out
