@@ -120,6 +120,18 @@ def stop(engine: Engine) -> Callable[..., Any]:
     return handler
 
 
+def on_stop(button: gr.Button, handler: Callable[..., Any], started: list[Any], **options: Any) -> Any:
+    """Join a Stop button: `handler` ends what runs and lets it say its last, then the events that still wait are given up.
+
+    Gradio binds `cancels` only to a component's own event, never to a `.then`; hence a button that nobody sees, pressed by script.
+    """
+    give_up = gr.Button(visible="hidden", elem_id=f"{button.elem_id}-waiting")
+    give_up.click(None, cancels=started, api_visibility="private")
+    silent = {"api_visibility": "private", "show_progress": "hidden"}
+    ended = button.click(handler, concurrency_limit=None, **silent, **options)
+    return ended.then(None, js=f"() => document.getElementById('{give_up.elem_id}')?.click()", **silent)
+
+
 def watch_loading(engine: Engine, model_id: str) -> Callable[[], AsyncIterator[str]]:
     """Return the handler that shows, from the page's first moment, how far the first model's loading is."""
 

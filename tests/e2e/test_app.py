@@ -134,6 +134,26 @@ def test_a_second_visitor_reads_its_place_and_then_gets_its_own_run(server, visi
     assert until(first, "p.run.header.prompt") == "Why is the sky blue?"
 
 
+def test_stop_while_waiting_gives_the_place_up_and_stop_at_rest_does_nothing(server, visit):
+    slow(server, 0.4)
+    first, second = visit(server), visit(server)
+    second.locator("#stop").click()
+    run(first)
+    until(first, "p.live && p.length > 2")
+    run(second)
+    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    second.locator("#stop").click()
+    expect(second.locator("#status")).not_to_contain_text("queue", timeout=5000)
+    queue = server.blocks._queue
+    assert not any(waiting.queue for waiting in queue.event_queue_per_concurrency_id.values())
+    first.locator("#stop").click()
+    first.locator("#stop").click()
+    until(first, "p.run.result && p.run.result.stopped === 'cancelled'", 5)
+    assert until(second, "p.run === null || p.run === undefined")
+    expect(toast(first)).to_have_count(0)
+    expect(toast(second)).to_have_count(0)
+
+
 def test_time_is_the_visitors_even_without_the_server(server, visit):
     page = visit(server)
     run(page)
