@@ -67,8 +67,10 @@ def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
 
 def _another(base: str) -> str:
     twin = entry(base).spec.twin
-    usable = [known.spec.id for known in entries() if known.spec.id != base and known.available()[0]]
-    return twin if twin in usable else usable[0] if usable else base
+    others = [known for known in entries() if known.spec.id != base and known.spec.parameters]  # a scripted stand-in has none
+    usable = [known.spec.id for known in others if known.available()[0]]
+    # Where nothing else can run here, its lane says what it would need.
+    return twin if twin in usable else usable[0] if usable else others[0].spec.id if others else base
 
 
 def make_lanes(prompt: Any, base: Mapping[str, Any], lanes: Sequence[Mapping[str, Any]], limits: Limits, system: Any = "") -> list[Lane]:

@@ -143,11 +143,11 @@ def _document(result: Any, engine: Engine) -> Any:
 
 
 def race_page(engine: Engine, running: Running, lane_names: Sequence[str]) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """Return the page's handler: (stage, status, verdict, table, two charts, comparison, record, kept runs)."""
+    """Return the page's handler: (stage, status, verdict, table, two charts, record, kept runs)."""
 
     def handler(request: gr.Request, prompt: Any, repeats: Any, new_seeds: Any, third: Any, **values: Any) -> Iterator[tuple[Any, ...]]:
         """Race the page's lanes."""
-        nothing = [gr.skip()] * 7
+        nothing = [gr.skip()] * 6
         yield gr.skip(), status(strings.STARTING), *nothing
         base = {name: value for name, value in values.items() if "__" not in name}
         given = [{name: values[f"{lane}__{name}"] for name in LANE_KNOBS} for lane in (lane_names if third else lane_names[:2])]
@@ -155,7 +155,7 @@ def race_page(engine: Engine, running: Running, lane_names: Sequence[str]) -> Ca
             lanes = _lanes(engine, prompt, base, given)
             race, name = Race(engine, lanes, whole(repeats, "Repeats"), bool(new_seeds), request.session_hash or ""), uuid.uuid4().hex[:12]
             with running.hold(request.session_hash or "", race):
-                yield progress_message(name, race, None), status(strings.STARTING), "", "", "", "", "", "", []
+                yield progress_message(name, race, None), status(strings.STARTING), "", "", "", "", "", []
                 for progress in spoken(race):
                     yield progress_message(name, race, progress), status(words(progress)), *nothing
                 yield race_views(race, name, engine)
@@ -175,7 +175,7 @@ def race_views(race: Race, name: str, engine: Engine) -> tuple[Any, ...]:
     said = {"cancelled": "Stopped; what was finished is below.", "deadline": "The time for one race is over; what was finished is below."}
     return (
         final_message(name, results, engine.limits.trace_bytes), status(said.get(race.series.stopped, "")), verdict_html(race.verdict),
-        table_html(results), *charts, comparison(kept, 0, 1), json.dumps(race.record()), kept,
+        table_html(results), *charts, json.dumps(race.record()), kept,
     )  # fmt: skip
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from model.settings import FIELD, ORDERS, RULES, Limits
-from playground import handlers, racing, strings
+from playground import handlers, racing, strings, two_runs
 from playground.chart import Chart, save_js
 from playground.context import Context
 from playground.controls import PRESETS as WATCH
@@ -66,59 +67,58 @@ def lane_controls(ctx: Context, name: str, number: int, value: dict[str, Any]) -
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
     running, start = racing.Running(), lane_start("modes", ctx.model, ctx.limits)
-    values = start_values(ctx.limits)
-    prompt = gr.Textbox(label="Prompt", lines=2, max_lines=6, value=strings.EXAMPLES[0], max_length=ctx.limits.prompt_chars,
-                        elem_id="race-prompt")  # fmt: skip
-    preset = gr.Radio([(preset.label, name) for name, preset in PRESETS.items()], value="modes", label="Who races", elem_id="race-preset")
+    values, page = start_values(ctx.limits), SimpleNamespace()
+    page.prompt = gr.Textbox(label="Prompt", lines=2, max_lines=6, value=strings.EXAMPLES[0], max_length=ctx.limits.prompt_chars,
+                             elem_id="race-prompt")  # fmt: skip
+    presets = [(preset.label, name) for name, preset in PRESETS.items()]
+    page.preset = gr.Radio(presets, value="modes", label="Who races", elem_id="race-preset")
     with gr.Row(elem_classes="ink-actions"):
-        run = gr.Button("Race", variant="primary", elem_id="race-run", min_width=110, scale=0)
-        stop = gr.Button("Stop", elem_id="race-stop", min_width=90, scale=0)
-        status = Status(elem_id="race-status", apply_default_css=False, container=False)
+        page.run = gr.Button("Race", variant="primary", elem_id="race-run", min_width=110, scale=0)
+        page.stop = gr.Button("Stop", elem_id="race-stop", min_width=90, scale=0)
+        page.status = Status(elem_id="race-status", apply_default_css=False, container=False)
     with gr.Accordion("Lanes and settings", open=False, elem_id="race-settings"):
         with gr.Row():
-            length = gr.Number(values["new_tokens"], label="Length (tokens)", precision=0, elem_id="race-length", min_width=140)
-            temperature = gr.Number(values["temperature"], label="Temperature", step=0.05, elem_id="race-temperature", min_width=140)
-            seed = gr.Number(0, label="Seed", precision=0, elem_id="race-seed", min_width=140)
-            repeats = gr.Slider(1, MOST_REPEATS, value=1, step=1, precision=0, label="Repeats", elem_id="race-repeats", min_width=180)
-            new_seeds = gr.Checkbox(False, label="A new seed for each repeat", elem_id="race-new-seeds", min_width=180)
-            third = gr.Checkbox(False, label="A third lane", elem_id="race-third", min_width=140)
+            page.length = gr.Number(values["new_tokens"], label="Length (tokens)", precision=0, elem_id="race-length", min_width=140)
+            page.temperature = gr.Number(values["temperature"], label="Temperature", step=0.05, elem_id="race-temperature", min_width=140)
+            page.seed = gr.Number(0, label="Seed", precision=0, elem_id="race-seed", min_width=140)
+            page.repeats = gr.Slider(1, MOST_REPEATS, value=1, step=1, precision=0, label="Repeats", elem_id="race-repeats", min_width=180)
+            page.new_seeds = gr.Checkbox(False, label="A new seed for each repeat", elem_id="race-new-seeds", min_width=180)
+            page.third = gr.Checkbox(False, label="A third lane", elem_id="race-third", min_width=140)
         with gr.Row(elem_classes="ink-lanes"):
-            lanes = {name: lane_controls(ctx, name, i + 1, start[i]) for i, name in enumerate(LANES)}
+            page.lanes = {name: lane_controls(ctx, name, i + 1, start[i]) for i, name in enumerate(LANES)}
     gr.HTML(f"<p>{NOTE}</p>", elem_classes="ink-small", apply_default_css=False, container=False)
-    stage = Stage(elem_id="race-stage")
-    verdict = Status(elem_id="race-verdict", apply_default_css=False, container=False)
-    table = Status(elem_id="race-table", apply_default_css=False, container=False)
+    page.stage = Stage(elem_id="race-stage")
+    page.verdict = Status(elem_id="race-verdict", apply_default_css=False, container=False)
+    page.table = Status(elem_id="race-table", apply_default_css=False, container=False)
     with gr.Row(elem_id="race-charts"):
-        charts = [Chart(label=f"Tokens of the text over {clock}", elem_id=f"race-chart-{name}", min_width=320)
-                  for name, clock in (("seconds", "seconds"), ("forwards", "forward passes"))]  # fmt: skip
-    compared = Status(elem_id="race-compare", apply_default_css=False, container=False)
+        page.charts = [Chart(label=f"Tokens of the text over {clock}", elem_id=f"race-chart-{name}", min_width=320)
+                       for name, clock in (("seconds", "seconds"), ("forwards", "forward passes"))]  # fmt: skip
     with gr.Row(elem_classes="ink-actions", elem_id="race-after"):
-        save = gr.Button("Save figures as JSON", size="sm", scale=0, min_width=180, elem_id="race-save")
-    record = gr.Textbox(visible="hidden", elem_id="race-record", show_label=False)
-    kept = gr.State([])
-    join(ctx, running, locals())
+        page.save = gr.Button("Save figures as JSON", size="sm", scale=0, min_width=180, elem_id="race-save")
+    page.record = gr.Textbox(visible="hidden", elem_id="race-record", show_label=False)
+    page.kept = gr.State([])
+    join(ctx, running, page)
 
 
-def join(ctx: Context, running: racing.Running, page: dict[str, Any]) -> None:
+def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
-    knobs = {f"{lane}__{knob}": control for lane, controls in page["lanes"].items() for knob, control in controls.items()}
-    inputs = {"prompt": page["prompt"], "repeats": page["repeats"], "new_seeds": page["new_seeds"], "third": page["third"],
-              "new_tokens": page["length"], "temperature": page["temperature"], "seed": page["seed"]} | knobs  # fmt: skip
-    outputs = [page["stage"], page["status"], page["verdict"], page["table"], *page["charts"], page["compared"], page["record"]]
+    knobs = {f"{lane}__{knob}": control for lane, controls in page.lanes.items() for knob, control in controls.items()}
+    inputs = {"prompt": page.prompt, "repeats": page.repeats, "new_seeds": page.new_seeds, "third": page.third,
+              "new_tokens": page.length, "temperature": page.temperature, "seed": page.seed} | knobs  # fmt: skip
+    outputs = [page.stage, page.status, page.verdict, page.table, *page.charts, page.record]
     event = {"preprocess": False, **handlers.MODEL}
-    started = page["run"].click(
-        racing.race_page(ctx.engine, running, LANES), inputs_kwargs=inputs, outputs=[*outputs, page["kept"]], show_progress="minimal",
-        show_progress_on=page["status"], api_visibility="private", **event,
+    started = page.run.click(
+        racing.race_page(ctx.engine, running, LANES), inputs_kwargs=inputs, outputs=[*outputs, page.kept], show_progress="minimal",
+        show_progress_on=page.status, api_visibility="private", **event,
     )  # fmt: skip
-    page["stop"].click(running.stop(), api_visibility="private", concurrency_limit=None, show_progress="hidden").then(
-        None, cancels=[started], api_visibility="private"
-    )
+    two_runs.build("race", page.kept, started, opened=True)
+    handlers.on_stop(page.stop, running.stop(), [started])
     silent = {"api_visibility": "private", "show_progress": "hidden"}
-    every = [page["third"], *knobs.values()]
-    page["preset"].input(None, page["preset"], every, js=f"(name) => ({preset_table(ctx)})[name]", **silent)
-    shown = [page["third"], *[controls["mode"] for controls in page["lanes"].values()]]
+    every = [page.third, *knobs.values()]
+    page.preset.input(None, page.preset, every, js=f"(name) => ({preset_table(ctx)})[name]", **silent)
+    shown = [page.third, *[controls["mode"] for controls in page.lanes.values()]]
     gr.on([ctx.blocks.load, *(control.change for control in shown)], None, shown, None, js=HIDE, **silent)
-    page["save"].click(None, page["record"], None, js=save_js("race.json", "application/json"), **silent)
+    page.save.click(None, page.record, None, js=save_js("race.json", "application/json"), **silent)
     endpoint(racing.race_api(ctx.engine, running), "race", event, {
         "prompt": gr.Textbox(visible=False), "lanes": gr.JSON([], visible=False), "settings": gr.JSON(WATCH[START], visible=False),
         "preset": gr.Textbox("modes", visible=False), "repeats": gr.Number(1, visible=False),

@@ -94,7 +94,7 @@ def test_both_clocks_scrub_every_lane(visit, server):
     assert page.evaluate(STAND, 1)["index"] == page.evaluate(STAND, 1)["last"]
 
 
-def test_the_replay_needs_no_server_and_follows_reduced_motion(visit, serve):
+def test_the_replay_needs_no_server_and_follows_reduced_motion(serve, visit):
     server = serve(delay=0.005)
     page = open_tab(visit, server, "Race", reduced_motion="reduce")
     run_race(page)
@@ -106,7 +106,7 @@ def test_the_replay_needs_no_server_and_follows_reduced_motion(visit, serve):
     page.context.set_offline(False)
 
 
-def test_cancel_mid_race_keeps_what_was_finished_and_frees_the_engine(visit, serve):
+def test_cancel_mid_race_keeps_what_was_finished_and_frees_the_engine(serve, visit):
     server = serve(delay=0.05)
     page = open_tab(visit, server, "Race")
     page.locator("#race-run").click()
@@ -123,7 +123,7 @@ def test_cancel_mid_race_keeps_what_was_finished_and_frees_the_engine(visit, ser
     page.wait_for_function("!document.querySelector('#race-verdict p')?.innerText.includes('stopped')")
 
 
-def test_a_failed_lane_is_named_and_the_page_goes_on(visit, serve):
+def test_a_failed_lane_is_named_and_the_page_goes_on(serve, visit):
     server = serve(fail_at=40)
     page = open_tab(visit, server, "Race")
     run_race(page)
@@ -145,6 +145,7 @@ def test_presets_and_a_third_lane(visit, server):
     page.get_by_text("8, 16 and 64 steps, one seed").click()
     run_race(page)
     assert [page.locator(".rs-name").nth(i).inner_text() for i in range(3)] == ["8 steps", "16 steps", "64 steps"]
+    page.locator("#race-compared").get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=10_000)
     assert page.locator(".rs-lane").nth(0).bounding_box()["y"] == page.locator(".rs-lane").nth(2).bounding_box()["y"]
     page.get_by_text("Diffusion against its own autoregressive mode").click()
     page.get_by_text("Lanes and settings").click()
@@ -169,16 +170,16 @@ def test_phone_width(visit, server, dark):
     shot(page, f"race-phone-{'dark' if dark else 'light'}")
 
 
-def test_nothing_a_model_or_a_visitor_writes_becomes_html(visit, serve):
+def test_nothing_a_model_or_a_visitor_writes_becomes_html(serve, visit):
     hostile = ["<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", "`", "</script><script>window.hit=1</script>"]
     server = serve(emit=hostile, delay=0.001)
     page = open_tab(visit, server, "Race")
     page.locator("#race-prompt textarea").fill(hostile[0])
     run_race(page)
-    page.locator(".ink-compare").wait_for()
+    page.locator("#race-compared .ink-compare").wait_for()
     page.locator("#race-charts .js-plotly-plot").first.wait_for()
     assert page.evaluate("window.hit") is None
-    assert hostile[0] in page.locator(".ink-compare").inner_text()
+    assert hostile[0] in page.locator("#race-compared").inner_text()
 
 
 # ---------------------------------------------------------------- lab
@@ -218,7 +219,7 @@ def test_a_sweep_is_saved_as_csv_and_json_by_the_browser(visit, server):
     assert record["knob"] == "steps" and [point["finished"] for point in record["points"]] == [2, 2, 2]
 
 
-def test_a_stopped_sweep_keeps_its_finished_runs(visit, serve):
+def test_a_stopped_sweep_keeps_its_finished_runs(serve, visit):
     server = serve(delay=0.03)
     page = open_tab(visit, server, "Lab")
     page.locator("#lab-run").click()
