@@ -15,8 +15,9 @@ from playground import strings
 from playground.context import Context
 from playground.controls import page_data
 from playground.pages import lab, race, watch
+from playground.tour import scenes
 
-SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "page" / "page.js"
+SCRIPTS = [Path(__file__).resolve().parent.parent / "assets" / "page" / name for name in ("page.js", "tour.js")]
 PAGES: tuple[ModuleType, ...] = (watch, race, lab)  # each has TITLE and build(ctx); its player lives inside its own tab
 BLOT = '<path d="M13 2c4 0 5 3 8 4s5 2 5 6-3 4-3 7 1 6-3 7-5-2-9-1-8 0-9-4 2-5 1-8 2-4 4-6 2-5 6-5z"/><circle cx="27" cy="25" r="1.8"/>'
 HEADER = f"""<header class="ink-header"><svg viewBox="0 0 32 28" aria-hidden="true">{BLOT}</svg>
@@ -40,5 +41,6 @@ def build_app(engine: Engine, limits: Limits, model: str = "builtin") -> gr.Bloc
 
 def head(limits: Limits) -> str:
     """Return what goes into the page's head: the script and what it needs to know; no address outside the page."""
-    data = json.dumps(page_data(catalog.entries(), limits)).replace("<", "\\u003c")
-    return f"<script>window.INKBLOT = {data};\n{SCRIPT.read_text(encoding='utf-8')}</script>"
+    data = json.dumps(page_data(catalog.entries(), limits) | {"tour": scenes()}).replace("<", "\\u003c")
+    script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    return f"<script>window.INKBLOT = {data};\n{script}</script>"

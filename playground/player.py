@@ -21,6 +21,7 @@ const take = () => {
   if (!props.value) return;
   let message;
   try { message = JSON.parse(props.value); } catch (error) { return; }
+  if (message.play) player.recording = message.trace;
   player.receive(message);
 };
 watch('value', take);

@@ -115,16 +115,21 @@ def _bars(spreads: Sequence[Any], colour: str) -> dict[str, Any]:
 
 # ---------------------------------------------------------------- one run
 def heat(trace: Trace, of: str = "confidence") -> np.ndarray:
-    """Return one of `HEATS` as floats (positions, frames), NaN where there is nothing: behind the end, given words."""
+    """Return one of `HEATS` as floats (positions, frames).
+
+    NaN where there is nothing: behind the end, given words, what no step has looked at yet (later blocks; left to right, what follows).
+    """
     if not trace.frames:
         return np.zeros((0, 0))
     out = np.full((trace.length, len(trace.frames)), np.nan)
     decided = np.full(trace.length, np.nan)
     for column, frame in enumerate(trace.frames):
-        n, shown = len(frame.ids), ~np.isin(frame.states, (AFTER_END, PINNED))
+        n, undecided = len(frame.ids), np.isin(frame.states, UNDECIDED)
+        unseen = undecided & ((np.arange(n) >= frame.span[1]) | (trace.mode == "ar"))
+        shown = ~np.isin(frame.states, (AFTER_END, PINNED)) & ~unseen
         if of == "commit step":
             decided[list(frame.committed)] = frame.step
-            decided[np.flatnonzero(np.isin(frame.states, UNDECIDED))] = np.nan
+            decided[np.flatnonzero(undecided)] = np.nan
             out[:n, column] = np.where(shown, decided[:n], np.nan)
         else:
             values = frame.confidence / 255 if of == "confidence" else unpack_entropy(frame.entropy, trace.spec.vocab_size)

@@ -13,6 +13,7 @@ EXAMPLES = (
     "Describe a rainy evening in a small town.",
     "What should I see in Rome in one day?",
 )
+CHIPS = ("Blue sky", "A fox", "Saving water", "A letter", "A bicycle", "Pancakes", "Rain", "Rome")  # the examples in a word or two
 CHOICES = {  # how choices read on the page
     "diffusion": "Denoise", "ar": "Left to right", "schedule": "planned count", "threshold": "sure enough", "factor": "sum of doubts",
     "entropy": "budget of entropy", "left_to_right": "left to right", "proportional": "drawn by probability", "random": "at random",

@@ -152,12 +152,33 @@ class Run {
     return (packed / 255) ** 2 * Math.log(Math.max(2, this.model.vocab_size));
   }
 
+  /** How many of the positions [start, stop) a frame leaves undecided. */
+  openBetween(frame, start, stop) {
+    return frame.states.subarray(start, stop).filter(isOpen).length;
+  }
+
   /** Why a position was decided or taken back in a frame, as a sentence; '' where nothing was recorded. */
   reason(frame, position) {
     const why = frame.why.get(position);
     if (!why) return "";
     const template = Object.hasOwn(this.reasons, why.rule) ? this.reasons[why.rule] : why.rule + " {v}, {b}";
     return template.replace("{v}", number(why.value)).replace("{b}", number(why.bound));
+  }
+
+  /** Position x frame as rows of 'confidence', 'entropy' (nats) or 'commit step'; null where there is nothing: behind the end, given words,
+   *  blocks that no step has looked at yet. */
+  grid(of) {
+    const last = this.frames[this.frames.length - 1], rows = Array.from(last.ids, () => []), since = [];
+    for (const frame of this.frames) {
+      rows.forEach((row, i) => {
+        const state = frame.states[i], open = state === undefined || isOpen(state);
+        if (state === COMMITTED) since[i] = frame.step;
+        else if (open) since[i] = undefined;
+        const nothing = state === undefined || state === AFTER_END || state === PINNED || (open && (this.ar || i >= frame.stop)) || !frame.forwards;
+        row.push(nothing ? null : of === "confidence" ? frame.confidence[i] / 255 : of === "entropy" ? this.nats(frame.entropy[i]) : since[i] ?? null);
+      });
+    }
+    return rows;
   }
 
   /** Decided tokens up to and including the first end token. */

@@ -5,6 +5,7 @@ class Inspector {
     this.card = card;
     this.position = -1;
     this.pinned = false;
+    this.bottom = () => window.innerHeight; // how far down a card may reach
   }
 
   /** Everything the card says about a position in a frame; numbers as the frame has them. */
@@ -101,7 +102,7 @@ class Inspector {
   place(cell, root) {
     const r = root.getBoundingClientRect(), c = cell.getBoundingClientRect(), card = this.card;
     const w = card.offsetWidth, h = card.offsetHeight;
-    const under = c.bottom + h + 8 < window.innerHeight || c.top - h - 8 < 0;
+    const under = c.bottom + h + 8 < this.bottom() || c.top - h - 8 < 0;
     card.style.left = Math.max(4, Math.min(c.left - r.left - 12, r.width - w - 4)) + "px";
     card.style.top = (under ? c.bottom - r.top + 2 : c.top - r.top - h - 2) + "px";
   }

@@ -9,11 +9,15 @@ import gradio as gr
 from playground import handlers, strings
 from playground.context import Context
 from playground.controls import PRESETS, START, knobs
-from playground.player import Player, trace_message
+from playground.heatmap import Heatmap
+from playground.player import STOPPED, Player, trace_message
 from playground.status import Status
 
 TRACES = Path(__file__).resolve().parents[2] / "assets" / "traces"
 TITLE = "Watch"
+TOUR = '<button type="button" class="ink-open-tour" data-open="tour">How it works</button>'
+# Where a run's last message never came, this ends the player's waiting for it.
+HALT = f"() => document.querySelector('#player .ib-host').__player.receive({STOPPED})"
 
 
 def recording() -> str | None:
@@ -27,15 +31,20 @@ def build(ctx: Context) -> None:
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
             with gr.Row(elem_classes="ink-ask"):
-                prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=3, max_lines=8, scale=1,
+                prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=1, max_lines=8, scale=1,
                                     max_length=ctx.limits.prompt_chars, elem_id="prompt", value=strings.EXAMPLES[0])  # fmt: skip
                 with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
                     run = gr.Button("Run", variant="primary", elem_id="run")
                     stop = gr.Button("Stop", elem_id="stop")
             chips = gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in strings.EXAMPLES], type="values",
-                               elem_id="examples", samples_per_page=20)  # fmt: skip
-            status = Status(elem_id="status", apply_default_css=False, container=False)
-            player = Player(recording(), label="run", elem_id="player")
+                               sample_labels=list(strings.CHIPS), elem_id="examples", samples_per_page=20)  # fmt: skip
+            opening = recording()
+            with gr.Row(elem_classes="ink-line"):
+                status = Status(elem_id="status", apply_default_css=False, container=False)
+                if opening:
+                    gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
+            player = Player(opening, label="run", elem_id="player")
+            Heatmap("#player", elem_id="heatmap", container=False)
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
             preset = gr.Radio([(name.capitalize(), name) for name in PRESETS], value=START, label="Preset", elem_id="preset")
             model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
@@ -60,13 +69,11 @@ def build(ctx: Context) -> None:
     started = [run.click(handler, api_name="denoise", **event)]
     chosen = chips.click(lambda row: row[0], chips, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
     started.append(chosen.then(handler, api_visibility="private", **event))
-    stop.click(handlers.stop(ctx.engine), api_name="stop", api_visibility="private", concurrency_limit=None, show_progress="hidden").then(
-        None, cancels=started, api_visibility="private"
-    )
+    silent = {"api_visibility": "private", "show_progress": "hidden"}
+    handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,
                     show_progress="hidden")  # fmt: skip
 
-    silent = {"api_visibility": "private", "show_progress": "hidden"}
     choosing = [model, mode, controls["rule"], controls["remasking"], controls["schedule"]]
     gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
           js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
