@@ -45,8 +45,8 @@ class Preset:
 PRESETS = {
     "modes": Preset("Diffusion against its own autoregressive mode", ({"mode": "diffusion"}, {"mode": "ar"})),
     "steps": Preset("8, 16 and 64 steps, one seed", tuple({"mode": "diffusion", "rule": "schedule", "steps": n} for n in (8, 16, 64))),
-    "orders": Preset("Three orders, one seed",
-                     tuple({"mode": "diffusion", "rule": "schedule", "order": o} for o in ("confidence", "random", "left_to_right"))),
+    "orders": Preset("Three orders, one seed", tuple({"mode": "diffusion", "rule": "schedule", "steps": 32, "order": order}
+                                                     for order in ("confidence", "random", "left_to_right"))),
     "models": Preset("Two models", ({}, {"model": "another"})),
 }  # fmt: skip
 

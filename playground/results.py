@@ -7,6 +7,7 @@ from html import escape
 
 from model.quality import CAVEAT
 from playground.race import FIGURES, Figure, LaneResult
+from playground.verdict import NOISE
 
 BETTER = {"tokens_per_second": max, "seconds": min, "first_token_seconds": min}  # where one end of the scale simply is the better one
 
@@ -35,7 +36,9 @@ def table_html(results: Sequence[LaneResult]) -> str:
 def _row(figure: Figure, results: Sequence[LaneResult]) -> str:
     medians = [result.median(figure.name) for result in results]
     known = [value for value in medians if value is not None]
-    best = BETTER[figure.name](known) if figure.name in BETTER and len(known) > 1 and len(set(known)) > 1 else None
+    best = BETTER[figure.name](known) if figure.name in BETTER and len(known) > 1 else None
+    if best is not None and sum(max(best, value) < NOISE * min(best, value) for value in known) > 1:
+        best = None  # another lane is as good, within noise
     cells = "".join(_cell(figure, r, value, value is not None and value == best) for r, value in zip(results, medians, strict=True))
     unit = f" <small>{figure.unit}</small>" if figure.unit else ""
     return f'<tr data-figure="{figure.name}"><th scope="row">{figure.label}{unit}</th>{cells}</tr>'

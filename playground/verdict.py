@@ -61,7 +61,7 @@ def _tie(fit: list[LaneResult], rest: str) -> str:
     why = "one run each cannot tell them apart; more repeats might"
     if runs > 1:
         why = f"over {runs} runs each, the difference is no larger than the noise"
-    return f"A tie: {names} wrote {rates} tokens a second on {hardware(fit[0])}{behind}; {why}{rest}."
+    return f"A tie: {names} wrote {rates} tokens a second on {hardware(fit[0])}{behind}{_likeliest(fit)}; {why}{rest}."
 
 
 def _tied(first: LaneResult, other: LaneResult) -> bool:
@@ -99,6 +99,15 @@ def _worse_text(first: LaneResult, others: list[LaneResult]) -> str:
     if mine is None or not theirs or mine < min(theirs) + WORSE_NATS:
         return ""
     return f", with a text that the autoregressive twin finds less likely ({mine:.2f} against {min(theirs):.2f} nats a token)"
+
+
+def _likeliest(fit: list[LaneResult]) -> str:
+    """Return whose text the twin finds clearly likelier than another's, where speed does not tell the lanes apart."""
+    known = sorted((value, _name(r)) for r in fit if (value := r.median("nll")) is not None)
+    if len(known) < 2 or known[-1][0] < known[0][0] + WORSE_NATS:
+        return ""
+    (low, name), (high, _) = known[0], known[-1]
+    return f"; the autoregressive twin finds the text of {name} the likeliest ({low:.2f} against up to {high:.2f} nats a token)"
 
 
 def _speed(result: LaneResult) -> float:

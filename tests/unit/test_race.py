@@ -15,6 +15,7 @@ from model.errors import BusyError, ModelUnavailable, SettingError
 from model.settings import LOCAL, PUBLIC
 from playground.measure import WARM_UP, Series
 from playground.race import PRESETS, LaneResult, Race, make_lanes, preset_lanes
+from playground.results import table_html
 from playground.verdict import verdict
 
 BASE = {"model": "fake", "new_tokens": 64, "steps": 16, "rule": "schedule"}
@@ -246,6 +247,24 @@ def test_a_less_likely_text_is_said():
     assert "with a text that the autoregressive twin finds less likely (2.90 against 0.50 nats a token)" in verdict(results)
     results[0].runs[0].quality = replace(results[0].runs[0].quality, nll=0.7)
     assert "less likely" not in verdict(results)
+
+
+def test_in_a_tie_the_likeliest_text_is_said():
+    engine, _ = paced({"diffusion": 0.325, "ar": 0.1})
+    results = finish(Race(engine, lanes_of())).results
+    results[0].runs[0].quality = replace(results[0].runs[0].quality, nll=2.9)
+    assert "the text of autoregressive the likeliest (0.50 against up to 2.90 nats a token)" in verdict(results)
+
+
+def test_the_table_marks_the_best_only_beyond_noise_and_says_what_is_missing():
+    engine, _ = paced({"diffusion": 0.2, "ar": 0.1})
+    results = finish(Race(engine, lanes_of({"label": "<b>one</b>"}, {"mode": "ar"}))).results
+    table = table_html(results)
+    assert table.count("ink-best") == 3 and "&lt;b&gt;one&lt;/b&gt;" in table and "not computed" not in table
+    engine, _ = paced({"diffusion": 0.325, "ar": 0.1})
+    assert table_html(finish(Race(engine, lanes_of())).results).count("ink-best") == 1, "only the first token came clearly sooner"
+    results[0].runs[0].quality = replace(results[0].runs[0].quality, nll=None)
+    assert "not computed" in table_html(results)
 
 
 def test_nothing_run_has_a_sentence_too():
