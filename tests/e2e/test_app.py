@@ -93,9 +93,9 @@ def test_keys_run_and_stop(server, visit):
     assert server.idle(2)
 
 
-@pytest.mark.parametrize("first_delay", [0.05, 1.0], ids=["mid-run", "in the first step"])
+@pytest.mark.parametrize("first_delay", [0.25, 1.0], ids=["mid-run", "in the first step"])
 def test_stop_ends_it_within_a_step_and_keeps_every_frame(server, visit, first_delay):
-    slow(server, 0.05, first_delay)
+    slow(server, 0.25, first_delay)
     page, before = visit(server), server.fake.passes
     knob(page, "steps", 64)
     run(page)
