@@ -5,6 +5,8 @@ const MOST_GLIDING = 120; // more than this many moving pieces would cost more t
 const NARROWEST = 0.5; // how small, in em, a text that is not the final one may get to fit its place
 const DOT = { kind: "after", text: "", lead: "", core: "", tail: "" };
 
+const CALLED = { mask: "undecided", noise: "undecided", taken_back: "taken back", unreached: "not reached yet", after_end: "after the end", none: "not there yet" };
+
 const MARKS = /\p{M}/u; // may tower over the line: clipped
 if (window.CSS && CSS.registerProperty) {
   try {
@@ -88,12 +90,26 @@ class Canvas {
       if (cell.state !== view.state) cell.el.dataset.s = cell.state = view.state;
       if (cell.ghost !== view.ghost) cell.ink.dataset.o = cell.ghost = view.ghost;
       if (cell.p !== view.p) cell.ink.style.setProperty("--p", (cell.p = view.p));
+      this.name(cell, view, i);
       if (cell.over !== view.over) {
         cell.top.textContent = cell.over = view.over;
         const size = view.ghost === "other" || view.ghost === "lost" ? 1 : 0.86;
         cell.top.style.fontSize = view.over ? Math.max(NARROWEST, Math.min(size, (0.98 * cell.width) / this.width(view.over))).toFixed(2) + "em" : "";
       }
     }
+  }
+
+  /** What a screen reader calls a position that shows no letters; the one the inspector shows keeps the inspector's words. */
+  name(cell, view, i) {
+    const { shape } = cell, ended = view.ghost === "end" || (view.ghost === "" && shape && shape.kind === "end");
+    const letters = view.over || (view.ghost === "" && shape && shape.kind !== "end" ? shape.core : "");
+    cell.called = letters.trim() ? "" : ended ? "end of the text" : CALLED[view.state.replace("_later", "")] || "white space";
+    if (i !== this.active) this.call(cell);
+  }
+
+  call({ el, called }) {
+    if (called) el.setAttribute("aria-label", called);
+    else el.removeAttribute("aria-label");
   }
 
   /** How position i looks: state, probability, and the text over its block where that is not the text it is laid out for.
@@ -190,7 +206,7 @@ class Canvas {
   /** Mark the position that the inspector shows (-1: none); `label` is what a screen reader says of it. */
   mark(i, label) {
     const old = this.cells[this.active], cell = this.cells[i];
-    if (old) (old.el.classList.remove("ib-active"), old.el.setAttribute("aria-selected", "false"));
+    if (old) (old.el.classList.remove("ib-active"), old.el.setAttribute("aria-selected", "false"), this.call(old));
     this.active = cell ? i : -1;
     if (!cell) return this.box.removeAttribute("aria-activedescendant");
     cell.el.classList.add("ib-active");

@@ -58,8 +58,8 @@ def build(ctx: Context) -> None:
                                     value="", max_length=ctx.limits.prompt_chars)  # fmt: skip
             with gr.Accordion("Copy as command line or Python", open=False, elem_id="recipe"):
                 write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
-                shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False)
-                python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False)
+                shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True)
+                python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
 
     inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls
@@ -77,6 +77,7 @@ def build(ctx: Context) -> None:
     choosing = [model, mode, controls["rule"], controls["remasking"], controls["schedule"]]
     gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
           js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
+    ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
     every = list(controls.values())
     preset.input(None, [preset, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
     write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)
