@@ -20,11 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from model.quality import distinct, repetition
 from model.settings import Settings
 from model.weights import read_manifest
 
 from .data import DATA, lines
-from .metrics import distinct, doubled, kendall_tau, mean_and_error, repetition
+from .metrics import doubled, kendall_tau, mean_and_error
 
 RESULTS = Path(__file__).parent / "results"
 BLOCKS, THRESHOLDS, TEMPERATURES = (4, 8, 16, 32, 64), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.8)
@@ -92,12 +93,13 @@ def measure(cell: Cell, prompt: str, new_tokens: int, seed: int) -> dict[str, An
     mode = "ar" if cell.rule == "ar" else "diffusion"
     trace = _model.denoise(prompt, cell.settings(new_tokens, seed), mode=mode).finish()
     ids, result = trace.final_ids, trace.result
+    different, again = distinct(ids), repetition(ids)  # None where the text is too short to have any
     steps: dict[int, int] = {}
     for frame in trace.frames:
         steps |= dict.fromkeys(frame.committed, frame.step)
     return {"text": result.text, "tokens": len(ids), "forwards": result.forwards, "seconds": round(result.seconds, 3),
-            "end": result.stopped == "end", "nll": round(_nll(list(trace.prompt_ids), ids), 4), "distinct2": round(distinct(ids), 4),
-            "repetition": round(repetition(ids), 4), "doubled": round(doubled(ids), 4),
+            "end": result.stopped == "end", "nll": round(_nll(list(trace.prompt_ids), ids), 4),
+            "distinct2": 1.0 if different is None else round(different, 4), "repetition": round(again or 0.0, 4), "doubled": round(doubled(ids), 4),
             "tau": round(kendall_tau([steps[i] for i in range(len(ids)) if i in steps]), 4)}  # fmt: skip
 
 

@@ -1,21 +1,10 @@
-"""Numbers about one text and how it came about. Lists of token ids in, plain floats out."""
+"""Numbers about how a text came about, beside `model.quality`. Lists of token ids in, plain floats out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-
-
-def distinct(ids: Sequence[int], n: int = 2) -> float:
-    """Return the share of n-grams that are different ones; 1 where there is none (Li et al., arXiv:1510.03055)."""
-    grams = list(zip(*(ids[i:] for i in range(n)), strict=False))
-    return len(set(grams)) / len(grams) if grams else 1.0
-
-
-def repetition(ids: Sequence[int], n: int = 4) -> float:
-    """Return the share of n-grams that stood earlier in the same text."""
-    return 1.0 - distinct(ids, n)
 
 
 def doubled(ids: Sequence[int]) -> float:
