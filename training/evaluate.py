@@ -66,11 +66,10 @@ def cells(which: str) -> list[Cell]:
         grid = [Cell(t, b, "threshold", v) for t in TEMPERATURES for b in BLOCKS for v in THRESHOLDS]
         checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.0, 0.3, 0.5) for s in (0.3, 1.0)]
         return [Cell(t) for t in TEMPERATURES] + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
-    curve = [Cell(0.0)] + [Cell(0.0, b, "threshold", 0.9) for b in (16, 8, 32, 4, 64)]
-    curve += [Cell(0.0, 16, "threshold", v) for v in (0.7, 0.5, 1.0)] + [Cell(0.0, 8, "threshold", 0.5)]
-    guess_all = [Cell(0.0, b, "threshold", 0.0, s) for b, s in ((4, 1.0), (8, 1.0), (8, 0.3))]  # one guessing pass a block, then the check
-    warm = [Cell(0.8), Cell(0.8, 16, "threshold", 0.9), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 8, "threshold", 0.0, 0.3)]
-    return curve + guess_all + warm + [Cell(0.0, 8, "threshold", 0.5, 0.3), Cell(0.0, 16, "factor", 1.0)]
+    checked = [Cell(0.0, b, "threshold", 0.0, s) for b, s in ((8, 0.3), (8, 1.0), (16, 0.3), (8, 0.1), (4, 1.0))]  # one guess a block
+    plain = [Cell(0.0, b, "threshold", v) for b, v in ((8, 0.5), (16, 0.5), (16, 0.9), (32, 0.9), (8, 0.9), (32, 0.5), (4, 0.9), (64, 0.9))]
+    warm = [Cell(0.8), Cell(0.8, 8, "threshold", 0.0, 0.3), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.9)]
+    return [Cell(0.0), *checked[:3], *plain[:4], Cell(0.0, 16, "threshold", 0.5, 0.3), *warm[:2], *checked[3:], *plain[4:], *warm[2:]]
 
 
 # ---------------------------------------------------------------- in a worker
@@ -99,7 +98,8 @@ def measure(cell: Cell, prompt: str, new_tokens: int, seed: int) -> dict[str, An
         steps |= dict.fromkeys(frame.committed, frame.step)
     return {"text": result.text, "tokens": len(ids), "forwards": result.forwards, "seconds": round(result.seconds, 3),
             "end": result.stopped == "end", "nll": round(_nll(list(trace.prompt_ids), ids), 4),
-            "distinct2": 1.0 if different is None else round(different, 4), "repetition": round(again or 0.0, 4), "doubled": round(doubled(ids), 4),
+            "distinct2": 1.0 if different is None else round(different, 4), "repetition": round(again or 0.0, 4),
+            "doubled": round(doubled(ids), 4),
             "tau": round(kendall_tau([steps[i] for i in range(len(ids)) if i in steps]), 4)}  # fmt: skip
 
 
