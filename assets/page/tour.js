@@ -6,7 +6,7 @@ window.inkblotTour = (() => {
 <div class="ink-tour-words"><div class="ink-tour-bar" aria-hidden="true"><i></i></div>
 <h2 id="ink-tour-title" tabindex="-1"></h2><p class="ink-tour-text" aria-live="polite"></p>
 <div class="ink-tour-turn"><span class="ink-tour-count"></span><button type="button" data-turn="play"></button>
-<button type="button" data-turn="back">Back</button><button type="button" data-turn="next">Next</button><button type="button" data-turn="skip">Skip</button></div></div>`;
+<button type="button" data-turn="back">Back</button><button type="button" data-turn="next" autofocus>Next</button><button type="button" data-turn="skip">Skip</button></div></div>`;
   const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   const letters = (text) => /^\s?\p{L}{3,}$/u.test(text);
 

@@ -1,0 +1,297 @@
+"""Watch in Chromium: what plays before a click, the tour, the map of positions and steps, every knob, waiting, zoom, the keyboard."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from model.settings import FIELD, REMASKING, RULES, Settings, applies
+from playground.plots import HEATS, heat
+from playground.tour import SCENES
+from playground.wire import Recorder
+from tests.conftest import serving
+from tests.e2e.player_harness import shapes
+
+pytestmark = pytest.mark.e2e
+OUTPUT = Path(__file__).parents[2] / "test-output" / "watch"
+PLAYER = "document.querySelector('#player .ib-host').__player"
+TOUR = "document.querySelector('.ink-tour-stage').__player"
+RUNS = shapes()
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A page whose recording is a made-up run of blocks, with guesses that change and words decided before their left neighbours."""
+    folder, trace = tmp_path_factory.mktemp("traces"), RUNS["blocks"]
+    (folder / "1.json").write_text(json.dumps(json.loads(trace.to_json()) | {"header": json.loads(trace.to_json())["header"] | {"recorded": "2026-01-02"}}))
+    with serving(recordings=folder, delay=0.01) as server:
+        yield server
+
+
+def until(page, truth: str, seconds: float = 15.0):
+    """Wait until a JavaScript expression about the player `p` holds; return its value."""
+    return page.wait_for_function(f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000).json_value()
+
+
+def picture(page, name: str) -> None:
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=OUTPUT / f"{name}.png")
+
+
+def press(page, way: str) -> None:
+    page.locator(f".ink-tour [data-turn={way}]").click()
+
+
+# ---------------------------------------------------------------- before any click
+def test_a_recorded_run_plays_before_any_click(shown, visit):
+    page = visit(shown, width=1366, height=768)
+    expect(page.locator("#player .ib-badge-recorded")).to_have_text("recorded 2026-01-02")
+    first = until(page, "p.index >= 0 && [p.index]")[0]
+    until(page, f"p.index > {first}")
+    assert until(page, "!p.clock.playing && p.index") == len(RUNS["blocks"].frames) - 1
+    expect(page.locator("#player .ib-sr")).to_contain_text("Final text: " + RUNS["blocks"].final_text[:20])
+
+
+def test_the_canvas_stands_above_the_fold(shown, visit):
+    page = visit(shown, width=1366, height=768)
+    until(page, "p.run && true")
+    assert page.locator("#player .ib-paper").bounding_box()["y"] < 300
+    last = page.locator("#player .ib-text .ib-cell[data-i='50']").bounding_box()  # the end of the text
+    assert last["y"] + last["height"] <= 768
+    picture(page, "fold")
+
+
+# ---------------------------------------------------------------- how it works
+def test_the_tour_tells_the_recorded_run_and_leaves_the_visitors_own_alone(shown, visit):
+    assert 50 <= sum(scene.seconds for scene in SCENES) <= 70
+    page, trace = visit(shown, width=1366, height=768, reduced_motion="reduce"), RUNS["blocks"]
+    page.locator("#run").click()
+    mine = until(page, "p.run.result && !p.run.header.recorded && p.run.id")
+    opener = page.get_by_role("button", name="How it works")
+    opener.focus()
+    page.keyboard.press("Enter")
+    dialog, told = page.get_by_role("dialog"), []
+    for k in range(len(SCENES)):
+        expect(dialog.locator(".ink-tour-count")).to_have_text(f"{k + 1} of {len(SCENES)}")
+        told.append(dialog.locator(".ink-tour-text").inner_text())
+        picture(page, f"tour-{k + 1}")
+        page.keyboard.press("ArrowRight")
+    assert "{" not in "".join(told)
+    assert "64 places" in told[0] and "makes things up" in told[6]
+    assert f"{trace.result.forwards} passes" in told[4] and f"{trace.result.tokens} tokens" in told[4]
+    expect(dialog).to_have_count(0)  # the last arrow left it
+    expect(opener).to_be_focused()
+    assert until(page, "p.run.id") == mine
+
+
+def test_what_the_tour_says_of_a_word_is_so(shown, visit):
+    page, trace = visit(shown, reduced_motion="reduce"), RUNS["blocks"]
+    page.get_by_role("button", name="How it works").click()
+    press(page, "next"), press(page, "next")
+    index, position = page.evaluate(f"[{TOUR}.index, {TOUR}.inspector.position]")
+    frame, text = trace.frames[index], page.locator(".ink-tour-text").inner_text()
+    assert position in frame.committed and trace.pieces[int(frame.ids[position])].decode().strip() in text
+    assert f"step {frame.step} " in text and f"{frame.confidence[position] / 255:.2f}" in text
+    assert any(frame.ids[i] < 0 for i in range(frame.span[0], position))
+    press(page, "next")
+    index, position = page.evaluate(f"[{TOUR}.index, {TOUR}.inspector.position]")
+    assert position in trace.frames[index].committed
+    press(page, "next"), press(page, "next")
+    assert page.evaluate(f"[{TOUR}.run.ar, {TOUR}.run.text({TOUR}.frame)]") == [True, trace.final_text]
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_tour_goes_on_by_itself_can_be_held_and_reopened(shown, visit):
+    page = visit(shown)
+    page.evaluate("INKBLOT.tour.forEach((scene) => (scene.seconds = 0.4))")
+    page.get_by_role("button", name="How it works").click()
+    page.locator(".ink-tour h2", has_text=SCENES[2].title).wait_for()
+    press(page, "play")
+    held = page.locator(".ink-tour-count").inner_text()
+    page.wait_for_timeout(900)
+    assert page.locator(".ink-tour-count").inner_text() == held
+    press(page, "skip")
+    page.get_by_role("button", name="How it works").click()
+    page.locator(".ink-tour h2", has_text=SCENES[-1].title).wait_for()
+    press(page, "next")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+# ---------------------------------------------------------------- the map
+@pytest.fixture
+def mapped(shown, visit):
+    page = visit(shown, width=1366, height=900, reduced_motion="reduce")
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    until(page, "p.run && p.index === p.length - 1")
+    assert not any("plotly" in url for url in page.asked)  # nobody pays for it before it is opened
+    page.locator("#heatmap summary").click()
+    page.wait_for_function("() => document.querySelector('#heatmap .ink-chart').data")
+    assert sum("plotly" in url for url in page.asked) == 1
+    return page
+
+
+def drawn(page) -> np.ndarray:
+    rows = page.evaluate("document.querySelector('#heatmap .ink-chart').data[0].z.map((row) => [...row])")
+    return np.array([[np.nan if v is None else v for v in row] for row in rows], float)
+
+
+def test_the_map_shows_what_python_computes_also_without_a_server(mapped):
+    page, trace = mapped, RUNS["blocks"]
+    page.context.set_offline(True)
+    for of in HEATS:
+        page.locator("#heatmap label", has_text=of.capitalize()).click()
+        page.wait_for_function(f"(n) => document.querySelector('#heatmap .ink-chart').layout.uirevision.endsWith({json.dumps(of)})", arg=0)
+        np.testing.assert_allclose(drawn(page), heat(trace, of), atol=1e-6)
+    page.context.set_offline(False)
+
+
+def test_the_map_marks_the_step_in_view_and_a_click_goes_there(mapped):
+    page = mapped
+    for k in (0, 11):
+        until(page, f"(p.seek({k}), true)")
+        page.wait_for_function(f"() => document.querySelector('#heatmap .ink-chart').layout.shapes[0].x0 === {k}")
+    page.locator("#heatmap .ink-chart").scroll_into_view_if_needed()
+    x, y = page.evaluate("""() => { const box = document.querySelector('#heatmap .ink-chart'), r = box.getBoundingClientRect(), l = box._fullLayout;
+        return [r.x + l.xaxis._offset + l.xaxis.d2p(7), r.y + l.yaxis._offset + l.yaxis.d2p(5)]; }""")
+    page.mouse.move(x, y)
+    page.wait_for_timeout(150)
+    page.mouse.click(x, y)
+    assert until(page, "p.index === 7 && p.inspector.position") == 5
+    picture(page, "map")
+
+
+def test_the_map_follows_a_new_run_and_a_stopped_one(mapped, shown):
+    page, before = mapped, vars(shown.fake)["delay"]
+    shown.fake.delay = shown.fake.first_delay = 0.06
+    page.locator("#run").click()
+    until(page, "p.live && p.length > 8")
+    page.locator("#stop").click()
+    length = until(page, "!p.live && p.run.result && p.length")
+    page.wait_for_function(f"() => document.querySelector('#heatmap .ink-chart').data[0].z[0].length === {length}")
+    shown.fake.delay = shown.fake.first_delay = before
+
+
+# ---------------------------------------------------------------- stopping
+def test_stop_ends_the_waiting_where_the_last_message_never_came(shown, visit):
+    page, trace = visit(shown), RUNS["full"]
+    until(page, "p.run && true")
+    recorder = Recorder(trace, interval=0)
+    for frame in trace.frames[:5]:
+        page.evaluate(f"(message) => {PLAYER}.receive(message)", json.loads(recorder.add(frame)))
+    assert until(page, "p.live && p.length === 5")
+    page.locator("#stop").click()
+    until(page, "!p.live")
+    expect(page.locator("#player .ib-number-why")).to_contain_text("you stopped it")
+
+
+def test_the_place_in_the_queue_is_a_sentence(server, visit):
+    server.fake.delay = server.fake.first_delay = 0.1
+    first, second = visit(server), visit(server)
+    first.locator("#run").click()
+    until(first, "p.live && p.length > 2")
+    second.locator("#run").click()
+    line = second.locator("#status .progress-text[data-queue]")
+    line.wait_for()
+    assert line.get_attribute("data-queue").startswith("Number 1 of 1 in the queue")
+    assert "Number 1 of 1" in line.evaluate("(e) => getComputedStyle(e, '::after').content")
+    picture(second, "queue")
+    second.locator("#stop").click()
+    expect(line).to_have_count(0)
+    first.locator("#stop").click()
+    until(first, "!p.live")
+
+
+# ---------------------------------------------------------------- every knob
+def other(name: str):
+    """A value of a knob that is neither its default nor a preset's."""
+    field = FIELD[name]
+    if name in ("steps", "new_tokens"):
+        return 24
+    if name == "block_length":
+        return 8
+    return round(min(field.high, field.default + 3 * field.step) if field.default < field.high else field.high - 3 * field.step, 6)
+
+
+def choose(page, name: str, value: str) -> None:
+    from playground.strings import choice
+
+    page.locator(f"#knob-{name} input").click()
+    page.get_by_role("option", name=choice(value), exact=True).click()
+
+
+@pytest.mark.parametrize(("rule", "remasking"), [*((rule, "none") for rule in RULES), *(("schedule", name) for name in REMASKING[1:])])
+def test_every_knob_reaches_the_run(shown, visit, rule, remasking):
+    page = visit(shown, width=1366, height=1400)
+    page.locator("#more").get_by_role("button").first.click()
+    choose(page, "rule", rule)
+    choose(page, "remasking", remasking)
+    wanted = {"rule": rule, "remasking": remasking, "order": "margin"}
+    choose(page, "order", "margin")
+    if rule == "schedule":
+        choose(page, "schedule", "cosine")
+        wanted["schedule"] = "cosine"
+    asked = Settings(rule=rule, remasking=remasking)
+    for name, field in FIELD.items():
+        if field.kind == "choice" or not page.locator(f"#knob-{name}").is_visible():
+            continue
+        assert "masked" in field.families and applies(field, asked), f"{name} is shown and does not apply"
+        wanted[name] = other(name)
+        box = page.locator(f"#knob-{name} input[type=number]").first
+        box.fill(str(wanted[name]))
+        box.blur()
+    page.locator("#run").click()
+    used = until(page, "p.run && p.run.result && !p.run.header.recorded && p.run.header.settings")
+    assert {name: used[name] for name in wanted} == wanted
+    expected = {n for n, f in FIELD.items() if "masked" in f.families and applies(f, asked) and n not in ("guidance", "canvases")}
+    assert expected - set(wanted) <= {"schedule"}
+
+
+def test_system_prompt_and_pinned_words_reach_the_run(shown, visit):
+    page = visit(shown, width=1366, height=1200)
+    page.locator("#extras").get_by_role("button").first.click()
+    page.locator("#pinned textarea").fill("3: upon")
+    page.locator("#system textarea").fill("Be brief.")
+    page.locator("#run").click()
+    assert until(page, "p.run && p.run.result && !p.run.header.recorded && p.run.header.system") == "Be brief."
+    assert "upon" in until(page, "p.run.text(p.frame)")
+    assert page.locator("#player .ib-text .ib-cell[data-i='3']").get_attribute("data-s") == "pinned"
+
+
+# ---------------------------------------------------------------- for everybody
+def test_at_twice_the_size_nothing_is_lost(shown, visit):
+    page = visit(shown, width=683, height=384, device_scale_factor=2, reduced_motion="reduce")
+    until(page, "p.run && p.index === p.length - 1")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for name in ("#run", "#stop", "#examples", "#open-tour", "#player .ib-play", "#player .ib-numbers", "#heatmap", "#preset", "#more"):
+        page.locator(name).scroll_into_view_if_needed()
+        box = page.locator(name).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 683, name
+    page.locator("[data-open=tour]").click()
+    words = page.locator(".ink-tour-words").bounding_box()
+    assert words["y"] >= 0 and words["y"] + words["height"] <= 384
+    picture(page, "zoomed-tour")
+
+
+def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(shown, visit):
+    page = visit(shown, width=1366, height=900, reduced_motion="reduce")
+    until(page, "p.run && true")
+    page.locator("#prompt textarea").focus()
+    seen, unseen = [], []
+    for _ in range(70):
+        at = page.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e), near = [e, ...['label', '.wrap', '.wrap-inner', '.container']
+            .map((q) => e.closest(q))].filter(Boolean);
+            const lit = near.some((n) => { const c = getComputedStyle(n); return (c.outlineStyle !== 'none' && parseFloat(c.outlineWidth) > 0) || c.boxShadow !== 'none'; });
+            const box = e.closest('#prompt, #run, #stop, #examples, #open-tour, #player, #heatmap, #preset, #model, #mode, .ink-knob, #more, #extras, #recipe');
+            return [box ? box.id : e.tagName, lit, e.outerHTML.slice(0, 90)]; }""")
+        if not at[1]:
+            unseen.append(at)
+        if at[0] not in seen:
+            seen.append(at[0])
+        page.keyboard.press("Tab")
+    order = ["prompt", "run", "stop", "examples", "open-tour", "player", "heatmap", "preset", "mode", "knob-steps", "more", "extras", "recipe"]
+    assert [name for name in seen if name in order] == order
+    assert unseen == []
