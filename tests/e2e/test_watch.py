@@ -24,8 +24,9 @@ RUNS = shapes()
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """A page whose recording is a made-up run of blocks, with guesses that change and words decided before their left neighbours."""
-    folder, trace = tmp_path_factory.mktemp("traces"), RUNS["blocks"]
-    (folder / "1.json").write_text(json.dumps(json.loads(trace.to_json()) | {"header": json.loads(trace.to_json())["header"] | {"recorded": "2026-01-02"}}))
+    folder, document = tmp_path_factory.mktemp("traces"), json.loads(RUNS["blocks"].to_json())
+    document["header"]["recorded"] = "2026-01-02"
+    (folder / "1.json").write_text(json.dumps(document))
     with serving(recordings=folder, delay=0.01) as server:
         yield server
 
@@ -155,7 +156,8 @@ def test_the_map_marks_the_step_in_view_and_a_click_goes_there(mapped):
         until(page, f"(p.seek({k}), true)")
         page.wait_for_function(f"() => document.querySelector('#heatmap .ink-chart').layout.shapes[0].x0 === {k}")
     page.locator("#heatmap .ink-chart").scroll_into_view_if_needed()
-    x, y = page.evaluate("""() => { const box = document.querySelector('#heatmap .ink-chart'), r = box.getBoundingClientRect(), l = box._fullLayout;
+    x, y = page.evaluate("""() => { const box = document.querySelector('#heatmap .ink-chart');
+        const r = box.getBoundingClientRect(), l = box._fullLayout;
         return [r.x + l.xaxis._offset + l.xaxis.d2p(7), r.y + l.yaxis._offset + l.yaxis.d2p(5)]; }""")
     page.mouse.move(x, y)
     page.wait_for_timeout(150)
@@ -223,31 +225,28 @@ def choose(page, name: str, value: str) -> None:
     page.get_by_role("option", name=choice(value), exact=True).click()
 
 
-@pytest.mark.parametrize(("rule", "remasking"), [*((rule, "none") for rule in RULES), *(("schedule", name) for name in REMASKING[1:])])
-def test_every_knob_reaches_the_run(shown, visit, rule, remasking):
+def test_every_knob_reaches_the_run(shown, visit):
     page = visit(shown, width=1366, height=1400)
     page.locator("#more").get_by_role("button").first.click()
-    choose(page, "rule", rule)
-    choose(page, "remasking", remasking)
-    wanted = {"rule": rule, "remasking": remasking, "order": "margin"}
     choose(page, "order", "margin")
-    if rule == "schedule":
-        choose(page, "schedule", "cosine")
-        wanted["schedule"] = "cosine"
-    asked = Settings(rule=rule, remasking=remasking)
-    for name, field in FIELD.items():
-        if field.kind == "choice" or not page.locator(f"#knob-{name}").is_visible():
-            continue
-        assert "masked" in field.families and applies(field, asked), f"{name} is shown and does not apply"
-        wanted[name] = other(name)
-        box = page.locator(f"#knob-{name} input[type=number]").first
-        box.fill(str(wanted[name]))
-        box.blur()
-    page.locator("#run").click()
-    used = until(page, "p.run && p.run.result && !p.run.header.recorded && p.run.header.settings")
-    assert {name: used[name] for name in wanted} == wanted
-    expected = {n for n, f in FIELD.items() if "masked" in f.families and applies(f, asked) and n not in ("guidance", "canvases")}
-    assert expected - set(wanted) <= {"schedule"}
+    for rule, remasking in [*((rule, "none") for rule in RULES if rule != "schedule"), *(("schedule", name) for name in REMASKING)]:
+        choose(page, "rule", rule)
+        choose(page, "remasking", remasking)
+        asked, wanted = Settings(rule=rule, remasking=remasking), {"rule": rule, "remasking": remasking, "order": "margin"}
+        if rule == "schedule":
+            choose(page, "schedule", "cosine")
+            wanted["schedule"] = "cosine"
+        for name in [name for name, field in FIELD.items() if field.kind != "choice" and page.locator(f"#knob-{name}").is_visible()]:
+            assert "masked" in FIELD[name].families and applies(FIELD[name], asked), f"{name} is shown and does not apply"
+            wanted[name] = other(name)
+            page.locator(f"#knob-{name} input[type=number]").first.fill(str(wanted[name]))
+            page.locator(f"#knob-{name} input[type=number]").first.blur()
+        before = until(page, "p.run ? [p.run.id] : [null]")[0]
+        page.locator("#run").click()
+        used = until(page, f"p.run && p.run.result && p.run.id !== {json.dumps(before)} && p.run.header.settings")
+        assert {name: used[name] for name in wanted} == wanted
+        expected = {n for n, f in FIELD.items() if "masked" in f.families and applies(f, asked)} - {"guidance", "schedule"}
+        assert expected <= set(wanted)
 
 
 def test_system_prompt_and_pinned_words_reach_the_run(shown, visit):
@@ -276,22 +275,25 @@ def test_at_twice_the_size_nothing_is_lost(shown, visit):
     picture(page, "zoomed-tour")
 
 
+ORDER = ("prompt", "run", "stop", "examples", "open-tour", "player", "heatmap", "preset", "mode", "knob-steps", "more", "extras", "recipe")
+FOCUS = """(order) => { const e = document.activeElement;
+    const near = [e, ...['label', '.wrap', '.wrap-inner', '.container'].map((q) => e.closest(q))].filter(Boolean); // a choice is lit around its word
+    const ring = (c) => (c.outlineStyle !== 'none' && parseFloat(c.outlineWidth) > 0) || c.boxShadow !== 'none';
+    const box = e.closest(order.map((id) => '#' + id).join() + ', #model, .ink-knob');
+    return [box ? box.id : e.tagName, near.some((n) => ring(getComputedStyle(n))), e.outerHTML.slice(0, 90)]; }"""
+
+
 def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(shown, visit):
     page = visit(shown, width=1366, height=900, reduced_motion="reduce")
     until(page, "p.run && true")
     page.locator("#prompt textarea").focus()
     seen, unseen = [], []
-    for _ in range(70):
-        at = page.evaluate("""() => { const e = document.activeElement, s = getComputedStyle(e), near = [e, ...['label', '.wrap', '.wrap-inner', '.container']
-            .map((q) => e.closest(q))].filter(Boolean);
-            const lit = near.some((n) => { const c = getComputedStyle(n); return (c.outlineStyle !== 'none' && parseFloat(c.outlineWidth) > 0) || c.boxShadow !== 'none'; });
-            const box = e.closest('#prompt, #run, #stop, #examples, #open-tour, #player, #heatmap, #preset, #model, #mode, .ink-knob, #more, #extras, #recipe');
-            return [box ? box.id : e.tagName, lit, e.outerHTML.slice(0, 90)]; }""")
-        if not at[1]:
-            unseen.append(at)
-        if at[0] not in seen:
-            seen.append(at[0])
+    for _ in range(60):
+        name, lit, element = page.evaluate(FOCUS, list(ORDER))
+        if not lit and name != "BODY":  # leaving a list of choices, Gradio lets go for one press
+            unseen.append(element)
+        if name not in seen:
+            seen.append(name)
         page.keyboard.press("Tab")
-    order = ["prompt", "run", "stop", "examples", "open-tour", "player", "heatmap", "preset", "mode", "knob-steps", "more", "extras", "recipe"]
-    assert [name for name in seen if name in order] == order
+    assert [name for name in seen if name in ORDER] == list(ORDER)
     assert unseen == []
