@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelUnavailable
+from .settings import Settings
 from .trace import ModelSpec
 
 if TYPE_CHECKING:
@@ -37,14 +38,35 @@ def weights_shipped() -> tuple[bool, str]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model. `loader` is 'module:function', called as function(progress=..., **options) -> Model. `available` answers, without
-    loading anything heavy, whether it can run here, and if not, why, in one sentence."""
+    """One model. `loader` is 'module:function', called as function(progress=..., **options) -> Model.
+
+    available, fetched: answer, without loading anything heavy, whether it can run here (if not, why, in one sentence) and whether its
+    weights are on this machine. defaults: the knobs that its own generation config, or its authors, set; the rest are ours. tuned: the
+    page's presets were measured on it (or it only plays a script).
+    """
 
     spec: ModelSpec
     loader: str
     needs: str = ""
     available: Callable[[], tuple[bool, str]] = always
     options: dict[str, Any] = field(default_factory=dict)
+    fetched: Callable[[], bool] = lambda: True
+    defaults: dict[str, Any] = field(default_factory=dict)
+    tuned: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """What a run of this model starts from."""
+        return Settings(**self.defaults)
+
+    def standing(self) -> tuple[str, str]:
+        """Return 'ready', 'download' or 'unavailable', and the same in words."""
+        usable, reason = self.available()
+        if not usable:
+            return "unavailable", f"not available here: {reason}"
+        if not self.fetched():
+            return "download", f"can be downloaded ({self.spec.memory_bytes / 1e9:.1f} GB)"
+        return "ready", "ready"
 
 
 BUILTIN = ModelSpec(
@@ -58,7 +80,7 @@ BUILTIN = ModelSpec(
 
 @cache
 def _table() -> dict[str, Entry]:
-    builtin = Entry(BUILTIN, "model.backends.builtin:load", "any CPU, 1 GB of memory", weights_shipped)
+    builtin = Entry(BUILTIN, "model.backends.builtin:load", "any CPU, 1 GB of memory", weights_shipped, tuned=True)
     return {BUILTIN.id: builtin} | {entry.spec.id: entry for source in SOURCES for entry in import_module(source).ENTRIES}
 
 
@@ -88,11 +110,21 @@ def entry(model_id: str) -> Entry:
     return _table()[model_id]
 
 
+def known(model_id: str) -> Entry | None:
+    """Return the entry of a model of the table; None for an own checkpoint, whose files have to be read, and for an unknown id."""
+    return _table().get(model_id)
+
+
+def check(wanted: Entry) -> None:
+    """Raise ModelUnavailable with one sentence where a model cannot run here."""
+    usable, reason = wanted.available()
+    if not usable:
+        raise ModelUnavailable(f"{wanted.spec.name} cannot be loaded here: {reason}")
+
+
 def load(model_id: str = "builtin", progress: Progress | None = None, **options: Any) -> Model:
     """Load a model and return it; raise ModelUnavailable with one sentence where it cannot run here."""
     found = entry(model_id)
-    usable, reason = found.available()
-    if not usable:
-        raise ModelUnavailable(f"{found.spec.name} cannot be loaded here: {reason}")
+    check(found)
     module, _, function = found.loader.partition(":")
     return getattr(import_module(module), function)(progress=progress, **(found.options | options))

@@ -24,6 +24,7 @@ from .trace import Frame, ModelSpec, Trace
 
 log = logging.getLogger("inkblot")
 POLL_SECONDS = 0.05  # how often a waiting run looks whether it was stopped
+SMALL = 2_000_000_000  # bytes of weights that make no difference to what else fits
 GRACE_SECONDS = 5.0  # a run nobody asks for frames any more is closed this long after its deadline
 
 
@@ -127,6 +128,7 @@ class Engine:
             with self._turn:
                 try:
                     if self.loaded is None or self.loaded.id != loading.model_id:
+                        self._refuse(loading.model_id)
                         self._drop()
                         loading.report(0.0, "loading")
                         model = self._loader(loading.model_id, progress=loading.report)
@@ -140,6 +142,15 @@ class Engine:
             # The traceback would pin the half-loaded tensors.
             loading.error = failure.with_traceback(None) if failure else None
             loading.done.set()
+
+    def _refuse(self, model_id: str) -> None:
+        """Keep the model in memory where the other one cannot run here anyway; raise ModelUnavailable.
+
+        Unless the one in memory is large: what it gives back may be just what the other one lacks.
+        """
+        known, loaded = catalog.known(model_id), self.loaded
+        if known and loaded and loaded.memory_bytes < SMALL:
+            catalog.check(known)
 
     # ------------------------------------------------------------ runs
     def run(self, request: Request, visitor: str = "") -> EngineRun:
@@ -254,12 +265,14 @@ class EngineRun(Iterator[Frame]):
             self._begin(model)
 
     def _begin(self, model: Model) -> None:
-        engine, request = self._engine, self.request
+        engine = self._engine
+        request = self.request = self.request.on(getattr(model, "defaults", None), engine.limits)
         request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
         self.overdue = engine.clock() + engine.limits.seconds + GRACE_SECONDS
+        seen = {"image": request.image} if request.image else {}  # only models that see take one
         self._run = model.denoise(
             request.prompt, request.settings, mode=request.mode, system=request.system, pinned=request.pinned, limits=engine.limits,
-            clock=engine.clock, cancelled=self._cancelled, deadline=engine.limits.seconds,
+            clock=engine.clock, cancelled=self._cancelled, deadline=engine.limits.seconds, **seen,
         )  # fmt: skip
         self.trace = self._run.trace
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from . import catalog
 from .errors import SettingError
-from .settings import LOCAL, MODES, Limits, Settings
+from .settings import FIELD, LOCAL, MODES, Limits, Settings, bounds
 from .text import normalise
 from .trace import Frame, ModelSpec, Trace
 
@@ -18,7 +19,10 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Request:
-    """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on."""
+    """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on; `image` is a picture file.
+
+    asked: the knobs that were given by name; the others are the model's to set once it is loaded. None: all are as they are.
+    """
 
     prompt: str
     model: str = "builtin"
@@ -26,13 +30,15 @@ class Request:
     settings: Settings = field(default_factory=Settings)
     system: str = ""
     pinned: Mapping[int, str] = field(default_factory=dict)
+    image: bytes = field(default=b"", repr=False)
+    asked: tuple[str, ...] | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
-              system: Any = "", pinned: Any = "", limits: Limits = LOCAL) -> Request:  # fmt: skip
+              system: Any = "", pinned: Any = "", image: bytes = b"", limits: Limits = LOCAL) -> Request:  # fmt: skip
         """Return a request from untrusted values, the same for page, API and command line; raise SettingError.
 
-        pinned: text of lines 'position: words', or a mapping.
+        Knobs that are not given are the model's own (see `catalog.Entry.defaults`). pinned: text of lines 'position: words', or a mapping.
         """
         prompt = _text("The prompt", prompt, limits.prompt_chars)
         if not prompt.strip():
@@ -41,14 +47,32 @@ class Request:
             raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
         if not isinstance(model, str) or len(model) > 300:
             raise SettingError("Model must be a name of at most 300 characters.", "model")
-        parsed = Settings.parse(settings or {}, limits)
-        return cls(prompt, model, mode, parsed, _text("The system prompt", system or "", limits.prompt_chars), parse_pinned(pinned, parsed))
+        entry, given = catalog.known(model), {} if settings is None else settings
+        parsed = Settings.parse({**entry.defaults, **given} if entry and isinstance(given, Mapping) else given, limits)
+        asked = cls(prompt, model, mode, parsed, _text("The system prompt", system or "", limits.prompt_chars), parse_pinned(pinned), image,
+                    tuple(given))  # fmt: skip
+        asked.check_image(entry.spec if entry else None, limits)
+        if entry:  # what is wrong for this model whatever its files say is said before it loads
+            asked.check_pinned(entry.spec)
+        return asked
+
+    def on(self, own: Settings | None, limits: Limits) -> Request:
+        """Return the request as a loaded checkpoint completes it: knobs nobody asked for are its own, as far as the limits go."""
+        if own is None or self.asked is None:
+            return self
+        values = own.as_dict() | {name: getattr(self.settings, name) for name in self.asked}
+        for name in values.keys() - set(self.asked):
+            if FIELD[name].kind != "choice":
+                values[name] = min(values[name], bounds(FIELD[name], limits)[1])
+        return replace(self, settings=Settings(**values))
 
     def check(self, spec: ModelSpec, prompt_tokens: int, limits: Limits) -> None:
         """Refuse what this model, or this profile of limits, cannot run; raise SettingError with one sentence."""
         s = self.settings
         if self.mode not in spec.modes:
             raise SettingError(f"{spec.name} runs in mode {' or '.join(spec.modes)}; the mode was {self.mode}.", "mode")
+        self.check_image(spec, limits)
+        self.check_pinned(spec)
         if prompt_tokens > limits.prompt_tokens:
             raise SettingError(f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt")
         if self.mode == "diffusion" and spec.family == "uniform":
@@ -66,6 +90,22 @@ class Request:
             raise SettingError(
                 f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
                 "Lower the steps or the length.", "steps")  # fmt: skip
+
+    def check_image(self, spec: ModelSpec | None, limits: Limits) -> None:
+        """Refuse a picture that is too large, or that the model cannot see (spec None: not known yet); raise SettingError."""
+        size, most = len(self.image), limits.image_bytes
+        if size and not most:
+            raise SettingError("An image with the prompt is taken only by a playground of your own, not on a public page.", "image")
+        if size > most:
+            raise SettingError(f"An image may have at most {most / 1e6:g} MB; it has {size / 1e6:.1f} MB.", "image")
+        if size and spec is not None and not spec.vision:
+            raise SettingError(f"{spec.name} takes no image: it has no vision tower.", "image")
+
+    def check_pinned(self, spec: ModelSpec) -> None:
+        """Refuse words pinned beyond what the model writes; raise SettingError."""
+        last = self.length(spec) - 1
+        if beyond := [position for position in self.pinned if position > last]:
+            raise SettingError(f"A pinned position must be between 0 and {last}; it was {max(beyond)}.", "pinned")
 
     def _check_masked(self, spec: ModelSpec) -> None:
         s, block = self.settings, self.block_length(spec)
@@ -96,7 +136,7 @@ class Request:
         return min(self.settings.block_length or spec.default_block or self.settings.new_tokens, self.settings.new_tokens)
 
 
-def parse_pinned(pinned: Any, settings: Settings) -> dict[int, str]:
+def parse_pinned(pinned: Any) -> dict[int, str]:
     """Return {position: words} from lines '5: upon' (or a mapping); raise SettingError naming the line."""
     lines = [f"{k}: {v}" for k, v in pinned.items()] if isinstance(pinned, Mapping) else "" if pinned is None else pinned
     if isinstance(lines, str):
@@ -108,10 +148,7 @@ def parse_pinned(pinned: Any, settings: Settings) -> dict[int, str]:
         where, colon, words = str(line).partition(":")
         if not colon or not where.strip().isdecimal() or len(where) > 20 or not words.strip() or len(words) > 200:
             raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {str(line)[:40]!r}.", "pinned")
-        position = int(where)
-        if position >= settings.new_tokens:
-            raise SettingError(f"A pinned position must be between 0 and {settings.new_tokens - 1}; it was {position}.", "pinned")
-        out[position] = normalise(words.rstrip("\n"))
+        out[int(where)] = normalise(words.rstrip("\n"))
     return out
 
 

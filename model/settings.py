@@ -26,7 +26,7 @@ Kind = Literal["int", "float", "choice"]
 class Limits:
     """What one visitor may ask for. `cost` bounds the combination: positions computed, summed over all forward passes.
 
-    lanes, runs: those of one race, and the runs of one race or sweep together.
+    lanes, runs: those of one race, and the runs of one race or sweep together. image_bytes: of a picture with the prompt; 0: none.
     """
 
     name: str
@@ -40,9 +40,10 @@ class Limits:
     trace_bytes: int
     lanes: int
     runs: int
+    image_bytes: int = 0
 
 
-LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 3, 240)
+LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 3, 240, 8_000_000)
 PUBLIC = Limits("public", 2_000, 512, 256, 256, 65_536, 30.0, 2, 1_000_000, 3, 24)
 PROFILES = {"local": LOCAL, "public": PUBLIC}
 

@@ -127,7 +127,7 @@ class ModelSpec:
 
     family: 'masked', 'uniform' (random canvas, no mask token) or 'autoregressive'. shift: the output at position i - 1 predicts
     position i. causal_prefix: finished text enters through an exact cache and is computed once. block_lengths: those it was
-    trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. modes: what it can run.
+    trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. modes: what it can run. vision: takes an image.
     """
 
     id: str
@@ -144,6 +144,7 @@ class ModelSpec:
     self_conditioning: bool = False
     guidance: bool = False
     verify: bool = False
+    vision: bool = False
     modes: tuple[str, ...] = ("diffusion",)
     twin: str = ""
     max_tokens: int = 1024

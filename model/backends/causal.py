@@ -107,4 +107,4 @@ class Session:
 
     def crop(self, length: int) -> None:
         """Forget cached tokens from position `length` on."""
-        self.cache.crop(len(self.prompt) + length)
+        self.cache.crop(min(0, len(self.prompt) + length - self.cache.get_seq_length()))  # how many to remove, as a negative count

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..catalog import Entry, Progress
 from ..errors import ModelUnavailable
 from ..trace import ModelSpec
-from .placement import Needs, gpu_seen, plan, survey
+from .placement import Needs, fetched, gpu_seen, plan, survey
 
 if TYPE_CHECKING:
     from ..run import Model
 
 SPEC = ModelSpec(
     id="diffusiongemma", name="DiffusionGemma 26B-A4B", family="uniform", vocab_size=262_144, eos_ids=(1, 106, 50), causal_prefix=True,
-    block_lengths=(256,), default_block=256, canvas=256, self_conditioning=True, twin="gemma4-26b-a4b", max_tokens=262_144,
+    block_lengths=(256,), default_block=256, canvas=256, self_conditioning=True, vision=True, twin="gemma4-26b-a4b", max_tokens=262_144,
     parameters=25_823_778_864, memory_bytes=51_647_557_728, license="Apache-2.0",
     url="https://huggingface.co/google/diffusiongemma-26B-A4B-it", revision="f7f5b7f5fa82ffc52addd066915886d497f5517b",
     note="Writes 256 tokens at a time on a canvas of random tokens. Experimental; Google recommends Gemma 4 where quality matters.",
@@ -39,17 +41,26 @@ KEEP = ("lm_head", "embed_tokens", "router", "vision_tower", "embed_vision", "se
 BIG = "a GPU with about 56 GB free (31 GB in FP8), 52 GB of disk"
 
 
-def available() -> tuple[bool, str]:
-    """Whether the machine has a GPU at all; `load` weighs the memory."""
+# The released generation_config.json, at the pinned revision; a loaded checkpoint's own goes before it.
+DEFAULTS = {"steps": 48, "new_tokens": 256, "canvases": 1, "entropy_bound": 0.1, "t_max": 0.8, "t_min": 0.4, "stability": 1,
+            "confidence_threshold": 0.005}  # fmt: skip
+HUB = "https://huggingface.co/"
+
+
+def available(spec: ModelSpec = SPEC) -> tuple[bool, str]:
+    """Whether the machine has a GPU at all, and the weights where the hub may not be asked; `load` weighs the memory."""
     if gpu_seen():
+        if os.environ.get("HF_HUB_OFFLINE") == "1" and not fetched(spec.url.removeprefix(HUB)):
+            return False, "its weights are not on this machine, and HF_HUB_OFFLINE is set."
         return True, ""
     return False, "it needs a GPU with 55.6 GB of free memory, or 30.6 GB in FP8, and this machine has none; the built-in model runs here."
 
 
-ENTRIES = (
-    Entry(SPEC, "model.backends.diffusion_gemma:load", BIG, available, {"spec": SPEC}),
-    Entry(TWIN, "model.backends.diffusion_gemma:load", BIG, available, {"spec": TWIN}),
-)
+ENTRIES = tuple(
+    Entry(spec, "model.backends.diffusion_gemma:load", BIG, partial(available, spec), {"spec": spec},
+          partial(fetched, spec.url.removeprefix(HUB)), defaults)
+    for spec, defaults in ((SPEC, DEFAULTS), (TWIN, {"new_tokens": 256}))
+)  # fmt: skip
 
 
 def load(progress: Progress | None = None, *, spec: ModelSpec = SPEC, where: str = "", way: str = "auto", revision: str = "",
@@ -58,7 +69,7 @@ def load(progress: Progress | None = None, *, spec: ModelSpec = SPEC, where: str
 
     revision: another commit than the pinned one. Raises ModelUnavailable with one sentence.
     """
-    own = where or spec.url.removeprefix("https://huggingface.co/")
+    own = where or spec.url.removeprefix(HUB)
     needs = Needs(spec.name, spec.memory_bytes, FP8, WORKING)
     if not where:
         plan(needs, survey(), way)  # before anything is downloaded

@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..catalog import Entry
 from ..trace import ModelSpec
-from .placement import SMALL, free_ram, gpu_seen
+from .placement import SMALL, fetched, free_ram, gpu_seen
 
 HUB = "https://huggingface.co/"
 UNCONFIRMED = "Format unconfirmed: "
@@ -95,12 +94,6 @@ def available(spec: ModelSpec) -> tuple[bool, str]:
     return True, ""
 
 
-def fetched(hub_id: str) -> bool:
-    """Whether the hub's cache has anything of this id."""
-    home = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
-    return (Path(home).expanduser() / f"models--{hub_id.replace('/', '--')}" / "snapshots").is_dir()
-
-
 class Ids(NamedTuple):
     """Token ids as published: how many there are, which end an answer, which one is the mask."""
 
@@ -110,7 +103,8 @@ class Ids(NamedTuple):
 
 
 def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, ids: Ids, *, note: str, licence: str = "Apache-2.0",
-            twin: str = "", max_tokens: int = 1_024, block: int = 0, guidance: bool = False) -> Entry:  # fmt: skip
+            twin: str = "", max_tokens: int = 1_024, block: int = 0, guidance: bool = False,
+            defaults: dict[str, Any] | None = None) -> Entry:  # fmt: skip
     """block: the one that suits a model which sees the whole canvas (0: all of it)."""
     spec = ModelSpec(
         id=id, name=name, family="masked", vocab_size=ids.vocab, eos_ids=ids.eos, mask_id=ids.mask, shift=family.shift,
@@ -121,7 +115,8 @@ def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, id
     )  # fmt: skip
     size = 2 * parameters
     needs = f"{'a GPU' if size > SMALL else 'any CPU or GPU'} with {(size + WORKING) / 1e9:.1f} GB free, {size / 1e9:.1f} GB to download"
-    return Entry(spec, "model.backends.hf_masked:load", needs, partial(available, spec), {"spec": spec, "family": family})
+    return Entry(spec, "model.backends.hf_masked:load", needs, partial(available, spec), {"spec": spec, "family": family},
+                 partial(fetched, hub_id), defaults or {})
 
 
 WHOLE = "Sees the whole canvas at every pass, prompt included, so no pass is saved by a cache. "
@@ -146,9 +141,10 @@ ENTRIES = (
             twin="Qwen/Qwen2.5-3B-Instruct", max_tokens=4_096, block=32,
             note=WHOLE + "64 experts, 8 a token. " + UNCONFIRMED + "the authors' code was read, their config was not."),
     _record("dream-7b", "Dream 7B Instruct", "Dream-org/Dream-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
-            twin="Qwen/Qwen2.5-7B-Instruct", max_tokens=2_048, note=WHOLE + "Made from Qwen2.5 7B; its authors use order 'entropy'."),
+            twin="Qwen/Qwen2.5-7B-Instruct", max_tokens=2_048, defaults={"order": "entropy"},
+            note=WHOLE + "Made from Qwen2.5 7B; its authors use order 'entropy'."),
     _record("dream-coder-7b", "Dream-Coder 7B Instruct", "Dream-org/Dream-Coder-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
-            twin="Qwen/Qwen2.5-Coder-7B-Instruct", max_tokens=2_048,
+            twin="Qwen/Qwen2.5-Coder-7B-Instruct", max_tokens=2_048, defaults={"order": "entropy"},
             note=WHOLE + UNCONFIRMED + "it is read as Dream 7B, by the same authors."),
     _record("qwen3-0.6b-mdlm", "Qwen3 0.6B diffusion (MDLM)", "dllm-hub/Qwen3-0.6B-diffusion-mdlm-v0.1", A2D_FULL, 751_632_384, QWEN3_IDS,
             twin="Qwen/Qwen3-0.6B", block=32, note=WHOLE + "Qwen3, taught to denoise on chat and code."),
@@ -163,7 +159,7 @@ ENTRIES = (
     _record("modernbert-large-chat", "ModernBERT large chat", "dllm-hub/ModernBERT-large-chat-v0.1", BERT, 395_881_664, BERT_IDS,
             block=32, note=CLOSES),
     _record("open-dcoder-0.5b", "Open-dCoder 0.5B", "fredzzp/open-dcoder-0.5B", OPEN_DCODER, 494_032_768, QWEN2_IDS,
-            twin="Qwen/Qwen2.5-Coder-0.5B", max_tokens=4_096,
+            twin="Qwen/Qwen2.5-Coder-0.5B", max_tokens=4_096, defaults={"remasking": "p2"},
             note=WHOLE + "Continues code, does not chat; its authors decode with 'p2'. Its mask token is read from its tokenizer."),
     _record("sdar-1.7b", "SDAR 1.7B Chat", "JetLM/SDAR-1.7B-Chat", SDAR, 2_031_739_904, QWEN3_IDS, licence="MIT", twin="Qwen/Qwen3-1.7B",
             max_tokens=4_096, note=BLOCKWISE + UNCONFIRMED + "the authors' decoder was read, their network's code is on the hub only."),

@@ -74,6 +74,13 @@ def free_ram() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
 
 
+def fetched(hub_id: str) -> bool:
+    """Whether the hub's cache has weights of this id; cheap, imports nothing."""
+    home = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
+    snapshots = Path(home).expanduser() / f"models--{hub_id.replace('/', '--')}" / "snapshots"
+    return next(snapshots.glob("*/*.safetensors"), None) is not None
+
+
 def gpu_seen() -> bool:
     """Whether an NVIDIA driver is here; cheap, imports nothing."""
     return Path("/dev/nvidiactl").exists() or Path("/proc/driver/nvidia").exists() or Path("/dev/dxg").exists()

@@ -203,3 +203,66 @@ def test_own_checkpoints_are_found_by_folder_and_never_on_a_public_page(folder):
     for model_id in (str(folder), "hf:owner/name"):
         with pytest.raises(ModelUnavailable, match="There is no model called"):
             Engine(PUBLIC).run(Request("x", model_id))
+
+
+def test_a_causal_model_forgets_what_it_is_told_to():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from model.backends.causal import Session
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                                             num_attention_heads=2, num_key_value_heads=1)).eval()  # fmt: skip
+    again, fresh = (Session(model, [5, 6, 7], torch.device("cpu")) for _ in range(2))
+    again.advance(0, [8, 9, 10], [0, 1, 2])
+    again.crop(9)  # beyond the end: nothing to forget
+    again.crop(1)
+    assert again.cache.get_seq_length() == 4
+    fresh.advance(0, [8], [0])
+    assert torch.allclose(again.advance(1, [11], [0]), fresh.advance(1, [11], [0]), atol=1e-5)
+
+
+# ---------------------------------------------------------------- through the engine
+def test_the_engine_lets_the_checkpoint_set_its_knobs_and_shows_it_the_image(folder):
+    import hashlib
+    import io
+
+    from PIL import Image
+
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 30, 10)).save(picture, "PNG")
+    which = Engine()
+    asked = Request.parse("the user", {"steps": 3, "new_tokens": 32, "canvases": 1}, model=f"hf:{folder}", image=picture.getvalue())
+    with which.run(asked) as run:
+        list(run)
+    assert run.trace.settings["steps"] == 3 and run.trace.settings["entropy_bound"] == 0.25 and run.trace.settings["t_max"] == 0.9
+    assert run.trace.spec.vision and run.trace.frames[0].notes["image_sha256"] == hashlib.sha256(picture.getvalue()).hexdigest()
+    assert picture.getvalue()[:60].hex() not in run.trace.to_json()
+    which.close()
+
+
+def test_a_model_that_cannot_run_here_does_not_cost_the_one_in_memory(monkeypatch):
+    monkeypatch.setattr(diffusion_gemma, "gpu_seen", lambda: False)
+    which = Engine()
+    which.load("fake")
+    with pytest.raises(ModelUnavailable, match=r"DiffusionGemma 26B-A4B cannot be loaded here: it needs a GPU with 55\.6 GB"):
+        list(which.run(Request.parse("x", model="diffusiongemma")))
+    assert which.loaded.id == "fake"
+    with which.run(Request.parse("x", model="fake")) as run:
+        assert list(run)
+    which.close()
+
+
+def test_weights_still_to_be_fetched_are_not_called_ready(monkeypatch, tmp_path):
+    big = catalog.entry("diffusiongemma")
+    monkeypatch.setattr(diffusion_gemma, "gpu_seen", lambda: True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert big.standing() == ("download", "can be downloaded (51.6 GB)")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert big.standing()[0] == "unavailable"
+    weights = tmp_path / "models--google--diffusiongemma-26B-A4B-it" / "snapshots" / "a" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert big.standing() == ("ready", "ready")

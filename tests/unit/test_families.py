@@ -297,11 +297,15 @@ def test_availability_is_told_without_loading_anything(monkeypatch, tmp_path):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     assert large.available()[0] is False
     assert "needs a GPU with 17.0 GB of free memory, and this machine has none" in large.available()[1]
-    assert small.available() == (True, "")
+    assert small.available() == (True, "") and small.standing() == ("download", "can be downloaded (1.5 GB)")
+    assert large.standing()[0] == "unavailable" and large.standing()[1] == "not available here: " + large.available()[1]
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert small.available() == (False, "its weights are not on this machine, and HF_HUB_OFFLINE is set.")
-    (tmp_path / "models--dllm-hub--Qwen3-0.6B-diffusion-bd3lm-v0.1" / "snapshots").mkdir(parents=True)
-    assert small.available() == (True, "")
+    snapshot = tmp_path / "models--dllm-hub--Qwen3-0.6B-diffusion-bd3lm-v0.1" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    assert not small.available()[0]  # a config alone is not a model
+    (snapshot / "model.safetensors").touch()
+    assert small.available() == (True, "") and small.standing() == ("ready", "ready")
     monkeypatch.setattr(families, "free_ram", lambda: 1_000_000_000)
     assert "main memory" in small.available()[1]
 

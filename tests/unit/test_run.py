@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.catalog import entries, entry
 from model.errors import SettingError
 from model.run import Request, Run, Stopwatch, parse_pinned
 from model.settings import LOCAL, PUBLIC, Settings
@@ -77,7 +79,7 @@ def test_a_bad_request_is_refused_in_one_sentence(values: dict, said: str, knob:
     ],
 )
 def test_pinned_words_are_read_from_lines(typed: object, meant: dict):
-    assert parse_pinned(typed, Settings()) == meant
+    assert parse_pinned(typed) == meant
 
 
 @pytest.mark.parametrize(
@@ -87,14 +89,14 @@ def test_pinned_words_are_read_from_lines(typed: object, meant: dict):
 )  # fmt: skip
 def test_other_pinned_words_are_refused(typed: object):
     with pytest.raises(SettingError, match=r"[Pp]inned") as refused:
-        parse_pinned(typed, Settings(new_tokens=64))
+        Request.parse("Why?", {"new_tokens": 64}, pinned=typed)
     assert refused.value.knob == "pinned" and len(str(refused.value)) <= 160
 
 
 @given(st.one_of(st.text(), st.dictionaries(st.integers(), st.text()), st.lists(st.text())))
 def test_pinned_words_are_understood_or_refused_never_more(typed: object):
     try:
-        pinned = parse_pinned(typed, Settings())
+        pinned = Request.parse("Why?", pinned=typed).pinned
     except SettingError as refused:
         assert len(str(refused)) <= 160
     else:
@@ -258,3 +260,47 @@ def test_closing_after_the_end_keeps_the_loops_own_result():
     result = run.trace.finish("full")
     run.close()
     assert run.trace.result is result and result.stopped == "full"
+
+
+# ---------------------------------------------------------------- what the model sets
+def test_knobs_that_are_not_given_are_the_models_own():
+    asked = Request.parse("x", {"steps": 8}, model="diffusiongemma")
+    known = entry("diffusiongemma")
+    assert asked.settings == replace(known.settings, steps=8) and known.settings.new_tokens == 256 and known.settings.steps == 48
+    assert Request.parse("x", {"steps": 8}).settings == Settings(steps=8)
+    for known in entries():
+        assert Settings(**known.defaults) == known.settings
+        Request.parse("x", model=known.spec.id, mode=known.spec.modes[0], limits=PUBLIC).check(known.spec, 10, PUBLIC)
+
+
+def test_a_loaded_checkpoint_sets_what_nobody_asked_for_within_the_limits():
+    own = Settings(steps=500, new_tokens=1024, entropy_bound=0.25, order="entropy")
+    asked = Request.parse("x", {"seed": 4, "entropy_bound": 0.5}, model="diffusiongemma", limits=PUBLIC)
+    assert asked.on(own, PUBLIC).settings == replace(own, steps=256, new_tokens=256, seed=4, entropy_bound=0.5)
+    assert asked.on(None, PUBLIC) is asked
+    whole = Request("x", settings=Settings(steps=3))
+    assert whole.on(own, PUBLIC) is whole
+
+
+def test_pinned_words_go_as_far_as_the_models_canvas():
+    far = Request.parse("x", {"new_tokens": 64}, model="diffusiongemma", pinned="255: end")
+    assert far.pinned == {255: " end"}
+    for settings, last in (({"new_tokens": 64}, 255), ({"new_tokens": 257}, 511), ({"canvases": 3}, 767)):
+        with pytest.raises(SettingError, match=f"between 0 and {last}; it was {last + 1}"):
+            Request.parse("x", settings, model="diffusiongemma", pinned={last + 1: "x"})
+    unread = Request.parse("x", model="hf:owner/name", pinned="300: far")  # its canvas is not known before it is loaded
+    with pytest.raises(SettingError, match="between 0 and 63; it was 300"):
+        unread.check(replace(entry("diffusiongemma").spec, canvas=32), 4, LOCAL)
+
+
+def test_an_image_is_for_models_that_see_and_playgrounds_of_your_own():
+    assert Request.parse("x", model="diffusiongemma", image=b"some").image == b"some"
+    assert "some" not in repr(Request.parse("x", model="diffusiongemma", image=b"some"))
+    for model, limits, size, said in (
+        ("builtin", LOCAL, 4, "takes no image: it has no vision tower"),
+        ("diffusiongemma", PUBLIC, 4, "only by a playground of your own"),
+        ("diffusiongemma", LOCAL, 8_100_000, r"at most 8 MB; it has 8\.1 MB"),
+    ):
+        with pytest.raises(SettingError, match=said) as refused:
+            Request.parse("x", model=model, image=bytes(size), limits=limits)
+        assert refused.value.knob == "image"
