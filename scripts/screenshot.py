@@ -1,8 +1,7 @@
-"""Take the README's picture again: the page with the built-in model, in the middle of a run. `python -m scripts.screenshot [FILE]`."""
+"""Take the README's pictures again: the page with the built-in model, mid-run, light and dark. `python -m scripts.screenshot`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from bench.page import serving
@@ -14,13 +13,14 @@ PLAYER = "document.querySelector('#player .ib-player')?.__player"
 SHARE = 0.6  # of the run that has passed
 
 
-def take(file: Path, model: str = "builtin") -> None:
+def take(file: Path, model: str = "builtin", dark: bool = False) -> None:
     """Serve the page, write one text, stand in the middle of it, and save what a visitor sees."""
     from playwright.sync_api import sync_playwright
 
     with serving(model) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1360, "height": 1075}, device_scale_factor=1.5, reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 1366, "height": 900}, device_scale_factor=1.5, reduced_motion="reduce",
+                                color_scheme="dark" if dark else "light")  # fmt: skip
         page.set_default_timeout(600_000)
         page.goto(server.url)
         recorded = page.wait_for_function(f"() => {PLAYER}?.run?.id").json_value()
@@ -35,4 +35,6 @@ def take(file: Path, model: str = "builtin") -> None:
 
 
 if __name__ == "__main__":
-    take(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "assets" / "screenshots" / "watch.png")
+    pictures = ROOT / "assets" / "screenshots"
+    take(pictures / "watch.png")
+    take(pictures / "watch-dark.png", dark=True)
