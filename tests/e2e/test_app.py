@@ -255,8 +255,11 @@ def test_only_what_applies_is_shown(server, visit):
     assert chosen_curves(page) == ["cosine"]
     page.locator("#more").get_by_role("button").first.click()
     expect(page.locator("#knob-top_k")).to_be_visible()
-    for name in ("t_max", "canvases", "factor", "entropy_bound", "remask_strength", "guidance"):
+    for name in ("t_max", "canvases", "factor", "entropy_bound", "guidance"):
         expect(page.locator(f"#knob-{name}")).to_be_hidden()
+    expect(page.locator("#knob-remask_strength")).to_be_visible()  # the first preset takes back
+    page.locator("#preset").get_by_text("Fast").click()
+    expect(page.locator("#knob-remask_strength")).to_be_hidden()
     page.locator("#mode").get_by_text("Left to right").click()
     expect(page.locator("#knob-steps")).to_be_hidden()
     expect(page.locator("#curves")).to_be_hidden()
