@@ -42,10 +42,11 @@ class Preset:
 
 
 # Where text is compared over steps or orders, the plan decides how many tokens a step commits, or the knob would not be read.
+_PLANNED = {"mode": "diffusion", "rule": "schedule", "remasking": "none"}
 PRESETS = {
     "modes": Preset("Diffusion against its own autoregressive mode", ({"mode": "diffusion"}, {"mode": "ar"})),
-    "steps": Preset("8, 16 and 64 steps, one seed", tuple({"mode": "diffusion", "rule": "schedule", "steps": n} for n in (8, 16, 64))),
-    "orders": Preset("Three orders, one seed", tuple({"mode": "diffusion", "rule": "schedule", "steps": 32, "order": order}
+    "steps": Preset("8, 16 and 64 steps, one seed", tuple(_PLANNED | {"steps": n} for n in (8, 16, 64))),
+    "orders": Preset("Three orders, one seed", tuple(_PLANNED | {"steps": 32, "order": order}
                                                      for order in ("confidence", "random", "left_to_right"))),
     "models": Preset("Two models", ({}, {"model": "another"})),
 }  # fmt: skip
