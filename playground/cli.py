@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 from model.catalog import entries, entry
 from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.run import Request
-from model.settings import FIELDS, MODES, PROFILES, Field
+from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace import Trace
 from playground.summary import summary
 from playground.terminal import harmless, watch
@@ -36,7 +36,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add one option per knob of `Settings`."""
     for field in FIELDS:
         shown = "|".join(field.choices) if field.choices else "X" if field.kind == "float" else "N"
-        about = f"{field.help} (default {field.default})".replace("%", "%%")
+        about = f"{field.help} (default {field.default}, or the model's own)".replace("%", "%%")
         parser.add_argument(f"--{field.name.replace('_', '-')}", metavar=shown, dest=field.name, help=about)
 
 
@@ -61,10 +61,21 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values, pinned = settings_of(args), args.pinned.replace("\\n", "\n")
     try:
-        entry(args.model)
+        spec = entry(args.model).spec
     except ModelUnavailable as error:
         raise SettingError(str(error), "model") from None
-    return [Request.parse(prompt, values, model=args.model, mode=args.mode, system=args.system, pinned=pinned) for prompt in prompts]
+    mode, image = args.mode or spec.modes[0], picture(args.image) if args.image else b""
+    common = {"model": args.model, "mode": mode, "system": args.system, "pinned": pinned, "image": image}
+    return [Request.parse(prompt, values, **common) for prompt in prompts]
+
+
+def picture(path: Path) -> bytes:
+    """Return an image file's bytes, one more than allowed at most; raise SettingError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LOCAL.image_bytes + 1)
+    except OSError as error:
+        raise SettingError(f"The image cannot be read: {error}.", "image") from None
 
 
 def lines_of(path: Path) -> list[str]:
@@ -89,10 +100,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--prompt", metavar="TEXT", help="what to answer")
     source.add_argument("--prompts", metavar="FILE", type=Path, help="a file with one prompt a line; prints one JSON object a line")
     parser.add_argument("--model", default="builtin", metavar="ID", help="see `models` (default builtin)")
-    parser.add_argument("--mode", default="diffusion", metavar="|".join(MODES), help="denoise, or write left to right (default diffusion)")
+    parser.add_argument("--mode", metavar="|".join(MODES), help="denoise, or write left to right (default: denoise, where the model can)")
     parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
     parser.add_argument("--pinned", default="", metavar="'5: upon'",
                         help="words that must stand at a position; several lines, or \\n between them")
+    parser.add_argument("--image", metavar="FILE", type=Path, help="a picture before the prompt, for models that take one")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON (one prompt only)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
     add_settings(parser)
@@ -146,16 +158,18 @@ def models(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for known in entries():
         usable, reason = known.available()
+        standing, words = known.standing()
         spec = known.spec
         told = {name: getattr(spec, name) for name in ("id", "name", "family", "modes", "parameters", "license", "url", "note")}
-        rows.append(told | {"available": usable, "reason": reason, "needs": known.needs})
+        rows.append(told | {"available": usable, "reason": reason, "needs": known.needs, "standing": standing, "words": words,
+                            "bytes": spec.memory_bytes, "defaults": known.defaults})  # fmt: skip
     if args.json:
         for row in rows:
             print_json(row)
         return 0
     width = max(len(row["id"]) for row in rows)
     for row in rows:
-        print(f"{row['id']:{width}}  {row['name']}: {'ready' if row['available'] else 'not available: ' + row['reason']}")
+        print(f"{row['id']:{width}}  {row['name']}: {row['words']}")
         print(" " * (width + 2) + "; ".join(filter(None, [f"needs {row['needs']}", row["license"], row["note"]])))
     return 0
 

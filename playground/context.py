@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model import catalog
 from model.catalog import Entry
 from model.engine import Engine
 from model.settings import MODES, Limits
@@ -25,8 +26,14 @@ class Context:
 
     @property
     def model_choices(self) -> list[tuple[str, str]]:
-        """(name, id) of every model, those that cannot run here marked."""
-        return [(entry.spec.name + ("" if entry.available()[0] else " (not available here)"), entry.spec.id) for entry in self.entries]
+        """(name, id) of every model, those that cannot run here, or have to be fetched first, marked."""
+        marks = {"ready": "", "download": " (to download)", "unavailable": " (not here)"}
+        return [(entry.spec.name + marks[entry.standing()[0]], entry.spec.id) for entry in self.entries]
+
+    @property
+    def chosen(self) -> Entry:
+        """The entry of the model chosen at the start."""
+        return catalog.entry(self.model)
 
     @property
     def modes(self) -> tuple[str, ...]:

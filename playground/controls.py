@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from model.catalog import Entry
 from model.schedules import CURVES
-from model.settings import FIELDS, MODES, REMASKING, RULES, Field, Limits, Settings, applies, bounds
+from model.settings import FIELDS, LOCAL, MODES, REMASKING, RULES, Field, Limits, Settings, applies, bounds
 from playground.strings import choice
 
 # The page's three ways to run, from measurements of the built-in model. Each sets every knob it names and leaves the others.
@@ -25,9 +25,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 START = "balanced"
 
 
-def start_values(limits: Limits) -> dict[str, Any]:
-    """Return the value every knob has when the page opens."""
-    return Settings.parse(PRESETS[START], limits).as_dict()
+def start_values(limits: Limits, entry: Entry | None = None) -> dict[str, Any]:
+    """Return the value every knob has when a model is chosen: its own, or the first preset (None: the built-in model's) if it has them."""
+    return Settings.parse(PRESETS[START] if entry is None or entry.tuned else entry.defaults, limits).as_dict()
+
+
+def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
+    """Return what the page's script must know of a model, JSON-ready."""
+    spec = entry.spec
+    return {"family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
+            "tuned": entry.tuned, "defaults": entry.defaults, "start": start_values(limits, entry)}  # fmt: skip
 
 
 def knob(field: Field, limits: Limits, value: Any) -> Component:
@@ -43,9 +50,9 @@ def knob(field: Field, limits: Limits, value: Any) -> Component:
     return gr.Slider(least, high, step=field.step, precision=0 if field.kind == "int" else None, buttons=[], **common)
 
 
-def knobs(limits: Limits) -> dict[str, Component]:
+def knobs(limits: Limits, entry: Entry | None = None) -> dict[str, Component]:
     """Lay out every knob, the common ones first and the rest folded away; return {name: control} in the table's order."""
-    values, made = start_values(limits), {}
+    values, made = start_values(limits, entry), {}
     for field in FIELDS:
         if field.common:
             made[field.name] = knob(field, limits, values[field.name])
@@ -81,8 +88,5 @@ def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
         }
         for field in FIELDS
     }  # fmt: skip
-    models = {
-        entry.spec.id: {"family": entry.spec.family, "guidance": entry.spec.guidance, "modes": entry.spec.modes, "note": entry.spec.note}
-        for entry in entries
-    }
-    return {"fields": fields, "models": models, "presets": PRESETS, "modes": MODES, "limits": limits.name}
+    models = {entry.spec.id: model_told(entry, limits) for entry in entries}
+    return {"fields": fields, "models": models, "presets": PRESETS, "preset": START, "modes": MODES, "limits": limits.name}

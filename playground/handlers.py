@@ -20,6 +20,7 @@ from model.run import Request
 from model.settings import FIELD, Limits
 from model.trace import STOPPED
 from playground import strings
+from playground.picture import picture_of
 from playground.wire import Recorder
 
 log = logging.getLogger("inkblot")
@@ -29,19 +30,20 @@ MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # e
 def request_of(values: dict[str, Any], limits: Limits) -> Request:
     """Return the checked request of one page's controls, given by name; raise SettingError."""
     given = dict(values)
-    prompt = given.pop("prompt", None)
+    prompt, image = given.pop("prompt", None), picture_of(given.pop("image", None))
     settings = {name: given.pop(name) for name in list(given) if name in FIELD}
-    return Request.parse(prompt, settings, limits=limits, **given)
+    return Request.parse(prompt, settings, image=image, limits=limits, **given)
 
 
 def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     """Return the handler that streams one run as (wire message, status line)."""
 
-    # The two that default to None are optional for API clients; the others' defaults are the page's own values.
-    def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, **values: Any) -> Iterator[tuple[str, Any]]:
+    # Those that default to None are optional for API clients; the others' defaults are the page's own values.
+    def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, image: Any = None,
+                **values: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
         """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
         with shown():
-            asked = request_of(values | {"system": system, "pinned": pinned or ""}, engine.limits)
+            asked = request_of(values | {"system": system, "pinned": pinned or "", "image": image}, engine.limits)
         yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
         with shown(), engine.run(asked, request.session_hash or "") as run:
             yield from messages(run, engine.limits)

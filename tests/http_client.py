@@ -10,14 +10,15 @@ import httpx
 
 NAMES = ("prompt", "model", "mode", "system", "pinned", "steps", "new_tokens", "temperature", "rule", "threshold", "schedule", "order",
          "block_length", "top_p", "top_k", "factor", "entropy_bound", "remasking", "remask_strength", "guidance", "canvases", "t_max",
-         "t_min", "stability", "confidence_threshold", "seed")  # fmt: skip
+         "t_min", "stability", "confidence_threshold", "seed", "image")  # fmt: skip
 
 
 def data(**changes: Any) -> list[Any]:
     """Return the inputs of /denoise in order: the defaults, and `changes`."""
     from model.settings import Settings
 
-    values = {"prompt": "hello", "model": "fake", "mode": "diffusion", "system": "", "pinned": ""} | Settings().as_dict() | changes
+    values = {"prompt": "hello", "model": "fake", "mode": "diffusion", "system": "", "pinned": ""}
+    values |= Settings().as_dict() | {"image": ""} | changes
     assert tuple(values)[: len(NAMES)] == NAMES
     return [values[name] for name in NAMES]
 

@@ -8,9 +8,24 @@ window.inkblot = (() => {
   const sheet = document.head.appendChild(document.createElement("style"));
   let hidden = new Set();
 
+  /** What is known of a model; one that the page has not heard of is taken for a masked one. */
+  const known = (model) => data.models[model] || { family: "masked", modes: data.modes, defaults: {}, start: {} };
+
+  /** Remember an own checkpoint. */
+  function learn(told) {
+    const { id, ...spec } = JSON.parse(told);
+    data.models[id] = spec;
+  }
+
+  /** Return [way of writing, preset, ...knobs] as a model that was just chosen starts; the seed stays. */
+  function choose(model, mode, preset, ...values) {
+    const spec = known(model);
+    return [spec.modes.includes(mode) ? mode : spec.modes[0], spec.tuned ? data.preset : preset, ...names.map((name, i) => (name === "seed" ? values[i] : spec.start[name] ?? values[i]))];
+  }
+
   /** Show the knobs that apply to the model, the way of writing and the rules, and mark the chosen schedule's curve. */
   function sync(model, mode, rule, remasking, schedule) {
-    const spec = data.models[model] || { family: "masked", modes: data.modes }, ar = mode === "ar";
+    const spec = known(model), ar = mode === "ar";
     const family = ar ? "autoregressive" : spec.family;
     const applies = (name) => {
       const field = data.fields[name], fits = family !== "masked" || (field.rules.includes(rule) && field.remasking.includes(remasking));
@@ -21,7 +36,9 @@ window.inkblot = (() => {
     if (hidden.has("schedule")) gone.push("#curves");
     if (ar) gone.push("#pinned");
     if (spec.modes.length < 2) gone.push("#mode");
-    sheet.textContent = `${gone.join(", ")} { display: none !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
+    if (!spec.tuned) gone.push("#preset");
+    if (!spec.vision) gone.push("#image");
+    sheet.textContent = `${gone.join(", ")} { display: none !important; } #model-line p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
@@ -30,13 +47,15 @@ window.inkblot = (() => {
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
 
-  /** Return the run as [command line, Python]; knobs at their default, or that do not apply, are left out. */
+  /** Return the run as [command line, Python]; knobs at their default, the model's own on the command line, or that do not apply, are left out. */
   function recipes(prompt, model, mode, system, pinned, ...values) {
-    const set = names.map((name, i) => [name, values[i]]).filter(([name, value]) => value !== data.fields[name].default && !hidden.has(name));
-    const more = [["model", model, "builtin"], ["mode", mode, "diffusion"], ["system", system, ""], ["pinned", pinned, ""]].filter(([, value, usual]) => value && value !== usual);
-    const options = [["prompt", prompt], ...more, ...set].map(([name, value]) => `--${name.replaceAll("_", "-")} ${shell(String(value))}`);
+    const shown = names.map((name, i) => [name, values[i]]).filter(([name]) => !hidden.has(name)), own = known(model), image = values[names.length];
+    const set = shown.filter(([name, value]) => value !== data.fields[name].default);
+    const given = shown.filter(([name, value]) => value !== (own.defaults[name] ?? data.fields[name].default));
+    const more = [["model", model, "builtin"], ["mode", mode, own.modes[0]], ["image", image && own.vision && "FILE", ""], ["system", system, ""], ["pinned", pinned, ""]].filter(([, value, usual]) => value && value !== usual);
+    const options = [["prompt", prompt], ...more, ...given].map(([name, value]) => `--${name.replaceAll("_", "-")} ${shell(String(value))}`);
     const lines = String(pinned || "").split("\n").map((line) => line.match(/^\s*(\d+)\s*:(.*)$/)).filter(Boolean).map(([, at, words]) => `${at}: ${python(words)}`);
-    const extra = [mode !== "diffusion" && `mode=${python(mode)}`, system && `system=${python(system)}`, lines.length && `pinned={${lines.join(", ")}}`].filter(Boolean);
+    const extra = [mode !== "diffusion" && `mode=${python(mode)}`, system && `system=${python(system)}`, lines.length && `pinned={${lines.join(", ")}}`, image && own.vision && 'image=open("FILE", "rb").read()'].filter(Boolean);
     const settings = `Settings(${set.map(([name, value]) => `${name}=${python(value)}`).join(", ")})`;
     return [
       `python -m playground run ${options.join(" ")}`,
@@ -50,5 +69,5 @@ window.inkblot = (() => {
     else if (event.key === "Escape" && !event.defaultPrevented && !document.fullscreenElement) press("stop");
   });
 
-  return { sync, preset, recipes };
+  return { sync, preset, choose, learn, recipes };
 })();

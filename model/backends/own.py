@@ -36,6 +36,10 @@ def entry(model_id: str) -> Entry:
     folder = Path(where).expanduser()
     if asked.get("mode") != "ar" and (asked.keys() & {"shift", "block", "mask"} or _says_masked(folder)):
         known = replace(known, family="masked")
+    elif not (folder / "config.json").is_file():  # on the hub: anything, until it is loaded
+        known = replace(known, family="masked", modes=("diffusion", "ar"))
+    elif known.family == "autoregressive":
+        known = replace(known, modes=("ar",))
     url = "" if folder.is_dir() else HUB + where.partition("@")[0]
     spec = replace(known, id=model_id, url=url, note="Your own checkpoint.")
     return Entry(spec, "model.backends.own:load", "depends on its size", options={"spec": spec, "where": where, **asked})

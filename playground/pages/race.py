@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from model.catalog import entry
 from model.settings import FIELD, ORDERS, RULES, Limits
 from playground import handlers, racing, strings, two_runs
 from playground.chart import Chart, save_js
@@ -31,8 +32,9 @@ Then all of them replay together."""
 
 def lane_start(name: str, base: str, limits: Limits) -> list[dict[str, Any]]:
     """Return the values of all three lanes' controls for a preset; a lane it does not have repeats the first."""
-    start = {**start_values(limits), "model": base, "mode": "diffusion"}
-    lanes = [{**start, **lane} for lane in preset_lanes(name, base)]
+    start = {**start_values(limits, entry(base)), "model": base, "mode": "diffusion"}
+    own = {lane["model"]: start_values(limits, entry(lane["model"])) for lane in preset_lanes(name, base) if "model" in lane}
+    lanes = [{**start, **own.get(lane.get("model"), {}), **lane} for lane in preset_lanes(name, base)]
     lanes += [start] * (3 - len(lanes))
     return [{knob: lane[knob] for knob in racing.LANE_KNOBS} for lane in lanes]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from playground import handlers, strings
+from playground import handlers, picker, strings
 from playground.context import Context
 from playground.controls import PRESETS, START, knobs
 from playground.heatmap import Heatmap
@@ -49,8 +49,9 @@ def build(ctx: Context) -> None:
             preset = gr.Radio([(name.capitalize(), name) for name in PRESETS], value=START, label="Preset", elem_id="preset")
             model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
                                 visible=len(ctx.model_choices) > 1)  # fmt: skip
+            image = picker.build(ctx)
             mode = gr.Radio([(strings.choice(name), name) for name in ctx.modes], value="diffusion", label="Way of writing", elem_id="mode")
-            controls = knobs(ctx.limits)
+            controls = knobs(ctx.limits, ctx.chosen)
             with gr.Accordion("Pinned words, system prompt", open=False, elem_id="extras"):
                 pinned = gr.Textbox(label="Pinned words", info="One a line: a position, a colon, the words that must stand there.",
                                     placeholder="5: upon", lines=2, elem_id="pinned", value="")  # fmt: skip
@@ -60,9 +61,10 @@ def build(ctx: Context) -> None:
                 write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
                 shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True)
                 python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
+            picker.build_list(ctx, model, [mode, preset, *controls.values()])
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
 
-    inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls
+    inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls | {"image": image}
     event = {"inputs_kwargs": inputs, "outputs": [player, status], "show_progress": "minimal", "show_progress_on": status,
              "preprocess": False, **handlers.MODEL}  # fmt: skip
     handler = handlers.denoise(ctx.engine)
