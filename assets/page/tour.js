@@ -14,12 +14,15 @@ window.inkblotTour = (() => {
   function facts(player) {
     const run = player.run, last = run.frames[run.frames.length - 1], tokens = run.result.tokens;
     const known = { places: last.ids.length, forwards: run.result.forwards, tokens, rate: run.result.tokens_per_forward.toFixed(2), millions: Math.round(run.model.parameters / 1e6) };
-    let most = 1;
+    let most = 1, surest = 0.4;
     for (let i = 0; i < tokens; i++) {
       const at = player.inspector.facts(run, player.canvas.shapes, run.frames.length - 1, i), decided = at.decided;
       if (!decided || !letters(at.text)) continue;
       const frame = run.frames[decided.index], left = run.openBetween(frame, frame.start, i);
-      if (!known.first && left > 1 && decided.p >= 0.5) Object.assign(known, { first: { index: decided.index, position: i }, word: at.text.trim(), step: decided.step, probability: decided.p.toFixed(2) });
+      if (left && decided.p > surest) Object.assign(known, { first: { index: decided.index, position: i }, word: at.text.trim(), step: decided.step, probability: (surest = decided.p).toFixed(2) });
+      const back = run.header.settings.remasking === "verify" && at.events.find((event) => event.kind === "taken_back");
+      const taken = back ? player.canvas.shapes.alone(back.id).text : "";
+      if (!known.check && letters(taken)) Object.assign(known, { check: { index: back.index, position: i }, taken: taken.trim(), taken_step: back.step });
       const earlier = at.course.filter((guess) => guess.open && letters(guess.text) && guess.text.trim() !== at.text.trim());
       const before = earlier[earlier.length - 1];
       if (before && at.course.length > most) {
@@ -153,6 +156,12 @@ window.inkblotTour = (() => {
       this.stand(player, from);
       player.ask(position, true);
       this.then(player, 5, to, position);
+    }
+
+    check(player) {
+      const { index, position } = this.facts.check;
+      this.stand(player, index - 1);
+      this.then(player, 3, index, position);
     }
 
     whole(player, seconds) {

@@ -87,9 +87,9 @@ def test_the_tour_tells_the_recorded_run_and_leaves_the_visitors_own_alone(shown
     opener = page.get_by_role("button", name="How it works")
     opener.focus()
     page.keyboard.press("Enter")
-    dialog, told = page.get_by_role("dialog"), []
-    for k in range(len(SCENES)):
-        expect(dialog.locator(".ink-tour-count")).to_have_text(f"{k + 1} of {len(SCENES)}")
+    dialog, told, count = page.get_by_role("dialog"), [], len(SCENES) - 1  # nothing is taken back in this run
+    for k in range(count):
+        expect(dialog.locator(".ink-tour-count")).to_have_text(f"{k + 1} of {count}")
         told.append(dialog.locator(".ink-tour-text").inner_text())
         picture(page, f"tour-{k + 1}")
         page.keyboard.press("ArrowRight")
@@ -117,6 +117,23 @@ def test_what_the_tour_says_of_a_word_is_so(shown, visit):
     assert page.evaluate(f"[{TOUR}.run.ar, {TOUR}.run.text({TOUR}.frame)]") == [True, trace.final_text]
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_tour_tells_of_a_token_that_was_taken_back(serve, visit, tmp_path):
+    trace = RUNS["taken_back"]
+    document = json.loads(trace.to_json())
+    document["header"]["settings"]["remasking"] = "verify"
+    (tmp_path / "1.json").write_text(json.dumps(document))
+    page = visit(serve(recordings=tmp_path), reduced_motion="reduce")
+    page.get_by_role("button", name="How it works").click()
+    check = next(scene for scene in SCENES if scene.name == "check")
+    while page.locator(".ink-tour h2").inner_text() != check.title:
+        press(page, "next")
+    index, position = page.evaluate(f"[{TOUR}.index, {TOUR}.inspector.position]")
+    assert position in trace.frames[index].taken_back
+    was = trace.pieces[int(trace.frames[index - 1].ids[position])].decode().strip()
+    assert f"\u201c{was}\u201d" in page.locator(".ink-tour-text").inner_text()
+    assert f"step {trace.frames[index].step}," in page.locator(".ink-tour-text").inner_text()
 
 
 def test_the_tour_goes_on_by_itself_can_be_held_and_reopened(shown, visit):
