@@ -18,8 +18,12 @@ window.inkblotTour = (() => {
     for (let i = 0; i < tokens; i++) {
       const at = player.inspector.facts(run, player.canvas.shapes, run.frames.length - 1, i), decided = at.decided;
       if (!decided || !letters(at.text)) continue;
-      const frame = run.frames[decided.index], left = run.openBetween(frame, frame.start, i);
-      if (left && decided.p > surest) Object.assign(known, { first: { index: decided.index, position: i }, word: at.text.trim(), step: decided.step, probability: (surest = decided.p).toFixed(2) });
+      for (const event of at.events.filter(({ kind }) => kind === "committed")) {
+        const frame = run.frames[event.index], word = player.canvas.shapes.alone(event.id).text;
+        if (!run.openBetween(frame, frame.start, i) || event.p <= surest || !letters(word)) continue;
+        surest = event.p;
+        Object.assign(known, { first: { index: event.index, position: i }, word: word.trim(), step: event.step, probability: event.p.toFixed(2) });
+      }
       const back = run.header.settings.remasking === "verify" && at.events.find((event) => event.kind === "taken_back");
       const taken = back ? player.canvas.shapes.alone(back.id).text : "";
       if (!known.check && letters(taken)) Object.assign(known, { check: { index: back.index, position: i }, taken: taken.trim(), taken_step: back.step });
