@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import axe_playwright_python
 import pytest
 
 from tests.conftest import serving
@@ -23,8 +24,7 @@ def shown(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    package = pytest.importorskip("axe_playwright_python")
-    return Path(package.__file__).with_name("axe.min.js").read_text("utf-8")
+    return Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
 
 
 def found(page, axe: str) -> list[str]:

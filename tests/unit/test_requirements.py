@@ -44,6 +44,6 @@ def test_the_package_that_runs_code_from_a_config_is_not_installed():
 def test_every_package_is_used():
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources() if path.suffix == ".py")
     for required in REQUIRED:
-        name = IMPORTED_AS.get(required.name, required.name)
+        name = IMPORTED_AS.get(required.name, required.name.replace("-", "_"))
         if required.name not in INDIRECT | TOOLS:
             assert re.search(rf"^\s*(?:from|import) {name}\b|import_module\(\"{name}\b", text, re.M), f"{required.name} is imported nowhere"
