@@ -14,7 +14,7 @@ from playground.controls import PRESETS
 from playground.strings import EXAMPLES
 
 TRACES = Path(__file__).resolve().parent.parent / "assets" / "traces"
-RECORDINGS = (("1-sky", 0, "balanced"), ("2-fox", 1, "balanced"), ("3-letter", 3, "careful"))  # file, example, preset
+RECORDINGS = (("1-sky", 0, "careful"), ("2-fox", 1, "balanced"), ("3-letter", 3, "careful"))  # file, example, preset
 
 
 def main() -> None:
