@@ -44,7 +44,8 @@ def refused(client: Client, server, **changes) -> str:
 def test_every_frame_comes_and_the_last_message_is_the_whole_run(server):
     client = GradioClient(server.url, verbose=False)
     try:
-        messages = [json.loads(text) for text in client.submit(prompt="hello", steps=8, rule="schedule", api_name="/denoise")]
+        knobs = {"steps": 8, "rule": "schedule", "block_length": 0, "remasking": "none"}
+        messages = [json.loads(text) for text in client.submit(prompt="hello", **knobs, api_name="/denoise")]
     finally:
         client.close()
     pieces = [message for message in messages if "frames" in message]
