@@ -16,11 +16,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from model.catalog import entries, entry
+from model.catalog import entries, entry, known
 from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.run import Request
 from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace import Trace
+from playground.presets import PRESETS, START
 from playground.summary import summary
 from playground.terminal import harmless, watch
 
@@ -41,8 +42,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the knobs that were given, numbers read as numbers; `Settings.parse` refuses the rest."""
-    return {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
+    """Return the knobs that were given, numbers read as numbers; `Settings.parse` refuses the rest.
+
+    Where none is given that says how to write, a model that the page's presets were tuned for begins as the page does.
+    """
+    given = {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
+    record = known(args.model)
+    tuned = record is not None and record.tuned and given.keys() <= {"new_tokens", "seed"}
+    return PRESETS[START] | given if tuned else given
 
 
 def value_of(field: Field, text: str) -> Any:
@@ -156,13 +163,13 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 def models(args: argparse.Namespace) -> int:
     """List every model, whether it can run here, and if not, why."""
     rows: list[dict[str, Any]] = []
-    for known in entries():
-        usable, reason = known.available()
-        standing, words = known.standing()
-        spec = known.spec
+    for record in entries():
+        usable, reason = record.available()
+        standing, words = record.standing()
+        spec = record.spec
         told = {name: getattr(spec, name) for name in ("id", "name", "family", "modes", "parameters", "license", "url", "note")}
-        rows.append(told | {"available": usable, "reason": reason, "needs": known.needs, "standing": standing, "words": words,
-                            "bytes": spec.memory_bytes, "defaults": known.defaults})  # fmt: skip
+        rows.append(told | {"available": usable, "reason": reason, "needs": record.needs, "standing": standing, "words": words,
+                            "bytes": spec.memory_bytes, "defaults": record.defaults})  # fmt: skip
     if args.json:
         for row in rows:
             print_json(row)

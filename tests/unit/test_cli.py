@@ -192,3 +192,17 @@ def test_a_reader_who_leaves_is_no_error():
     command = f"'{sys.executable}' -m playground models | head -1"
     done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr and done.stdout.count("\n") == 1
+
+
+def test_without_knobs_a_tuned_model_begins_as_the_page_does():
+    from argparse import Namespace
+
+    from model.settings import FIELDS
+    from playground.cli import settings_of
+    from playground.presets import PRESETS, START
+
+    nothing = {field.name: None for field in FIELDS}
+    assert settings_of(Namespace(model="builtin", **nothing)) == PRESETS[START]
+    assert settings_of(Namespace(model="builtin", **(nothing | {"seed": "3"}))) == PRESETS[START] | {"seed": 3}
+    assert settings_of(Namespace(model="builtin", **(nothing | {"steps": "16"}))) == {"steps": 16}
+    assert settings_of(Namespace(model="llada-8b", **nothing)) == {}
