@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -77,12 +78,12 @@ class Canvas:
 
     def look_at(self, position: int, entropy: float) -> None:
         """Record the entropy (nats) at which one position was decided."""
-        self.entropy[position] = pack_entropy(entropy, self.vocab_size)
+        self.entropy[position] = round(255 * math.sqrt(min(1.0, max(0.0, entropy) / math.log(self.vocab_size))))
 
     def commit(self, position: int, token: int, p: float, rule: str, value: float, bound: float) -> None:
         """Decide one position in this step."""
         self.ids[position], self.states[position], self.p[position] = token, COMMITTED, p
-        self.confidence[position] = pack_probability(p)
+        self.confidence[position] = round(255 * min(1.0, max(0.0, p)))
         self._reason(position, rule, value, bound)
 
     def take_back(self, position: int, rule: str, value: float, bound: float) -> None:
