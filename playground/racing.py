@@ -163,7 +163,7 @@ def race_page(engine: Engine, running: Running, lane_names: Sequence[str]) -> Ca
     return handler
 
 
-LANE_KNOBS = ("model", "mode", "steps", "rule", "threshold", "order", "block_length")
+LANE_KNOBS = ("model", "mode", "steps", "rule", "threshold", "order", "block_length", "remasking", "remask_strength")
 
 
 def race_views(race: Race, name: str, engine: Engine) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from model.catalog import entry
-from model.settings import FIELD, ORDERS, RULES, Limits
+from model.settings import FIELD, ORDERS, REMASKING, RULES, Limits
 from playground import handlers, racing, strings, two_runs
 from playground.chart import Chart, save_js
 from playground.context import Context
@@ -57,10 +57,10 @@ def lane_controls(ctx: Context, name: str, number: int, value: dict[str, Any]) -
         mode = gr.Radio([(strings.choice(m), m) for m in ctx.modes], value=value["mode"], label="Way of writing", elem_id=f"{name}-mode")
         with gr.Column(elem_id=f"{name}-knobs"):
             made: dict[str, gr.components.Component] = {"model": model, "mode": mode}
-            for knob, choices in (("rule", RULES), ("order", ORDERS)):
+            for knob, choices in (("rule", RULES), ("order", ORDERS), ("remasking", REMASKING)):
                 made[knob] = gr.Dropdown([(strings.choice(c), c) for c in choices], value=value[knob], label=FIELD[knob].label,
                                          filterable=False, elem_id=f"{name}-{knob}")  # fmt: skip
-            for knob in ("steps", "threshold", "block_length"):
+            for knob in ("steps", "threshold", "block_length", "remask_strength"):
                 field = FIELD[knob]
                 made[knob] = gr.Number(value[knob], label=field.label, step=field.step, elem_id=f"{name}-{knob}")
     return {knob: made[knob] for knob in racing.LANE_KNOBS}
