@@ -278,8 +278,10 @@ def test_every_knob_reaches_the_run(shown, visit):
 def test_system_prompt_and_pinned_words_reach_the_run(shown, visit):
     page = visit(shown, width=1366, height=1200)
     page.locator("#extras").get_by_role("button").first.click()
-    page.locator("#pinned textarea").fill("3: upon")
-    page.locator("#system textarea").fill("Be brief.")
+    page.locator("#system textarea").wait_for()
+    page.wait_for_timeout(500)  # what an accordion holds listens a moment after it is there
+    page.locator("#pinned textarea").press_sequentially("3: upon")
+    page.locator("#system textarea").press_sequentially("Be brief.")
     page.locator("#run").click()
     assert until(page, "p.run && p.run.result && !p.run.header.recorded && p.run.header.system") == "Be brief."
     assert "upon" in until(page, "p.run.text(p.frame)")

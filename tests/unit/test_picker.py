@@ -102,7 +102,7 @@ def test_options_not_given_are_the_models_own(tmp_path):
     assert parsed("--model", "diffusiongemma").settings == Settings(steps=48, new_tokens=256)
     assert parsed("--model", "diffusiongemma", "--steps", "8").settings == Settings(steps=8, new_tokens=256)
     assert parsed("--model", "gemma4-26b-a4b").mode == "ar" and parsed().mode == "diffusion"
-    assert parsed().settings == Settings()
+    assert parsed().settings == Settings(**PRESETS[START])
     (tmp_path / "a.png").write_bytes(b"a picture")
     assert parsed("--model", "diffusiongemma", "--image", str(tmp_path / "a.png")).image == b"a picture"
 
