@@ -17,8 +17,8 @@ from typing import Any
 from weakref import WeakSet, ref
 
 from . import catalog
-from .errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError
-from .run import Clock, Model, Request, Run
+from .errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError, SettingError
+from .run import PAUSED, Clock, Model, Request, Run
 from .settings import LOCAL, Limits
 from .trace import Frame, ModelSpec, Trace
 
@@ -53,6 +53,16 @@ class Loading:
             listener(self.share, words)
 
 
+@dataclass(frozen=True)
+class Paused:
+    """The last run that was stopped and can go on: whose it is, and the model it belongs to, which may be gone by then."""
+
+    visitor: str
+    request: Request
+    run: Any  # a Run with a method `resume`
+    model: Model
+
+
 class Engine:
     """Keeps at most one model loaded and lets one run at a time use it.
 
@@ -66,6 +76,7 @@ class Engine:
         self._model: Model | None = None
         self._loads: dict[str, Loading] = {}
         self._runs: WeakSet[EngineRun] = WeakSet()  # those not closed yet
+        self._paused: Paused | None = None  # one, not one a visitor: it holds tensors
         self._running: Callable[[], EngineRun | None] = lambda: None  # weak: a run that its owner dropped must go
 
     # ------------------------------------------------------------ models
@@ -118,7 +129,7 @@ class Engine:
 
     def _drop(self) -> None:
         with self._state:
-            model, self._model = self._model, None
+            model, self._model, self._paused = self._model, None, None
         if model is not None:
             model.close()
 
@@ -153,20 +164,47 @@ class Engine:
             catalog.check(known)
 
     # ------------------------------------------------------------ runs
-    def run(self, request: Request, visitor: str = "") -> EngineRun:
+    def run(self, request: Request, visitor: str = "", keep: bool = False) -> EngineRun:
         """Return a run that has computed nothing yet; raise BusyError where this visitor has too many.
 
-        visitor: whose place it takes ('' is the owner of the process and is not counted).
+        visitor: whose place it takes ('' is the owner of the process and is not counted). keep: once stopped, it may be resumed.
         """
         if self.limits.name == "public" and catalog.is_own(request.model):
             raise ModelUnavailable(f"There is no model called '{request.model[:60]}' on this page.")
+        return self._enter(EngineRun(self, request, visitor, keep))
+
+    def resume(self, visitor: str = "") -> EngineRun:
+        """Return this visitor's run that was stopped last, from its first frame, to go on behind its last; raise as `run` does.
+
+        What it writes is what it would have written without the stop. Once: stopped again, it can be resumed again.
+        """
+        with self._state:
+            paused = self._paused
+            if paused is None or paused.visitor != visitor:
+                raise SettingError("There is no stopped run to continue; run again.", "continue")
+            return self._enter(EngineRun(self, paused.request, visitor, True, paused))
+
+    def resumable(self, visitor: str = "") -> bool:
+        """Whether `resume` has a run of this visitor's."""
+        paused = self._paused
+        return paused is not None and paused.visitor == visitor
+
+    def _enter(self, run: EngineRun) -> EngineRun:
+        """Give a run its place; one that may be resumed later takes the place of the one that could have been."""
         most = self.limits.waiting_per_visitor
         with self._state:
-            if visitor and len(self.runs(visitor)) >= most:
+            if run.visitor and len(self.runs(run.visitor)) >= most:
                 raise BusyError(f"You may have at most {most} runs waiting or running; wait for one to end, or stop it.")
-            run = EngineRun(self, request, visitor)
+            if run.keep and self.resumable(run.visitor):
+                self._paused = None
             self._runs.add(run)
             return run
+
+    def _pause(self, paused: Paused) -> None:
+        """Keep a stopped run in place of the one before, whosever that was."""
+        with self._state:
+            if self._model is paused.model:
+                self._paused = paused
 
     def runs(self, visitor: str) -> list[EngineRun]:
         """Return this visitor's runs that are not closed yet."""
@@ -201,13 +239,14 @@ class EngineRun(Iterator[Frame]):
     if you did not. Closing, stopping, an error and the end all give the turn back.
     """
 
-    def __init__(self, engine: Engine, request: Request, visitor: str):
-        self.request = request
+    def __init__(self, engine: Engine, request: Request, visitor: str, keep: bool = False, before: Paused | None = None):
+        self.request, self.keep, self._before = request, keep, before
         self.trace: Trace | None = None
         self.overdue: float | None = None  # when the engine takes the turn from a run that nobody asks for frames
         self.visitor, self.closed = visitor, False  # closed: its owner is done with it, in whatever way it ended
         self._engine = engine
         self._run: Run | None = None
+        self._model: Model | None = None
         self._cancelled = threading.Event()
         self._guard = threading.Lock()  # over both flags: a close may come from any thread at any moment
         self._holds_turn, self._ended = False, False
@@ -265,10 +304,16 @@ class EngineRun(Iterator[Frame]):
             self._begin(model)
 
     def _begin(self, model: Model) -> None:
-        engine = self._engine
+        engine, before, self._before, self._model = self._engine, self._before, None, model
+        self.overdue = engine.clock() + engine.limits.seconds + GRACE_SECONDS
+        if before is not None:
+            if before.model is not model:
+                raise ModelUnavailable("The stopped run cannot be continued: its model was unloaded; run again.")
+            self._run = before.run.resume(engine.clock, self._cancelled, engine.limits.seconds)
+            self.trace = self._run.trace
+            return
         request = self.request = self.request.on(getattr(model, "defaults", None), engine.limits)
         request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
-        self.overdue = engine.clock() + engine.limits.seconds + GRACE_SECONDS
         seen = {"image": request.image} if request.image else {}  # only models that see take one
         self._run = model.denoise(
             request.prompt, request.settings, mode=request.mode, system=request.system, pinned=request.pinned, limits=engine.limits,
@@ -321,7 +366,15 @@ class EngineRun(Iterator[Frame]):
                 return
             self._ended = True
             if self._holds_turn:
+                self._keep()
                 engine._turn.release()
+
+    def _keep(self) -> None:
+        """Leave a run that was stopped, but not left, to the engine, where its model can resume it."""
+        result, run, model = self.trace and self.trace.result, self._run, self._model
+        self._model = None
+        if self.keep and not self.closed and result and result.stopped in PAUSED and hasattr(run, "resume") and model is not None:
+            self._engine._pause(Paused(self.visitor, self.request, run, model))
 
 
 def _typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | None = None) -> BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from .text import normalise
 from .trace import Frame, ModelSpec, Trace
 
 Clock = Callable[[], float]
+PAUSED = ("cancelled", "deadline")  # ways to stop after which a run could go on
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,12 @@ class Run(Iterator[Frame]):
         for _ in self:
             pass
         return self.trace
+
+
+def replayed(before: Sequence[Frame], rest: Iterator[Frame]) -> Generator[Frame, None, None]:
+    """Yield the frames of a run that was paused, all but its last, which the resumed loop yields first; then the loop's."""
+    yield from before[:-1]
+    yield from rest
 
 
 class Model(Protocol):

@@ -301,6 +301,13 @@ class Loop:
         """Return a copy to continue from, once or often: the random generator's place and the belief are kept."""
         return replace(self.state, rng=self.generator.get_state(), pinned=dict(self.state.pinned), cache=fork(self.state.cache))
 
+    def fork(self) -> Loop:
+        """Return a loop that goes on from here, apart from this one."""
+        twin = copy.copy(self)
+        twin.generator = torch.Generator(self.device)
+        twin.resume(self.snapshot())
+        return twin
+
     def release(self) -> None:
         """Free the large tensors of a finished run."""
         self.state = replace(self.state, cache=None, belief=None, decoder_mask=None)

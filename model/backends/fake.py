@@ -8,10 +8,12 @@ anything else, an accent or an emoji, is spelt in tokens that are not whole char
 
 from __future__ import annotations
 
+import copy
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy as np
 from ..canvas import Canvas
 from ..catalog import Entry, Progress
 from ..errors import NumericsError, SettingError
-from ..run import Clock, Request, Run, Stopwatch
+from ..run import Clock, Request, Run, Stopwatch, replayed
 from ..schedules import counts, share_steps
 from ..settings import LOCAL, Limits, Settings
 from ..trace import SETTLED, TOP, Frame, ModelSpec, Trace
@@ -100,7 +102,7 @@ class Fake:
         script = _Script(self, settings, mode, dict(pinned or {}))
         trace = Trace(self.spec, mode, settings.as_dict(), prompt, tuple(ids), system, dtype="none", device="script")
         cancelled = cancelled or threading.Event()
-        return Run(trace, self._frames(trace, script, clock, cancelled, deadline), self.piece, cancelled)
+        return FakeRun(trace, self._frames(trace, script, clock, cancelled, deadline), self, script, cancelled)
 
     def target(self, length: int) -> np.ndarray:
         """Return the ids that a run of `length` positions ends with."""
@@ -111,10 +113,12 @@ class Fake:
         return ids
 
     def _frames(self, trace: Trace, script: _Script, clock: Clock, cancelled: threading.Event,
-                deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+                deadline: float | None, last: Frame | None = None) -> Generator[Frame, None, None]:  # fmt: skip
         watch, began = Stopwatch(clock), clock()
         canvas = script.canvas
-        yield canvas.frame(0, script.span, watch)
+        if last is not None:
+            watch.continue_from(last)
+        yield last or canvas.frame(0, script.span, watch)
         while (len(canvas.masked()) or canvas.taken) and canvas.end < 0:
             if cancelled.is_set() or (deadline is not None and clock() - began > deadline):
                 trace.finish("cancelled" if cancelled.is_set() else "deadline")
@@ -136,6 +140,21 @@ class Fake:
         self.sleep(self.first_delay if step == 1 else self.delay)
         if step == self.fail_at:
             raise self.error()
+
+
+class FakeRun(Run):
+    """A run of the script that can be resumed once it was stopped, as those on random canvases can."""
+
+    def __init__(self, trace: Trace, frames: Iterator[Frame], fake: Fake, script: _Script, cancelled: threading.Event):
+        super().__init__(trace, frames, fake.piece, cancelled)
+        self._fake, self._script = fake, script
+
+    def resume(self, clock: Clock, cancelled: threading.Event, deadline: float | None) -> FakeRun:
+        """Return a run that yields this one's frames again and goes on behind them."""
+        script, last = copy.deepcopy(self._script), self.trace.frames[-1]
+        trace = replace(self.trace, frames=[], pieces={}, result=None)
+        rest = self._fake._frames(trace, script, clock, cancelled, deadline, last)
+        return FakeRun(trace, replayed(self.trace.frames, rest), self._fake, script, cancelled)
 
 
 class _Script:

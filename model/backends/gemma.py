@@ -15,7 +15,7 @@ import torch
 from ..catalog import Progress
 from ..errors import SettingError
 from ..noise import denoise, thought
-from ..run import Clock, Request, Run, Stopwatch
+from ..run import PAUSED, Clock, Request, Run, Stopwatch, replayed
 from ..settings import LOCAL, Limits, Settings
 from ..trace import Frame, ModelSpec, Trace
 from ..uniform import Loop, State, defaults, fixed_cache
@@ -24,22 +24,38 @@ from .base import TorchModel, hardware, versions
 from .chat import Chat
 from .placement import Placement
 
-PAUSED = ("cancelled", "deadline")
 IMAGE_SIDE = 4_096
 
 
 class DiffusionRun(Run):
-    """A run that can be paused: stop asking for frames (or stop it), take a `snapshot`, and continue from it, once or often."""
+    """A run that can be paused: stop asking for frames (or stop it), then `resume` it, or branch from a `snapshot`, once or often.
 
-    def __init__(self, trace: Trace, frames: Iterator[Frame], piece: Callable[[int], bytes], cancelled: threading.Event, loop: Loop):
+    play: given a trace, a loop, notes, a clock, an event that cancels and a deadline, it yields the loop's frames.
+    """
+
+    def __init__(self, trace: Trace, loop: Loop, piece: Callable[[int], bytes], cancelled: threading.Event,
+                 play: Callable[..., Iterator[Frame]], frames: Iterator[Frame]):  # fmt: skip
         super().__init__(trace, frames, piece, cancelled)
         self._loop: Loop | None = loop
+        self._play = play
+
+    @property
+    def _paused(self) -> Loop:
+        if self._loop is None or self._loop.state.frame is None or (self.trace.result and self.trace.result.stopped not in PAUSED):
+            raise SettingError("A run can be continued from its first frame until it is finished or closed.", "frame")
+        return self._loop
 
     def snapshot(self) -> State:
         """Return all the run holds after its last frame; raise SettingError where there is nothing to continue from."""
-        if self._loop is None or self._loop.state.frame is None or (self.trace.result and self.trace.result.stopped not in PAUSED):
-            raise SettingError("A run can be continued from its first frame until it is finished or closed.", "frame")
-        return self._loop.snapshot()
+        return self._paused.snapshot()
+
+    def resume(self, clock: Clock = time.perf_counter, cancelled: threading.Event | None = None,
+               deadline: float | None = None) -> DiffusionRun:  # fmt: skip
+        """Return a run that yields this one's frames again and goes on behind them; raise SettingError as `snapshot` does."""
+        loop, cancelled = self._paused.fork(), cancelled or threading.Event()
+        trace = replace(self.trace, frames=[], pieces={}, result=None)
+        frames = replayed(self.trace.frames, self._play(trace, loop, {}, clock, cancelled, deadline))
+        return DiffusionRun(trace, loop, self._piece, cancelled, self._play, frames)
 
     def close(self) -> None:
         """End the run now and free what it holds."""
@@ -134,7 +150,8 @@ class DiffusionGemma(TorchModel):
         loop = self._loop(request.settings, ids, given, self._start_canvas(start), extra)
         if state is not None:
             loop.resume(state)
-        return DiffusionRun(trace, self._run(trace, loop, notes, clock, cancelled, deadline), self.piece, cancelled, loop)
+        frames = self._run(trace, loop, notes, clock, cancelled, deadline)
+        return DiffusionRun(trace, loop, self.piece, cancelled, self._run, frames)
 
     @property
     def hardware(self) -> str:
@@ -170,7 +187,9 @@ class DiffusionGemma(TorchModel):
             raise
         trace.finish(why)
         answer_only(trace, self.chat)
-        if why not in PAUSED:
+        if why in PAUSED:
+            loop.resume(loop.snapshot())  # apart from a cache of fixed size, which the next run writes to
+        else:
             loop.release()
 
     def _start_canvas(self, start: Sequence[int]) -> torch.Tensor | None:

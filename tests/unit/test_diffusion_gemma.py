@@ -234,6 +234,40 @@ def test_pause_continue_and_what_cannot_be_continued(model):
             over.snapshot()
 
 
+@pytest.mark.parametrize("at", [0, 3, 6, 9])  # the fresh canvas, in it, written, in the second
+def test_the_engine_resumes_a_stopped_run_exactly_and_again(folder, at):
+    engine = Engine(loader=lambda model_id, progress: open_checkpoint(model_id, progress))
+    request = Request("the user", str(folder), settings=SHORT)
+    whole, run = list(engine.run(request)), engine.run(request, "ann", keep=True)
+    for stop in (at, at + 2):
+        for frame in run:
+            if frame.step == stop:
+                run.stop()
+        assert run.trace.result.stopped == "cancelled" and engine.resumable("ann")
+        list(engine.run(request, "bob"))  # another's run comes between
+        run = engine.resume("ann")
+    frames = list(run)
+    assert all(a.same_as(b, times=False) for a, b in zip(frames, whole, strict=True))
+    assert [frame.forwards for frame in run.trace.frames] == [frame.forwards for frame in whole]
+    assert run.trace.result.stopped == "full" and not engine.resumable("ann")
+    engine.unload()
+
+
+def test_a_run_with_a_fixed_cache_resumes_though_another_used_that_cache(folder):
+    from model.uniform import fixed_cache
+
+    model = open_checkpoint(str(folder))
+    model._decode, model._room, model._cache = model.model, 256, fixed_cache(model.model, 256)  # as compiled, without compiling
+    whole, run = model.denoise("the user", SHORT).finish(), model.denoise("the user", SHORT)
+    for _ in range(9):
+        next(run)
+    run.stop()
+    assert list(run) == []
+    model.denoise("another prompt", SHORT).finish()
+    again = run.resume().finish()
+    assert again.final_ids == whole.final_ids and len(again.frames) == len(whole.frames)
+
+
 def test_deadline_and_cancel_in_the_first_step(model):
     late = model.denoise("x", SHORT, deadline=-1.0).finish()
     assert late.result.stopped == "deadline" and late.result.forwards == 0
