@@ -53,6 +53,7 @@ class Canvas:
         for position, token in (given or {}).items():
             self.ids[position], self.states[position], self.fixed[position] = token, given_state, True
             self.p[position], self.confidence[position] = 1.0, 255
+        self.last_fixed = max(given or {}, default=-1)  # the text may not end before the last given position
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,11 +62,6 @@ class Canvas:
     def taken(self) -> bool:
         """Whether this step took anything back."""
         return bool((self.states == TAKEN_BACK).any())
-
-    @property
-    def last_fixed(self) -> int:
-        """The last given position, -1 if there is none: the text may not end before it."""
-        return int(np.flatnonzero(self.fixed)[-1]) if self.fixed.any() else -1
 
     def masked(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Positions in [start, stop) without a token."""

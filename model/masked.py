@@ -8,7 +8,7 @@ pass, never around a loop that yields.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,8 +67,16 @@ class Plan:
     spec: ModelSpec
     block: int
     generator: torch.Generator
-    forbidden: torch.Tensor  # ids that may never be written
+    forbidden: tuple[int, ...]  # ids that may never be written
     should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
+    _scratch: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+
+    def scratch(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return two float32 tensors of that shape (n, V), valid until the next call: fresh megabytes in every pass cost page faults."""
+        if self._scratch.numel() < 2 * like.numel() or self._scratch.device != like.device:
+            self._scratch = torch.empty(2 * like.numel(), device=like.device)
+        first, second = self._scratch[: 2 * like.numel()].view(2, *like.shape)
+        return first, second
 
     def uniform(self, n: int) -> np.ndarray:
         """Return n draws from U(0, 1) by the run's own generator."""
@@ -85,7 +93,7 @@ class Readout:
     entropy: np.ndarray
     top_ids: np.ndarray
     top_p: np.ndarray
-    probability: torch.Tensor  # (n, V)
+    probability: torch.Tensor  # (n, V), overwritten by the run's next `read`
 
     def probability_of(self, row: int, token: int) -> float:
         """Return the probability of any token in a row."""
@@ -97,37 +105,60 @@ FORBIDDEN = -1e4  # far enough for a probability of exactly 0, and 0 * FORBIDDEN
 
 
 @torch.inference_mode()
+def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
+    """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
+    for token in plan.forbidden:
+        logits[:, token] = FORBIDDEN
+    if no_end is not None:
+        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
+
+
+@torch.inference_mode()
+def shares(logits: torch.Tensor, ids: np.ndarray) -> np.ndarray:
+    """Return how probable each row's own id (n,) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
+    own = logits.gather(1, torch.from_numpy(ids).long()[:, None])[:, 0]
+    return np.exp(own.double().numpy() - _peaks(logits).amax(-1).double().numpy())
+
+
+@torch.inference_mode()
 def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> Readout:
-    """Turn logits (n, V) into a choice per row; rows `no_end` may not hold an end token; raise NumericsError on NaN.
+    """Turn logits (n, V), which are shielded in place, into a choice per row; raise NumericsError on NaN.
 
     Confidence is taken before temperature, top-p and top-k.
     """
-    logits = logits.float()
-    logits[:, plan.forbidden] = FORBIDDEN
-    if no_end is not None:
-        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
-    probability = logits.softmax(-1)
-    top_logits, top_ids = _top(logits)
-    top_p = probability.gather(1, top_ids)
-    if not bool(torch.isfinite(top_p).all()):
+    shield(logits, plan, no_end)
+    values, probability = plan.scratch(logits)
+    torch.softmax(values.copy_(logits), -1, out=probability)
+    best, top_ids = _top(values)
+    top_p = np.take_along_axis(probability.numpy(), top_ids, 1).astype(np.float64)
+    if not np.isfinite(top_p).all():
         raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
     # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
-    entropy = top_logits[:, 0] - top_p[:, 0].log() - torch.linalg.vecdot(probability, logits)
-    token = top_ids[:, 0] if plan.settings.temperature <= 1e-6 else sample(logits, plan)
-    p = probability.gather(1, token[:, None])[:, 0]
-    return Readout(token.numpy(), p.double().numpy(), (top_p[:, 0] - top_p[:, 1]).double().numpy(),
-                   entropy.clamp_min(0).double().numpy(), top_ids.int().numpy(), top_p.double().numpy(), probability)  # fmt: skip
+    entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
+    if plan.settings.temperature <= 1e-6:
+        token, p = top_ids[:, 0], top_p[:, 0]
+    else:
+        token = sample(values, plan).numpy()
+        p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
+    return Readout(token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability)
 
 
-def _top(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _peaks(logits: torch.Tensor) -> torch.Tensor:
+    """Return the largest logit of each of a row's chunks (n, V / CHUNK), of the whole row where they do not divide it."""
+    n, vocab = logits.shape
+    return logits.amax(-1, keepdim=True) if vocab % CHUNK else logits.view(n, -1, CHUNK).amax(-1)
+
+
+def _top(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return logits.topk(TOP), faster: the best tokens lie in the chunks with the largest maxima, so only those are sorted."""
     n, vocab = logits.shape
     if vocab % CHUNK or vocab < CHUNK * TOP:
-        return logits.topk(TOP, dim=-1)
-    chunks = logits.view(n, -1, CHUNK)
-    where = chunks.amax(-1).topk(TOP, dim=-1).indices
-    best, at = chunks.gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
-    return best, where.gather(1, at // CHUNK) * CHUNK + at % CHUNK
+        best, ids = logits.topk(TOP, dim=-1)
+        return best.double().numpy(), ids.numpy()
+    where = _peaks(logits).topk(TOP, dim=-1).indices
+    best, at = logits.view(n, -1, CHUNK).gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
+    chunk, inside = np.divmod(at.numpy(), CHUNK)
+    return best.double().numpy(), np.take_along_axis(where.numpy(), chunk, 1) * CHUNK + inside
 
 
 HEAD = 1024  # likeliest tokens looked at for top-p; all of them where those do not reach it
@@ -249,9 +280,8 @@ class _Loop:
         if logits is None:
             return
         canvas.age()
-        seen = read(logits, self.plan, self._no_end(np.array(rows) + first + 1))
         row = len(rows) - 1
-        if check and (refused := self._refused(seen, first)) >= 0:
+        if check and row and (refused := self._refused(logits, first)) >= 0:
             yield from self._show()
             canvas.age()
             self.predictor.crop(refused)
@@ -259,22 +289,25 @@ class _Loop:
             self._open_block(refused)
             row = refused - first - 1
         if self.start < len(canvas) and canvas.ids[self.start] < 0:
-            self._decide(self.start, seen, row, "causal", float(seen.p[row]), 1.0)
+            seen = read(logits[row : row + 1], self.plan, self._no_end(np.array([self.start])))
+            self._decide(self.start, seen, 0, "causal", float(seen.p[0]), 1.0)
             self.held = self.start
             yield from self._show()
 
-    def _refused(self, seen: Readout, first: int) -> int:
+    def _refused(self, logits: torch.Tensor, first: int) -> int:
         """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""
         canvas, keep = self.canvas, self.plan.settings.remask_strength
-        for position in range(first + 1, self.start):
-            row = position - first - 1
-            share = seen.probability_of(row, int(canvas.ids[position])) / float(seen.top_p[row, 0])
-            if not canvas.fixed[position] and share < keep:
-                for later in range(position, len(canvas)):
-                    if not canvas.fixed[later] and canvas.ids[later] >= 0:
-                        canvas.take_back(later, "refused", share, keep)
-                return position
-        return -1
+        positions = np.arange(first + 1, self.start)
+        shield(logits, self.plan, self._no_end(positions))
+        share = shares(logits[: len(positions)], canvas.ids[positions])
+        unlikely = positions[(share < keep) & ~canvas.fixed[positions]]
+        if not len(unlikely):
+            return -1
+        refused = int(unlikely[0])
+        later = np.arange(len(canvas)) >= refused
+        for position in np.flatnonzero(later & (canvas.ids >= 0) & ~canvas.fixed).tolist():
+            canvas.take_back(position, "refused", float(share[refused - first - 1]), keep)
+        return refused
 
     def _decide(self, position: int, seen: Readout, row: int, rule: str, value: float, bound: float) -> None:
         self.canvas.commit(position, int(seen.token[row]), float(seen.p[row]), rule, value, bound)

@@ -271,7 +271,7 @@ def answer_ids(frame: Frame, eos_ids: Iterable[int]) -> list[int]:
 
 def pack_probability(p: Any) -> np.ndarray:
     """Probabilities -> uint8; NaN becomes 0."""
-    return np.rint(np.nan_to_num(np.clip(p, 0, 1)) * 255).astype(np.uint8)
+    return (np.fmin(np.fmax(p, 0), 1) * 255 + 0.5).astype(np.uint8)
 
 
 def pack_entropy(nats: Any, vocab_size: int) -> np.ndarray:

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="block lengths, drawn per answer")
     cli.add_argument("--curriculum", action="store_true", help="short blocks first")
     cli.add_argument("--complementary", action="store_true", help="every block twice, with complementary masks")
+    cli.add_argument("--everything", type=float, default=0.2, help="share of blocks that are all masks: what a block's first pass sees")
     cli.add_argument("--gap", type=float, default=0.1, help="share of blocks whose right part is given text")
     cli.add_argument("--kl-share", type=float, default=0.5, help="of the loss where nothing to the right is known")
     cli.add_argument("--next-token", type=float, default=0.2, help="weight of the clean stream's own loss (mode full)")
@@ -94,7 +95,7 @@ def batch_of(step: int, rows: Sequence[Row], args: argparse.Namespace) -> Batch:
     share = step / max(1, args.steps)
     longest = next((length for until, length in CURRICULUM if share < until), max(args.lengths)) if args.curriculum else max(args.lengths)
     lengths = [length for length in args.lengths if length <= longest] or [min(args.lengths)]
-    noise = Noise(gap=args.gap, complementary=args.complementary)
+    noise = Noise(everything=args.everything, gap=args.gap, complementary=args.complementary)
     chosen = [rows[i] for i in order[place * args.batch : (place + 1) * args.batch]]
     return collate(chosen, noise, lengths, random.Random(f"{args.seed} step {step}")).to(args.device)
 

@@ -112,7 +112,7 @@ class TorchModel(ABC):
             return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
 
         canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, known[0], start=known[1])
-        forbidden = torch.tensor([] if spec.mask_id is None else [spec.mask_id], dtype=torch.long)
+        forbidden = () if spec.mask_id is None else (spec.mask_id,)
         plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden, should_stop)
         watch = Stopwatch(clock)
         watch.resume()

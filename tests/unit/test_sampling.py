@@ -14,7 +14,7 @@ SPEC = Tiny().spec
 
 def plan(seed: int = 0, **knobs) -> Plan:
     generator = torch.Generator().manual_seed(seed)
-    return Plan(Settings(**knobs), SPEC, 8, generator, torch.tensor([5]), lambda: "")
+    return Plan(Settings(**knobs), SPEC, 8, generator, (5,), lambda: "")
 
 
 def draws(logits: torch.Tensor, n: int = 20_000, **knobs) -> torch.Tensor:
