@@ -45,10 +45,34 @@ def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
         with shown():
             asked = request_of(values | {"system": system, "pinned": pinned or "", "image": image}, engine.limits)
         yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
-        with shown(), engine.run(asked, request.session_hash or "") as run:
+        with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
             yield from messages(run, engine.limits)
 
     return handler
+
+
+def resume(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """Return the handler that streams this visitor's stopped run from its first frame and goes on behind its last."""
+
+    def handler(request: gr.Request) -> Iterator[tuple[str, Any]]:
+        """Go on with your run that was stopped last, where its model can: yields as /denoise does, the steps there were first."""
+        yield waiting(strings.STARTING)
+        with shown(), engine.resume(request.session_hash or "") as run:
+            yield from messages(run, engine.limits)
+
+    return handler
+
+
+def on_resume(button: gr.Button, engine: Engine, begins: list[Any], ended: list[Any]) -> None:
+    """Hide a Continue button when a run begins, and show it after one that was stopped and can go on."""
+    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def offer(request: gr.Request) -> Any:
+        return gr.update(visible=engine.resumable(request.session_hash or ""))
+
+    gr.on(begins, None, None, button, js="() => ({ __type__: 'update', visible: false })", **silent)
+    for event in ended:
+        event.then(offer, None, button, concurrency_limit=None, **silent)
 
 
 def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:

@@ -36,6 +36,7 @@ def build(ctx: Context) -> None:
                 with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
                     run = gr.Button("Run", variant="primary", elem_id="run")
                     stop = gr.Button("Stop", elem_id="stop")
+                    go_on = gr.Button("Continue", elem_id="continue", visible=False)
             chips = gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in strings.EXAMPLES], type="values",
                                sample_labels=list(strings.CHIPS), elem_id="examples", samples_per_page=20)  # fmt: skip
             opening = recording()
@@ -65,14 +66,16 @@ def build(ctx: Context) -> None:
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
 
     inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls | {"image": image}
-    event = {"inputs_kwargs": inputs, "outputs": [player, status], "show_progress": "minimal", "show_progress_on": status,
-             "preprocess": False, **handlers.MODEL}  # fmt: skip
+    shows = {"outputs": [player, status], "show_progress": "minimal", "show_progress_on": status}
+    event = {"inputs_kwargs": inputs, "preprocess": False, **shows, **handlers.MODEL}
     handler = handlers.denoise(ctx.engine)
     started = [run.click(handler, api_name="denoise", **event)]
     chosen = chips.click(lambda row: row[0], chips, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
     started.append(chosen.then(handler, api_visibility="private", **event))
     silent = {"api_visibility": "private", "show_progress": "hidden"}
-    handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
+    started.append(go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows, **handlers.MODEL))
+    stopped = handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
+    handlers.on_resume(go_on, ctx.engine, [run.click, chips.click, go_on.click], [*started, stopped])
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,
                     show_progress="hidden")  # fmt: skip
 

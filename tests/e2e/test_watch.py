@@ -327,3 +327,22 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(shown, v
     expected = [name for name in ORDER if page.locator(f"#{name}").is_visible()]
     assert [name for name in seen if name in ORDER] == expected and len(expected) >= 11
     assert unseen == []
+
+
+# ---------------------------------------------------------------- going on
+def test_a_stopped_run_can_be_continued_and_the_button_is_there_only_then(serve, visit):
+    page = visit(serve(delay=0.05))
+    go_on = page.locator("#continue")
+    one_a_step(page)
+    page.locator("#run").click()
+    until(page, "p.index >= 3")
+    expect(go_on).to_be_hidden()
+    page.locator("#stop").click()
+    expect(go_on).to_be_visible()
+    stopped = until(page, "p.run.result && p.length")
+    picture(page, "continue")
+    go_on.click()
+    expect(go_on).to_be_hidden()
+    assert until(page, f"p.run.result && p.run.result.stopped !== 'cancelled' && p.length > {stopped} && p.length", 30) > 30
+    expect(page.locator("#player .ib-sr")).to_contain_text("This text is scripted")
+    expect(go_on).to_be_hidden()

@@ -9,6 +9,7 @@ import pytest
 from gradio_client import Client as GradioClient
 
 from model.backends.fake import SCRIPT
+from model.trace import Trace
 from tests.http_client import Client
 
 
@@ -113,6 +114,40 @@ def test_stop_ends_the_run_before_its_next_step_and_all_its_frames_arrive(server
         trace = json.loads(last)["trace"]
         assert trace["result"]["stopped"] == "cancelled" and trace["result"]["forwards"] <= stopped_at + 2
         assert len(trace["frames"]) == trace["result"]["forwards"] + 1 and server.idle()
+
+
+def streamed(client: Client, session: str) -> list[str]:
+    """Return what a session's event stream says of runs until it closes: each one's last message, or the error."""
+    out = []
+    for message in client.listen(session):
+        if message["msg"] == "process_completed" and "output" in message:
+            said = message["output"]
+            out += [said["data"][0]] if len(said.get("data") or []) == 2 else [said["error"]] if said.get("error") else []
+        if message["msg"] == "close_stream":
+            return out
+    return out
+
+
+def test_a_stopped_run_continues_for_its_own_visitor_only(server):
+    pace(server, 0.02)
+    before, knobs = server.fake.passes, {"steps": 40, "rule": "schedule", "seed": 5}
+    with Client(server.url) as client:
+        client.join("ann", **knobs)
+        assert wait_for(lambda: server.fake.passes - before >= 5)
+        client.trigger("ann", client.fn_index("stop"), [])
+        first = json.loads(streamed(client, "ann")[0])["trace"]
+        assert first["result"]["stopped"] == "cancelled" and server.idle()
+        going_on = client.fn_index("continue")
+        client.trigger("bob", going_on, [])
+        asked = client.post("/call/continue", {"data": []})
+        told = list(client.events(asked.json()["event_id"], "continue"))
+        assert "no stopped run to continue" in streamed(client, "bob")[0] and told[-1][0] == "error"
+        client.trigger("ann", going_on, [])
+        whole = json.loads(streamed(client, "ann")[0])["trace"]
+        alone = json.loads(client.denoise(**knobs)[-1][1][0])["trace"]
+    a, b = (Trace.from_json(json.dumps(trace)) for trace in (whole, alone))
+    assert all(x.same_as(y, times=False) for x, y in zip(a.frames, b.frames, strict=True)) and a.result.text == b.result.text
+    assert len(first["frames"]) < len(a.frames) and not server.engine.resumable("ann")
 
 
 def test_neighbours_of_a_cancelled_run_are_untouched(server):
