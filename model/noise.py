@@ -30,6 +30,8 @@ from .trace import (
 )
 from .uniform import Loop, Step
 
+_OPEN = np.zeros(256, bool)  # by a state's number, whether it is undecided: an index is ten times as fast as np.isin
+_OPEN[list(UNDECIDED)] = True
 SORTED = 256  # sorted entropies kept in a frame's notes
 
 
@@ -76,7 +78,7 @@ def _show(loop: Loop, watch: Stopwatch, arrays: dict[str, Any], notes: dict[str,
         if name == "states":
             old[old == COMMITTED] = SETTLED
         whole[name] = np.concatenate([old, arrays[name]])
-    open_ = np.isin(arrays["states"], UNDECIDED)[:, None]
+    open_ = _OPEN[arrays["states"]][:, None]
     ids = np.concatenate([np.full((at, TOP), -1), np.where(open_, arrays["top_ids"], -1)]).astype(np.int32)
     p = np.concatenate([np.zeros((at, TOP)), np.where(open_, arrays["top_p"], 0)]).astype(np.uint8)
     seconds, step = round(watch.pause(), 5), before.step + 1 if before else 0
@@ -97,13 +99,14 @@ def _fresh(loop: Loop) -> dict[str, Any]:
 
 def _stepped(loop: Loop, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
     """The canvas after a pass: what is accepted stands, what no longer is was taken back, the rest is noise."""
-    settings, pinned = loop.settings, np.isin(np.arange(loop.length), list(loop.here))
+    settings, pinned = loop.settings, np.zeros(loop.length, bool)
+    pinned[list(loop.here)] = True
     ids, accepted, before = _numpy(step.canvas, np.int32), _numpy(step.accepted), _numpy(step.before)
     entropy, spent, guess = _numpy(step.entropy, float), _numpy(step.spent, float), _numpy(step.guess)
     settled = accepted & before & (ids == _numpy(step.seen))
     states = np.select([pinned, settled, accepted, before], [PINNED, SETTLED, COMMITTED, TAKEN_BACK], NOISE).astype(np.uint8)
     reasons = [_reason(p, "accepted" if accepted[p] else "unaccepted", spent[p], settings.entropy_bound)
-               for p in np.flatnonzero(np.isin(states, (COMMITTED, TAKEN_BACK)))]  # fmt: skip
+               for p in np.flatnonzero((states == COMMITTED) | (states == TAKEN_BACK))]  # fmt: skip
     p = np.where(accepted | pinned, _numpy(step.token_p), _numpy(step.guess_p))
     arrays = {
         "ids": ids, "states": states, "confidence": pack_probability(p),
@@ -111,7 +114,7 @@ def _stepped(loop: Loop, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
         "top_p": pack_probability(_numpy(step.top_p)), "reasons": tuple(reasons),
     }  # fmt: skip
     notes = {
-        "temperature": round(step.temperature, 4), "mean_entropy": _short(step.mean_entropy[0]),
+        "temperature": round(float(step.temperature), 4), "mean_entropy": _short(step.mean_entropy[0]),
         "mean_entropy_to_stop": settings.confidence_threshold, "accepted": int((accepted & ~pinned).sum()),
         "entropy_bound": settings.entropy_bound, "passes_left": loop.state.left,
         "sorted_entropy": [round(float(e), 3) for e in np.sort(entropy[~pinned])[:SORTED]],
@@ -125,8 +128,8 @@ def _written(loop: Loop) -> tuple[dict[str, Any], dict[str, Any]]:
     assert frame is not None
     guess, shown = _numpy(state.guess, np.int32), frame.ids[at:]
     states, p = frame.states[at:].copy(), _numpy(state.guess_p, float)
-    converged, left = bool(state.done[0]), int(np.isin(states, UNDECIDED).sum())
-    changed = (states != PINNED) & (np.isin(states, UNDECIDED) | (guess != shown))
+    converged, left = bool(state.done[0]), int(_OPEN[states].sum())
+    changed = (states != PINNED) & (_OPEN[states] | (guess != shown))
     states = np.select([states == PINNED, changed], [PINNED, COMMITTED], SETTLED).astype(np.uint8)
     mean = float(frame.notes["mean_entropy"])
     reasons = [_reason(i, "converged", mean, settings.confidence_threshold) if converged else _reason(i, "cap", p[i], left)

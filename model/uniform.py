@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch.distributions import Categorical
 
 from .errors import NumericsError, SettingError
 from .settings import Settings
@@ -59,12 +58,12 @@ class State:
 
 
 @dataclass(frozen=True)
-class Step:
+class Pass:
     """What one pass did. seen, canvas, guess (B, L) ids: what the decoder saw, what it sees next, its likeliest tokens.
 
     accepted, before (B, L): what stands now, and what stood; spent (B, L): joint entropy of all surer positions, which the rule compares
-    with the bound; entropy (B, L): nats at this temperature; token_p, guess_p (B, L), top_ids, top_p (B, L, TOP): softmax of the raw
-    logits; mean_entropy (B,); finished: every row of the batch is done or no pass is left.
+    with the bound; entropy (B, L): nats at this temperature; mean_entropy (B,); finished: every row of the batch is done or no pass is
+    left.
     """
 
     seen: torch.Tensor
@@ -74,14 +73,19 @@ class Step:
     before: torch.Tensor
     spent: torch.Tensor
     entropy: torch.Tensor
+    temperature: torch.Tensor
+    mean_entropy: list[float]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Step(Pass):
+    """A pass and what a frame shows beside: token_p, guess_p (B, L), top_ids, top_p (B, L, TOP), softmax of the raw logits."""
+
     token_p: torch.Tensor
     guess_p: torch.Tensor
     top_ids: torch.Tensor
     top_p: torch.Tensor
-    temperature: float
-    mean_entropy: list[float]
-    done: list[bool]
-    finished: bool
 
 
 def check(settings: Settings, canvas_length: int, pinned: Mapping[int, int] | None = None) -> None:
@@ -203,36 +207,43 @@ class Loop:
     @torch.inference_mode()
     def step(self, raw: torch.Tensor | None = None) -> Step:
         """Run one pass (or take its logits), accept, renoise, and say what happened; raise NumericsError on NaN."""
-        state, settings = self.state, self.settings
         raw = self.forward() if raw is None else raw
+        did = self.advance(raw)
         norm = raw.logsumexp(-1, keepdim=True)
+        top, top_ids = raw.topk(TOP, dim=-1)
+        share = (raw.gather(-1, torch.stack([did.canvas, did.guess], -1)) - norm).exp()
+        step = Step(**vars(did), token_p=share[..., 0], guess_p=share[..., 1], top_ids=top_ids, top_p=(top - norm).exp())
+        self.state.guess_p = step.guess_p
+        return step
+
+    @torch.inference_mode()
+    def advance(self, raw: torch.Tensor) -> Pass:
+        """Accept and renoise by a pass's logits (B, L, V); all that writing without frames needs. Raise NumericsError on NaN."""
+        state, settings = self.state, self.settings
+        temperature = self.temperature()
+        logits = self._pin(raw) / temperature
+        norm = logits.logsumexp(-1, keepdim=True)
         if not bool(torch.isfinite(norm).all()):  # before sampling: on a GPU that would take the whole process down
             raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
-        top, top_ids = raw.topk(TOP, dim=-1)
-        temperature = self.temperature()
-        logits = self._pin(raw, norm) / temperature
         candidates = torch.multinomial(logits.softmax(-1, dtype=torch.float32).view(-1, self.vocab), 1, generator=self.generator)
         candidates = self._clamp(candidates.view(state.canvas.shape))
-        guess = logits.argmax(-1)
-        entropy = Categorical(logits=logits, validate_args=False).entropy()
+        guess, entropy = logits.max(-1).indices, entropies(logits, norm)
         accepted, spent = accept(entropy, settings.entropy_bound)
         canvas = torch.where(accepted, candidates, self._random())
         belief = logits.to(self.model.model.decoder.embed_tokens.weight.dtype)
-        if bool(state.done.any()):  # rows of a batch that are done wait for the others, unchanged
+        if len(state.done) > 1 and bool(state.done.any()):  # rows of a batch that are done wait for the others, unchanged
             keep = state.done[:, None]
             guess, canvas = torch.where(keep, state.guess, guess), torch.where(keep, state.canvas, canvas)
             assert state.belief is not None
             belief = torch.where(keep[..., None], state.belief, belief)
         mean = entropy.mean(-1)
         done = state.done | self._settled(guess, mean)
-        share = (raw.gather(-1, torch.stack([canvas, guess], -1)) - norm).exp()
-        step = Step(state.canvas, canvas, guess, accepted, state.accepted, spent, entropy, share[..., 0], share[..., 1], top_ids,
-                    (top - norm).exp(), float(temperature), mean.tolist(), done.tolist(), state.left == 1 or bool(done.all()))  # fmt: skip
+        did = Pass(state.canvas, canvas, guess, accepted, state.accepted, spent, entropy, temperature, mean.tolist(),
+                   state.left == 1 or bool(done.all()))  # fmt: skip
         state.history = torch.cat([state.history, guess[None]])[1:] if settings.stability else state.history
         state.canvas, state.accepted, state.guess, state.belief, state.done = canvas, accepted, guess, belief, done
-        state.guess_p = step.guess_p
         state.left -= 1
-        return step
+        return did
 
     @torch.inference_mode()
     def close_canvas(self) -> None:
@@ -258,7 +269,7 @@ class Loop:
         while not self.over:
             self.open_canvas()
             self.encode()
-            while not self.step().finished:
+            while not self.advance(self.forward()).finished:
                 pass
             self.close_canvas()
         return self.state.sequence
@@ -278,7 +289,7 @@ class Loop:
             canvas[:, position] = token
         return canvas
 
-    def _pin(self, raw: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+    def _pin(self, raw: torch.Tensor) -> torch.Tensor:
         """Return logits that leave pinned positions no choice: clamping alone would not do, for the likeliest token is what is written."""
         if not self.here:
             return raw
@@ -338,6 +349,13 @@ def fork(cache: Any) -> Any:
     twin = copy.copy(cache)
     twin.layers = [copy.copy(layer) for layer in cache.layers]
     return twin
+
+
+def entropies(logits: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+    """Return the entropies (..., L) in nats of logits (..., L, V), given their logsumexp; to the bit `Categorical(logits).entropy()`."""
+    logits = logits - norm
+    p = logits.softmax(-1)
+    return -p.mul_(logits.clamp_(min=torch.finfo(logits.dtype).min)).sum(-1)
 
 
 def accept(entropy: torch.Tensor, bound: float) -> tuple[torch.Tensor, torch.Tensor]:

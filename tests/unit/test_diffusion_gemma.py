@@ -319,12 +319,14 @@ def test_a_causal_checkpoint_writes_the_same_frames_and_greedy_text(make, tmp_pa
 
 # ---------------------------------------------------------------- the bench
 def test_the_bench_runs_tiny_and_needs_a_gpu_for_more(capsys):
-    assert bench.main(["--tiny", "--no-compile", "--steps", "4", "--repeats", "1", "--prompt-tokens", "12"]) == 0
+    assert bench.main(["--size", "tiny", "--no-compile", "--steps", "4", "--repeats", "1", "--prompt-tokens", "12"]) == 0
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["parameters"] == sum(p.numel() for p in network().parameters()) and document["tokens_per_forward"] == 8
     for way in ("ours", "ours_with_frames", "generate"):
         assert document["eager"][way]["ms_per_step"] > 0 and document["eager"][way]["tokens_per_second"] > 0
-    assert 0 < document["share_of_floor"] < 1 and document["frames_over_generate"]["eager"] > 0
+    ours, frames, theirs = (document["eager"][way]["ms_per_step"] for way in ("ours", "ours_with_frames", "generate"))
+    assert document["over_generate"]["eager"] == pytest.approx(ours / theirs, abs=2e-3)
+    assert document["frames_over_generate"]["eager"] == pytest.approx(frames / theirs, abs=2e-3) and 0 < document["share_of_floor"] < 1
     if not torch.cuda.is_available():
         assert bench.main([]) == 2
         said = capsys.readouterr()
