@@ -19,6 +19,7 @@ from playground.handlers import shown
 from playground.picture import Picture
 from playground.status import Status
 
+HUB = "https://huggingface.co/"
 MARKS = {"ready": "ready", "download": "to download", "unavailable": "not here"}
 OWN = ("A folder on this machine, or <code>hf:owner/name</code> from the hub. Weights are read from safetensors files; "
        "no code of a checkpoint runs.")  # fmt: skip
@@ -29,6 +30,13 @@ def size_words(known: Entry, needs: bool = True) -> str:
     count = known.spec.parameters
     size = f"{count / 1e9:.1f} B parameters" if count >= 1e9 else f"{count / 1e6:.0f} M parameters" if count else ""
     return "; ".join(filter(None, (size, known.spec.license, f"needs {known.needs}" if needs else "")))
+
+
+def revision_words(known: Entry) -> str:
+    """Return which revision of a model on the hub is taken, '' for models that come with the playground."""
+    if not known.spec.url.startswith(HUB):
+        return ""
+    return f" Taken at revision {known.spec.revision[:8]}." if known.spec.revision else " Taken at its newest revision; runs name it."
 
 
 def model_line(known: Entry) -> str:
@@ -49,7 +57,7 @@ def model_list(entries: tuple[Entry, ...]) -> str:
         name, why = escape(known.spec.name), escape(words[0].upper() + words[1:].rstrip(".")) + "."
         url = escape(known.spec.url, quote=True)
         more = f' <a href="{url}" target="_blank" rel="noopener noreferrer">Its page</a>' if url else ""
-        note = f"{size_words(known)}. {known.spec.note}"
+        note = f"{size_words(known)}. {known.spec.note}{revision_words(known)}"
         rows.append(f'<li data-standing="{state}"><details><summary>{name} <em>{MARKS[state]}</em></summary>'
                     f"<p>{escape(note[0].upper() + note[1:])}{'' if state == 'ready' else ' ' + why}{more}</p></details></li>")  # fmt: skip
     return f'<ul class="ink-models">{"".join(rows)}</ul>'

@@ -73,6 +73,7 @@ A2D_BLOCKS = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", bl
 BERT = Family(mask="[MASK]", ends=("[PAD]", "[SEP]"), template=BERT_CHAT)
 OPEN_DCODER = Family(shift=True, mask="<M>", ends=CHATML, tokenizer="Qwen2Tokenizer", raw=True)  # pengzhangzhi/Open-dLLM@8b38787
 SDAR = Family(block=4, mask="<|MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")  # JetAstra/SDAR@c2041a8, generate.py
+# HoangMaizzz/failfasttesting@7cc16bb, Fast_dLLM_v2_1.5B/modeling.py: blocks of the sequence, whose first token a clean pass decides
 FAST = Family(shift=True, block=32, mask="|<MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")
 # kuleshov-group/mdlm@c112c52, diffusion.py and dataloader.py: GPT-2's tokens, and one more for the mask
 MDLM = Family(mask_is_last=True, ends=("<|endoftext|>",), raw=True, tokenizer="GPT2Tokenizer", tokenizer_from="openai-community/gpt2")
@@ -105,13 +106,14 @@ class Ids(NamedTuple):
 def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, ids: Ids, *, note: str, licence: str = "Apache-2.0",
             twin: str = "", max_tokens: int = 1_024, block: int = 0, guidance: bool = False,
             defaults: dict[str, Any] | None = None) -> Entry:  # fmt: skip
-    """block: the one that suits a model which sees the whole canvas (0: all of it)."""
+    """block: the one that suits a model which sees the whole canvas (0: all of it). What is not in REVISIONS is pinned when loaded."""
     spec = ModelSpec(
         id=id, name=name, family="masked", vocab_size=ids.vocab, eos_ids=ids.eos, mask_id=ids.mask, shift=family.shift,
         causal_prefix=bool(family.block), block_lengths=(family.block,) if family.block else (),
         default_block=family.block or block, guidance=guidance,
         twin=twin and f"hf:{twin}", max_tokens=max_tokens, parameters=parameters, memory_bytes=2 * parameters,
         license=licence, url=HUB + hub_id, note=note,
+        revision=REVISIONS.get(hub_id, ""),
     )  # fmt: skip
     size = 2 * parameters
     needs = f"{'a GPU' if size > SMALL else 'any CPU or GPU'} with {(size + WORKING) / 1e9:.1f} GB free, {size / 1e9:.1f} GB to download"
@@ -119,6 +121,17 @@ def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, id
                  partial(fetched, hub_id), defaults or {})
 
 
+# commits of the hub that several independent public projects name in their own pins or caches; the rest could not be verified
+REVISIONS = {
+    "GSAI-ML/LLaDA-8B-Instruct": "08b83a6feb34df1a6011b80c3c00c7563e963b07",
+    "GSAI-ML/LLaDA-1.5": "84346fd91ba60252d260022201ad6fc5a3468fb2",
+    "inclusionAI/LLaDA-MoE-7B-A1B-Instruct": "783d3467f108d28ac0a78d3e41af16ab05cabd8d",
+    "Dream-org/Dream-v0-Instruct-7B": "05334cb9faaf763692dcf9d8737c642be2b2a6ae",
+    "Dream-org/Dream-Coder-v0-Instruct-7B": "5d9e88c723af9045f362748b5284bdf43d9c501e",
+    "dllm-hub/Qwen3-0.6B-diffusion-mdlm-v0.1": "c8d24a3f4adaeef46881b450e1bf7d1005203bd7",
+    "Efficient-Large-Model/Fast_dLLM_v2_1.5B": "25093b6f63300adfd57f72145083c8a528fe4f16",
+    "kuleshov-group/mdlm-owt": "d0958fa851335ece6c15260ce0025f030673c0fb",
+}
 WHOLE = "Sees the whole canvas at every pass, prompt included, so no pass is saved by a cache. "
 BLOCKWISE = "Writes block after block; finished blocks are computed once and kept. "
 LLADA_IDS = Ids(126_464, (126_081, 126_348), 126_336)
@@ -139,7 +152,7 @@ ENTRIES = (
             block=16, guidance=True, note=WHOLE + "LLaDA 8B after preference tuning."),
     _record("llada-moe", "LLaDA-MoE 7B-A1B Instruct", "inclusionAI/LLaDA-MoE-7B-A1B-Instruct", LLADA_MOE, 7_356_880_896, MOE_IDS,
             twin="Qwen/Qwen2.5-3B-Instruct", max_tokens=4_096, block=32,
-            note=WHOLE + "64 experts, 8 a token. " + UNCONFIRMED + "the authors' code was read, their config was not."),
+            note=WHOLE + "64 experts, 8 a token. " + UNCONFIRMED + "the authors' code was read, their config.json was not."),
     _record("dream-7b", "Dream 7B Instruct", "Dream-org/Dream-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
             twin="Qwen/Qwen2.5-7B-Instruct", max_tokens=2_048, defaults={"order": "entropy"},
             note=WHOLE + "Made from Qwen2.5 7B; its authors use order 'entropy'."),
@@ -162,10 +175,10 @@ ENTRIES = (
             twin="Qwen/Qwen2.5-Coder-0.5B", max_tokens=4_096, defaults={"remasking": "p2"},
             note=WHOLE + "Continues code, does not chat; its authors decode with 'p2'. Its mask token is read from its tokenizer."),
     _record("sdar-1.7b", "SDAR 1.7B Chat", "JetLM/SDAR-1.7B-Chat", SDAR, 2_031_739_904, QWEN3_IDS, licence="MIT", twin="Qwen/Qwen3-1.7B",
-            max_tokens=4_096, note=BLOCKWISE + UNCONFIRMED + "the authors' decoder was read, their network's code is on the hub only."),
+            max_tokens=4_096, note=BLOCKWISE + "Qwen3, taught to denoise blocks of 4."),
     _record("fast-dllm-v2-1.5b", "Fast-dLLM v2 1.5B", "Efficient-Large-Model/Fast_dLLM_v2_1.5B", FAST, 1_543_714_304, QWEN2_IDS,
             twin="Qwen/Qwen2.5-1.5B-Instruct", max_tokens=4_096,
-            note=BLOCKWISE + UNCONFIRMED + "the network's code is on the hub only. Its own sampler also splits a block into parts of 8."),
+            note=BLOCKWISE + "Qwen2.5 1.5B, taught to denoise. Its own sampler also splits a block into parts of 8."),
     _record("mdlm-owt", "MDLM (OpenWebText)", "kuleshov-group/mdlm-owt", MDLM, 169_627_218, MDLM_IDS,
-            note=WHOLE + "Continues web text, answers nothing. " + UNCONFIRMED + "the network's code was read, the hub's files were not."),
+            note=WHOLE + "Continues web text, answers nothing."),
 )  # fmt: skip

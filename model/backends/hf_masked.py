@@ -73,14 +73,14 @@ def load(progress: Progress | None = None, *, spec: ModelSpec, family: Family, w
          dtype: str = "", mask: str = "") -> HFMasked:  # fmt: skip
     """Load a masked model from its hub id, or from `where`: a folder, or another hub id. Raises ModelUnavailable with one sentence.
 
-    way: one of `placement.WAYS`. dtype: 'float32' or 'bfloat16' (empty: what the place does fast). mask: the mask token, if not the
-    family's own.
+    way: one of `placement.WAYS`. revision: another commit than the record's. dtype: 'float32' or 'bfloat16' (empty: what the place does
+    fast). mask: the mask token, if not the family's own.
     """
     hardware = survey()
     number = _dtype(dtype, hardware, way)
     if not where:  # refuse before anything is asked of the hub
         plan(Needs(spec.name, spec.parameters * number.itemsize, 0, WORKING), hardware, way)
-    checkpoint = hub.find(where or spec.url.removeprefix(HUB), revision or spec.revision, spec.name, progress,
+    checkpoint = hub.find(where or spec.url.removeprefix(HUB), revision or ("" if where else spec.revision), spec.name, progress,
                           fits=lambda weights: plan(Needs(spec.name, weights, 0, WORKING), hardware, way))  # fmt: skip
     size = checkpoint.weights * number.itemsize // _stored(checkpoint.config).itemsize
     return open_masked(checkpoint, spec, family, plan(Needs(spec.name, size, 0, WORKING), hardware, way), number, progress, mask)

@@ -46,7 +46,8 @@ def find(where: str, revision: str = "", name: str = "", progress: Progress | No
          fits: Callable[[int], Any] = lambda weights: None) -> Checkpoint:  # fmt: skip
     """Return a folder's checkpoint, or fetch 'owner/name' (or 'owner/name@revision') from the hub; raise ModelUnavailable.
 
-    fits: called with the bytes of the weights before they are downloaded; it raises if there is no point.
+    revision: 40 hex digits; '' takes the newest one, and what is returned says which that was. fits: called with the bytes of the weights
+    before they are downloaded; it raises if there is no point.
     """
     name = name or where
     folder = Path(where).expanduser()
@@ -55,14 +56,18 @@ def find(where: str, revision: str = "", name: str = "", progress: Progress | No
     where, _, at = where.partition("@")
     if not _HUB_ID.fullmatch(where):
         raise ModelUnavailable(f"'{where[:80]}' is neither a folder here nor a hub id like 'owner/name'.")
+    revision = at or revision
+    if revision and not _COMMIT.fullmatch(revision):  # a branch or a tag may mean something else tomorrow
+        wanted = "40 hex digits, as in the hub's list of commits; leave it out for the newest"
+        raise ModelUnavailable(f"{name} cannot be loaded: its revision must be {wanted}; it was '{revision[:50]}'.")
     with told(name):
         from huggingface_hub import HfApi, snapshot_download
 
-        info = _info(HfApi(), where, at or revision)
+        info = _info(HfApi(), where, revision)
         if info is not None:
             fits(sum(file.size or 0 for file in info.siblings or () if file.rfilename.endswith(".safetensors")))
         # Pin it: what is read must be what the trace names.
-        revision = info.sha if info is not None else _cached_commit(where, at or revision)
+        revision = info.sha if info is not None else _cached_commit(where, revision)
         bar = _reporting_bar(progress, f"Downloading {where}") if progress else None
         path = snapshot_download(where, revision=revision, allow_patterns=list(FILES), tqdm_class=bar)
     return measure(Path(path), name, revision)
@@ -79,11 +84,11 @@ def _info(api: Any, where: str, revision: str) -> Any:
 
 
 def _cached_commit(where: str, revision: str) -> str:
-    """Return the commit that a branch points at in the local cache; a commit is itself."""
+    """Return the commit, or the newest one in the local cache where none is asked for."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    ref = Path(HF_HUB_CACHE) / f"models--{where.replace('/', '--')}" / "refs" / (revision or "main")
-    return revision if _COMMIT.fullmatch(revision) or not ref.is_file() else ref.read_text().strip()
+    ref = Path(HF_HUB_CACHE) / f"models--{where.replace('/', '--')}" / "refs" / "main"
+    return ref.read_text().strip() if not revision and ref.is_file() else revision
 
 
 def measure(folder: Path, name: str, revision: str = "") -> Checkpoint:

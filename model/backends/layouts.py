@@ -13,7 +13,9 @@ from typing import Any
 from ..errors import ModelUnavailable
 
 Config = Mapping[str, Any]
-NOT_OURS = ("model_type", "architectures", "auto_map", "transformers_version", "torch_dtype", "dtype", "_name_or_path")
+# what no stock config is given; SDAR's files ask for flex_attention, which takes no mask of ours
+NOT_OURS = ("model_type", "architectures", "auto_map", "transformers_version", "torch_dtype", "dtype", "_name_or_path",
+            "attn_implementation", "_attn_implementation")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,12 @@ def _same(stock: str) -> Callable[[str, Config], Layout]:
 
 
 def _llada(name: str, config: Config) -> Layout:
-    """LLaDA-8B and LLaDA-1.5: Llama under OLMo's names (ZHZisZZ/dllm@ca17675, dllm/pipelines/llada/models/modeling_llada.py)."""
+    """LLaDA-8B and LLaDA-1.5: Llama under OLMo's names (ZHZisZZ/dllm@ca17675, dllm/pipelines/llada/models/modeling_llada.py).
+
+    LLaDA-MoE's files say the same model type (ZHZisZZ/dllm@e88b065, examples/llada/README.md); only experts tell them apart.
+    """
+    if is_llada_moe(config):
+        return _llada_moe(name, config)
     _refuse(name, config, {
         "block_type": ("llama",), "layer_norm_type": ("rms",), "activation_type": ("silu",), "rope": (True,), "alibi": (False, None),
         "attention_layer_norm": (False, None), "include_bias": (False, None), "include_qkv_bias": (False, None),
@@ -66,6 +73,11 @@ def _llada(name: str, config: Config) -> Layout:
         "max_position_embeddings": config.get("max_sequence_length", 1024), "tie_word_embeddings": config.get("weight_tying", True),
     }  # fmt: skip
     return Layout("decoder", "Llama", stock, keys)
+
+
+def is_llada_moe(config: Config) -> bool:
+    """Whether a config of the type 'llada' is LLaDA-MoE's."""
+    return bool(config.get("num_experts"))
 
 
 def _llada_moe(name: str, config: Config) -> Layout:
@@ -90,7 +102,10 @@ def _llada_moe(name: str, config: Config) -> Layout:
 
 
 def _dit(name: str, config: Config) -> Layout:
-    """MDLM: a diffusion transformer of its own (kuleshov-group/mdlm@c112c52, models/dit.py), which `dit.DiT` computes."""
+    """MDLM: a diffusion transformer of its own (kuleshov-group/mdlm@c112c52, models/dit.py), which `dit.DiT` computes.
+
+    The hub's file has 131 weights, all behind 'backbone.' (yuntian-group/mdlm@c6a8ee8, scripts/prepare_released_mdlm_owt.py).
+    """
     _refuse(name, config, {"time_conditioning": (False, None)})
     return Layout("dit", "", {key: config[key] for key in ("vocab_size", "hidden_dim", "cond_dim", "n_blocks", "n_heads")})
 
@@ -103,8 +118,8 @@ FORMATS: dict[str, Callable[[str, Config], Layout]] = {
     "a2d-llama": _same("Llama"),  # ZHZisZZ/dllm@ca17675, dllm/pipelines/a2d/models: the stock classes with another mask
     "a2d-qwen2": _same("Qwen2"),
     "a2d-qwen3": _same("Qwen3"),
-    "sdar": _same("Qwen3"),  # JetAstra/SDAR@c2041a8 has the decoder; the model's code is on the hub only
-    "Fast_dLLM_Qwen": _same("Qwen2"),  # NVlabs/Fast-dLLM has v2's scripts; the model's code is on the hub only
+    "sdar": _same("Qwen3"),  # the hub's files as copied in hxhcreate/DARE@b6aa3ba, models/SDAR-1dot7B-Chat
+    "Fast_dLLM_Qwen": _same("Qwen2"),  # the hub's files as copied in HoangMaizzz/failfasttesting@7cc16bb, Fast_dLLM_v2_1.5B
     "llama": _same("Llama"),
     "qwen2": _same("Qwen2"),  # Open-dCoder: pengzhangzhi/Open-dLLM@8b38787, veomni/models/transformers/qwen2/modeling_qwen2.py
     "qwen3": _same("Qwen3"),

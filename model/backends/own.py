@@ -95,10 +95,10 @@ def _says_masked(folder: Path) -> bool:
 
 def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
     """Return how to decode: as the config's type tells, or as asked; raise ModelUnavailable where neither says it."""
-    from .layouts import is_encoder
+    from .layouts import is_encoder, is_llada_moe
 
     kind, config = checkpoint.kind, checkpoint.config
-    start = DEFAULTS.get(kind) or (BERT if is_encoder(kind) else None)
+    start = DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (BERT if is_encoder(kind) else None)
     if start is not None:
         trained = config.get("bd_size") or config.get("block_size") or start.block
         start = replace(start, block=int(trained) if start.block else 0)

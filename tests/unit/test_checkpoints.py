@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -165,13 +166,15 @@ def test_the_hub_out_of_reach_gated_or_unknown(monkeypatch):
         hub.find("owner/name", name="DiffusionGemma")
 
 
-def test_a_hub_id_is_pinned_and_weighed_before_it_is_downloaded(monkeypatch, folder):
+@pytest.mark.parametrize("at", ["", "@" + "b" * 40], ids=["the newest", "the one asked for"])
+def test_a_hub_id_is_pinned_and_weighed_before_it_is_downloaded(monkeypatch, folder, at):
     import huggingface_hub
 
-    commit, fetched = "a" * 40, {}
+    commit, fetched = at.removeprefix("@") or "a" * 40, {}
 
     class Api:
         def model_info(self, where, revision, files_metadata):
+            assert revision == (at.removeprefix("@") or None)
             files = [type("F", (), {"rfilename": "model.safetensors", "size": 99}), type("F", (), {"rfilename": "x.bin", "size": 5})]
             return type("Info", (), {"sha": commit, "siblings": files})
 
@@ -184,9 +187,18 @@ def test_a_hub_id_is_pinned_and_weighed_before_it_is_downloaded(monkeypatch, fol
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     weighed, reports = [], []
-    found = hub.find("owner/name@main", progress=lambda share, words: reports.append((share, words)), fits=weighed.append)
+    found = hub.find(f"owner/name{at}", progress=lambda share, words: reports.append((share, words)), fits=weighed.append)
     assert found.revision == commit == fetched["revision"] and weighed == [99] and reports == [(0.5, "Downloading owner/name")]
     assert not any("bin" in pattern or "py" in pattern for pattern in fetched["patterns"])
+
+
+@pytest.mark.parametrize("wanted", ["main", "v1.0", "a" * 39, "A" * 40, "../../etc", "a" * 41])
+def test_a_revision_that_could_come_to_mean_something_else_is_refused(wanted):
+    said = "its revision must be 40 hex digits, as in the hub's list of commits; leave it out for the newest; it was"
+    for call in (lambda: hub.find("owner/name", wanted), lambda: hub.find(f"owner/name@{wanted}"),
+                 lambda: catalog.load(f"hf:owner/name?revision={wanted}")):  # fmt: skip
+        with pytest.raises(ModelUnavailable, match=re.escape(said)):
+            call()
 
 
 # ---------------------------------------------------------------- the catalog

@@ -31,7 +31,7 @@ FACTS = {
     "sdar-1.7b": ("sdar", False, 4, "sequence"),
     "fast-dllm-v2-1.5b": ("Fast_dLLM_Qwen", True, 32, "sequence"), "mdlm-owt": ("mdlm", False, 0, ""),
 }  # fmt: skip
-UNCONFIRMED = {"llada-moe", "dream-coder-7b", "sdar-1.7b", "fast-dllm-v2-1.5b", "mdlm-owt"}
+UNCONFIRMED = {"llada-moe", "dream-coder-7b"}
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,8 @@ def open_own(folder: Path, query: str = "way=cpu&dtype=float32"):
     return model
 
 
-@pytest.mark.parametrize("model_id", ["llada-8b", "dream-7b", "sdar-1.7b", "fast-dllm-v2-1.5b", "modernbert-base-chat", "mdlm-owt"])
+@pytest.mark.parametrize("model_id", ["llada-8b", "llada-moe", "dream-7b", "sdar-1.7b", "fast-dllm-v2-1.5b", "modernbert-base-chat",
+                                      "mdlm-owt"])  # fmt: skip
 def test_a_known_type_needs_no_questions(written, model_id):
     folder = written(FACTS[model_id][0]).folder
     mine, record = open_own(folder), load(ENTRIES[model_id], folder, endless=False)

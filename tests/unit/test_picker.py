@@ -32,6 +32,10 @@ def test_every_model_has_its_line_and_its_place_in_the_list():
         if "Format unconfirmed" in known.spec.note:
             assert "Format unconfirmed" in line
     assert len(re.findall("<li ", listed)) == len(entries())
+    on_hub = [known.spec.revision for known in entries() if "huggingface.co" in known.spec.url]
+    assert "" in on_hub and listed.count("Taken at its newest revision; runs name it.") == on_hub.count("")
+    assert all(f"Taken at revision {revision[:8]}." in listed for revision in on_hub if revision)
+    assert listed.count("Taken at") == len(on_hub) < len(entries())
 
 
 def test_the_page_starts_with_what_the_model_starts_with():

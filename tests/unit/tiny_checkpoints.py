@@ -45,7 +45,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "auto_map": {"AutoConfig": "configuration_llada.LLaDAConfig", "AutoModel": "modeling_llada.LLaDAModelLM"},
     },
     "llada_moe": {
-        "model_type": "llada_moe", "architectures": ["LLaDAMoEModelLM"], "hidden_size": WIDTH, "dense_intermediate_size": 64,
+        "model_type": "llada", "architectures": ["LLaDAMoEModelLM"], "hidden_size": WIDTH, "dense_intermediate_size": 64,
         "expert_intermediate_size": INNER, "shared_expert_intermediate_size": None, "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "num_experts": EXPERTS, "num_experts_per_tok": TOP,
         "moe_layer_freq": [1] * LAYERS, "moe_router_enable_expert_bias": False, "norm_topk_prob": None, "qk_layernorm": True,
@@ -60,11 +60,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "a2d-qwen2": {**QWEN, "model_type": "a2d-qwen2", "architectures": ["A2DQwen2LMHeadModel"], "layer_types": ["full_attention"] * 2},
     "qwen2": {**QWEN, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]},
     "sdar": {
-        **QWEN3, "model_type": "sdar", "architectures": ["SDARForCausalLM"], "block_size": 4,
+        **QWEN3, "model_type": "sdar", "architectures": ["SDARForCausalLM"], "block_size": 4,  # hxhcreate/DARE@b6aa3ba
+        "attn_implementation": "flex_attention", "fuse_cross_entropy": True, "debug": False, "micro_forward": False, "ep_size": 1,
+        "skip_checkpoint": False, "use_deepep": False, "bos_token_id": 256, "eos_token_id": 256,
         "auto_map": {"AutoConfig": "configuration_sdar.SDARConfig", "AutoModelForCausalLM": "modeling_sdar.SDARForCausalLM"},
     },
     "Fast_dLLM_Qwen": {
-        **QWEN, "model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"], "bd_size": 32,
+        **QWEN, "model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"], "bd_size": 32, "pad_token_id": 258,
+        "layer_types": ["full_attention"] * LAYERS, "eos_token_id": 258, "tie_word_embeddings": True,  # HoangMaizzz/failfasttesting@7cc16bb
         "auto_map": {"AutoConfig": "configuration.Fast_dLLM_QwenConfig", "AutoModelForCausalLM": "modeling.Fast_dLLM_QwenForCausalLM"},
     },
     "modernbert": {
@@ -170,6 +173,8 @@ def _weights(kind: str, rng: torch.Generator) -> dict[str, torch.Tensor]:
         return _dit_weights(draw)
     names, kv = (OLMO if kind == "llada" else STOCK), (HEADS if kind == "llada_moe" else KV) * SIZE
     out = {names["embed"]: draw(VOCAB, WIDTH) * 4, names["norm"]: torch.ones(WIDTH), names["head"]: draw(VOCAB, WIDTH) * 6}
+    if CONFIGS[kind].get("tie_word_embeddings"):
+        del out[names["head"]]
     for i in range(LAYERS):
         roles = {"ln1": (WIDTH,), "ln2": (WIDTH,), "q": (WIDTH, WIDTH), "k": (kv, WIDTH), "v": (kv, WIDTH), "o": (WIDTH, WIDTH)}
         if "head_dim" in CONFIGS[kind] or kind == "llada_moe":
@@ -257,7 +262,8 @@ def _llama(tiny: Tiny, ids: list[int], sees: torch.Tensor) -> torch.Tensor:
         else:
             gate, up, down = (w[f"{at[role]}.weight"] for role in ("gate", "up", "down"))
             x = x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
-    return F.linear(norm(x, names["norm"]), w[f"{names['head']}.weight"])
+    head = names["embed" if config.get("tie_word_embeddings") else "head"]
+    return F.linear(norm(x, names["norm"]), w[f"{head}.weight"])
 
 
 def _mlp(w: dict[str, torch.Tensor], h: torch.Tensor, at: str) -> torch.Tensor:
