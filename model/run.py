@@ -231,6 +231,18 @@ class Run(Iterator[Frame]):
         return self.trace
 
 
+def stopper(cancelled: threading.Event, deadline: float | None) -> Callable[[], str]:
+    """Return a function that says why a run must stop now, '' where it need not; deadline: seconds from here, waiting included."""
+    began = time.monotonic()
+
+    def why() -> str:
+        if cancelled.is_set():
+            return "cancelled"
+        return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
+
+    return why
+
+
 def replayed(before: Sequence[Frame], rest: Iterator[Frame]) -> Generator[Frame, None, None]:
     """Yield the frames of a run that was paused, all but its last, which the resumed loop yields first; then the loop's."""
     yield from before[:-1]

@@ -8,6 +8,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from ..autoregressive import decode
 from ..canvas import Canvas
 from ..errors import SettingError
 from ..masked import Plan, Predictor, denoise
-from ..run import Clock, Request, Run, Stopwatch
+from ..run import Clock, Request, Run, Stopwatch, stopper
 from ..settings import LOCAL, Limits, Settings
 from ..trace import Frame, ModelSpec, Trace
 
@@ -104,16 +105,11 @@ class TorchModel(ABC):
 
     def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
-        settings, spec, began = request.settings, self.spec, time.monotonic()
-
-        def should_stop() -> str:
-            if cancelled.is_set():
-                return "cancelled"
-            return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
-
+        settings, spec = request.settings, self.spec
         canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, known[0], start=known[1])
         forbidden = () if spec.mask_id is None else (spec.mask_id,)
-        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden, should_stop)
+        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
+                    stopper(cancelled, deadline))
         watch = Stopwatch(clock)
         watch.resume()
         try:
@@ -125,6 +121,14 @@ class TorchModel(ABC):
         except Exception:
             trace.finish("error")
             raise
+
+
+def inputs_device(embedding: Any) -> torch.device:
+    """Return where a loaded network takes its ids: where its embedding lies, or will be brought to for each pass."""
+    device: torch.device = embedding.weight.device
+    if device.type == "meta":  # offloaded: accelerate moves inputs to the GPU itself
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return device
 
 
 @functools.cache

@@ -15,8 +15,8 @@ from ..masked import Predictor
 from ..settings import Settings
 from ..trace import Frame, ModelSpec, Trace
 from . import hub
-from .base import TorchModel
-from .chat import Chat
+from .base import inputs_device
+from .chat import Chat, ChatModel
 from .gemma import answer_only
 from .placement import Placement
 
@@ -28,14 +28,12 @@ def knows(kind: str) -> bool:
     return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
-class Causal(TorchModel):
+class Causal(ChatModel):
     """A loaded causal model, in mode 'ar' only."""
 
     def __init__(self, model: Any, chat: Chat, spec: ModelSpec):
         self.model, self.chat, self.spec = model, chat, spec
-        self.torch_device = model.get_input_embeddings().weight.device
-        if self.torch_device.type == "meta":
-            self.torch_device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        self.torch_device = inputs_device(model.get_input_embeddings())
         self.device, self.dtype = str(self.torch_device), str(model.dtype).removeprefix("torch.")
 
     @classmethod
@@ -47,8 +45,7 @@ class Causal(TorchModel):
         chat = Chat(hub.load_tokenizer(checkpoint, spec.name), thinking)
         model = hub.load_model(AutoModelForCausalLM, checkpoint, place, spec.name, progress, ("lm_head", "embed_tokens", "router"))
         text = model.config.get_text_config()
-        ends = model.generation_config.eos_token_id if model.generation_config else None
-        ids = chat.eos_ids if ends is None else tuple(ends) if isinstance(ends, list | tuple) else (ends,)
+        ids = chat.ends(model.generation_config)
         if not ids:
             raise ModelUnavailable(f"{spec.name} cannot be used: neither its configuration nor its tokenizer names an end token.")
         limit = getattr(text, "max_position_embeddings", None) or 0
@@ -56,18 +53,6 @@ class Causal(TorchModel):
             spec, family="autoregressive", vocab_size=text.vocab_size, eos_ids=ids, causal_prefix=True, modes=("ar",), max_tokens=limit,
             parameters=sum(p.numel() for p in model.parameters()),
         ))  # fmt: skip
-
-    def encode(self, prompt: str, system: str = "") -> list[int]:
-        """Return the templated prompt's ids."""
-        return self.chat.encode(prompt, system)
-
-    def tokens(self, text: str) -> list[int]:
-        """Return plain text's ids, special tokens kept as text."""
-        return self.chat.tokens(text)
-
-    def piece(self, token: int) -> bytes:
-        """Return one token's bytes."""
-        return self.chat.piece(token)
 
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return a session with a cache of its own."""

@@ -6,6 +6,8 @@ import re
 from functools import cached_property
 from typing import Any
 
+from .base import TorchModel
+
 PLACE = "\ue000{}\ue001"  # private-use characters that stand for a visitor's text while the template is rendered
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -60,6 +62,11 @@ class Chat:
         """The tokenizer's own end token, if it has one."""
         return () if self._tokenizer.eos_token_id is None else (int(self._tokenizer.eos_token_id),)
 
+    def ends(self, generation_config: Any) -> tuple[int, ...]:
+        """The end tokens that a checkpoint's generation config names, else the tokenizer's own."""
+        named = getattr(generation_config, "eos_token_id", None)
+        return self.eos_ids if named is None else tuple(named) if isinstance(named, list | tuple) else (named,)
+
     @cached_property
     def thinking(self) -> tuple[int, int] | None:
         """Ids that open and close a thinking channel, where the vocabulary has both."""
@@ -88,3 +95,21 @@ class Chat:
         if self._byte_level:
             return bytes(self._byte_level[c] for c in text) if all(c in self._byte_level for c in text) else text.encode()
         return text.replace("\u2581", " ").encode()
+
+
+class ChatModel(TorchModel):
+    """A model whose text goes through a checkpoint's own tokenizer: '[MASK]' or '<|im_end|>' typed by a visitor stay ordinary text."""
+
+    chat: Chat
+
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the templated prompt's ids."""
+        return self.chat.encode(prompt, system)
+
+    def tokens(self, text: str) -> list[int]:
+        """Return plain text's ids, special tokens kept as text."""
+        return self.chat.tokens(text)
+
+    def piece(self, token: int) -> bytes:
+        """Return one token's bytes."""
+        return self.chat.piece(token)

@@ -15,13 +15,13 @@ import torch
 from ..catalog import Progress
 from ..errors import SettingError
 from ..noise import denoise, thought
-from ..run import PAUSED, Clock, Request, Run, Stopwatch, replayed
+from ..run import PAUSED, Clock, Request, Run, Stopwatch, replayed, stopper
 from ..settings import LOCAL, Limits, Settings
 from ..trace import Frame, ModelSpec, Trace
 from ..uniform import Loop, State, defaults, fixed_cache
 from . import hub
-from .base import TorchModel, hardware, versions
-from .chat import Chat
+from .base import hardware, inputs_device, versions
+from .chat import Chat, ChatModel
 from .placement import Placement
 
 IMAGE_SIDE = 4_096
@@ -63,16 +63,14 @@ class DiffusionRun(Run):
         self._loop = None
 
 
-class DiffusionGemma(TorchModel):
+class DiffusionGemma(ChatModel):
     """See the module docstring. `defaults` are the knobs as the checkpoint's generation config sets them."""
 
     def __init__(self, model: Any, chat: Chat, spec: ModelSpec, image_processor: Any = None, compiled: bool = False):
         self.model, self.chat, self.spec, self._image_processor = model, chat, spec, image_processor
         self.defaults = defaults(model.generation_config, spec.canvas)
         self.pad_id = model.generation_config.pad_token_id
-        self.torch_device = model.model.decoder.embed_tokens.weight.device
-        if self.torch_device.type == "meta":  # offloaded: accelerate moves inputs to the GPU itself
-            self.torch_device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        self.torch_device = inputs_device(model.model.decoder.embed_tokens)
         self.device, self.dtype = str(self.torch_device), str(model.dtype).removeprefix("torch.")
         self._decode = torch.compile(model.forward, mode="reduce-overhead") if compiled else None
         self._cache, self._room = None, 0
@@ -88,13 +86,12 @@ class DiffusionGemma(TorchModel):
         chat = Chat(hub.load_tokenizer(checkpoint, spec.name), thinking)
         model = hub.load_model(DiffusionGemmaForBlockDiffusion, checkpoint, place, spec.name, progress, KEEP)
         text, length = model.config.text_config, model.config.canvas_length
-        ends = model.generation_config.eos_token_id
         known = replace(
             spec, family="uniform", vocab_size=text.vocab_size, causal_prefix=True, self_conditioning=True, canvas=length,
             vision=model.config.vision_config is not None,
             default_block=length, block_lengths=(length,), max_tokens=text.max_position_embeddings,
             parameters=sum(p.numel() for p in model.parameters()),
-            eos_ids=chat.eos_ids if ends is None else tuple(ends) if isinstance(ends, list | tuple) else (ends,),
+            eos_ids=chat.ends(model.generation_config),
         )  # fmt: skip
         out = cls(model, chat, known, compiled=compiled)
         out._find_image_processor = lambda: hub.load_image_processor(checkpoint, spec.name)
@@ -105,18 +102,6 @@ class DiffusionGemma(TorchModel):
     _find_image_processor: Any = None
 
     # ------------------------------------------------------------ text
-    def encode(self, prompt: str, system: str = "") -> list[int]:
-        """Return the templated prompt's ids."""
-        return self.chat.encode(prompt, system)
-
-    def tokens(self, text: str) -> list[int]:
-        """Return plain text's ids, special tokens kept as text."""
-        return self.chat.tokens(text)
-
-    def piece(self, token: int) -> bytes:
-        """Return one token's bytes."""
-        return self.chat.piece(token)
-
     def predictor(self, *_: Any, **__: Any) -> Any:
         """Nothing: this family has a loop of its own."""
         raise NotImplementedError
@@ -171,15 +156,8 @@ class DiffusionGemma(TorchModel):
 
     def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
              deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
-        began = time.monotonic()
-
-        def should_stop() -> str:
-            if cancelled.is_set():
-                return "cancelled"
-            return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
-
         try:
-            why = yield from denoise(loop, Stopwatch(clock), should_stop, notes)
+            why = yield from denoise(loop, Stopwatch(clock), stopper(cancelled, deadline), notes)
         except GeneratorExit:
             raise
         except Exception:

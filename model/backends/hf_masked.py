@@ -17,14 +17,14 @@ from ..masked import Predictor
 from ..settings import Settings
 from ..trace import ModelSpec
 from . import dit, hub, layouts
-from .base import TorchModel
-from .chat import Chat
+from .base import inputs_device
+from .chat import Chat, ChatModel
 from .families import HUB, WORKING, Family
 from .placement import Hardware, Needs, Placement, plan, survey
 from .predictors import Blocks, Full, Guided, Logits, decoder_logits, encoder_logits
 
 
-class HFMasked(TorchModel):
+class HFMasked(ChatModel):
     """A loaded masked model. network: the class itself where there is an exact cache to keep, else what `predictors.Full` asks."""
 
     def __init__(self, network: Any, tokenizer: Any, spec: ModelSpec, family: Family, device: torch.device, dtype: torch.dtype):
@@ -36,15 +36,7 @@ class HFMasked(TorchModel):
         """Return the templated prompt's ids; without a template, those of the text to continue."""
         if not self.templated:
             return self.chat.tokens(f"{system}\n{prompt}" if system else prompt)
-        return self.chat.encode(prompt, system)
-
-    def tokens(self, text: str) -> list[int]:
-        """Return plain text's ids: '[MASK]' or '<|im_end|>' typed by a visitor stay ordinary text."""
-        return self.chat.tokens(text)
-
-    def piece(self, token: int) -> bytes:
-        """Return one token's bytes."""
-        return self.chat.piece(token)
+        return super().encode(prompt, system)
 
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return what the loop asks; with guidance, twice: once more with the whole prompt hidden behind masks, as LLaDA was trained."""
@@ -136,12 +128,10 @@ def _weights(checkpoint: hub.Checkpoint, layout: layouts.Layout, cached: bool, p
             network = dit.load(checkpoint.folder, dict(layout.config), dtype, torch.device(target), name)
         return network, layout.config["vocab_size"], int(checkpoint.config.get("model_length", 0)), torch.device(target)
     model = hub.load_model(_Recast(layout, checkpoint.config, dtype, name), checkpoint, place, name, progress)
-    device = model.get_input_embeddings().weight.device
-    if device.type == "meta":  # accelerate brings the weights in for each pass
-        device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     logits: Callable[[Any], Logits] = decoder_logits if layout.kind == "decoder" else encoder_logits
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-    return (model if cached else logits(model)), model.get_input_embeddings().num_embeddings, limit, device
+    embedding = model.get_input_embeddings()
+    return (model if cached else logits(model)), embedding.num_embeddings, limit, inputs_device(embedding)
 
 
 class _Recast:
