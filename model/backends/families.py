@@ -26,7 +26,8 @@ class Family:
     """How a checkpoint is decoded, where its own files do not say.
 
     shift: the output at i - 1 predicts i. block: the block length it was trained with, earlier blocks clean and never changing;
-    0: every position sees every other. from_answer: blocks are counted from the answer's first token, not from the sequence's.
+    0: every position sees every other. parts: widths in which a block may be filled, one part after the other. from_answer: blocks are
+    counted from the answer's first token, not from the sequence's.
     mask: the mask token's text; mask_is_last: it is the last row of the embedding and has none. ends: texts of tokens that end an answer,
     beside those that tokenizer and config name. template: a chat template for tokenizers without one; raw: the prompt is continued as it
     is. tokenizer: the stock class where there is no tokenizer.json; tokenizer_from: whose it is where the checkpoint has none at all.
@@ -34,6 +35,7 @@ class Family:
 
     shift: bool = False
     block: int = 0
+    parts: tuple[int, ...] = ()
     from_answer: bool = False
     mask: str = ""
     mask_is_last: bool = False
@@ -42,6 +44,11 @@ class Family:
     raw: bool = False
     tokenizer: str = ""
     tokenizer_from: str = ""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The block lengths that may be asked for, its own first; none where every position sees every other."""
+        return (self.block, *(part for part in self.parts if part < self.block and self.block % part == 0)) if self.block else ()
 
 
 # ZHZisZZ/dllm@ca17675, dllm/utils/models.py: mask and end tokens, and the two templates; dllm/core/samplers: which blocks, which shift
@@ -74,7 +81,7 @@ BERT = Family(mask="[MASK]", ends=("[PAD]", "[SEP]"), template=BERT_CHAT)
 OPEN_DCODER = Family(shift=True, mask="<M>", ends=CHATML, tokenizer="Qwen2Tokenizer", raw=True)  # pengzhangzhi/Open-dLLM@8b38787
 SDAR = Family(block=4, mask="<|MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")  # JetAstra/SDAR@c2041a8, generate.py
 # HoangMaizzz/failfasttesting@7cc16bb, Fast_dLLM_v2_1.5B/modeling.py: blocks of the sequence, whose first token a clean pass decides
-FAST = Family(shift=True, block=32, mask="|<MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")
+FAST = Family(shift=True, block=32, parts=(8,), mask="|<MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")
 # kuleshov-group/mdlm@c112c52, diffusion.py and dataloader.py: GPT-2's tokens, and one more for the mask
 MDLM = Family(mask_is_last=True, ends=("<|endoftext|>",), raw=True, tokenizer="GPT2Tokenizer", tokenizer_from="openai-community/gpt2")
 DEFAULTS = {
@@ -109,7 +116,7 @@ def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, id
     """block: the one that suits a model which sees the whole canvas (0: all of it). What is not in REVISIONS is pinned when loaded."""
     spec = ModelSpec(
         id=id, name=name, family="masked", vocab_size=ids.vocab, eos_ids=ids.eos, mask_id=ids.mask, shift=family.shift,
-        causal_prefix=bool(family.block), block_lengths=(family.block,) if family.block else (),
+        causal_prefix=bool(family.block), block_lengths=family.widths,
         default_block=family.block or block, guidance=guidance,
         twin=twin and f"hf:{twin}", max_tokens=max_tokens, parameters=parameters, memory_bytes=2 * parameters,
         license=licence, url=HUB + hub_id, note=note,
@@ -177,8 +184,8 @@ ENTRIES = (
     _record("sdar-1.7b", "SDAR 1.7B Chat", "JetLM/SDAR-1.7B-Chat", SDAR, 2_031_739_904, QWEN3_IDS, licence="MIT", twin="Qwen/Qwen3-1.7B",
             max_tokens=4_096, note=BLOCKWISE + "Qwen3, taught to denoise blocks of 4."),
     _record("fast-dllm-v2-1.5b", "Fast-dLLM v2 1.5B", "Efficient-Large-Model/Fast_dLLM_v2_1.5B", FAST, 1_543_714_304, QWEN2_IDS,
-            twin="Qwen/Qwen2.5-1.5B-Instruct", max_tokens=4_096,
-            note=BLOCKWISE + "Qwen2.5 1.5B, taught to denoise. Its own sampler also splits a block into parts of 8."),
+            twin="Qwen/Qwen2.5-1.5B-Instruct", max_tokens=4_096, defaults={"block_length": 8},
+            note=BLOCKWISE + "Qwen2.5 1.5B, taught to denoise blocks of 32, which its authors fill in parts of 8."),
     _record("mdlm-owt", "MDLM (OpenWebText)", "kuleshov-group/mdlm-owt", MDLM, 169_627_218, MDLM_IDS,
             note=WHOLE + "Continues web text, answers nothing."),
 )  # fmt: skip

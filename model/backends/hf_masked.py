@@ -43,10 +43,11 @@ class HFMasked(ChatModel):
         mask, family, device = self.spec.mask_id, self.family, self.torch_device
         assert mask is not None
         if family.block:
-            blocks = Blocks(self.network, ids, mask, family.shift, family.block, family.from_answer, device)
-            count = -(-(length + blocks.lead) // family.block)
+            width = settings.block_length or family.block
+            blocks = Blocks(self.network, ids, mask, family.shift, family.block, family.from_answer, device, width)
+            count = -(-(length + blocks.lead % width) // width)
             if settings.steps < count:
-                each = f"one for each block of {family.block}, the prompt's end being in the first"
+                each = f"one for each block of {width}, the prompt's end being in the first"
                 raise SettingError(f"Steps must be at least {count}, {each}; it was {settings.steps}.", "steps")
             return blocks
         full = Full(self.network, ids, mask, family.shift, device)
@@ -95,7 +96,7 @@ def open_masked(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, pla
     ends = [end for end in dict.fromkeys(ends) if end is not None and end != mask_id and end < vocab]
     spec = replace(
         spec, vocab_size=vocab, mask_id=mask_id, eos_ids=tuple(ends), shift=family.shift, causal_prefix=bool(family.block),
-        block_lengths=(family.block,) if family.block else (), default_block=family.block or spec.default_block,
+        block_lengths=family.widths, default_block=family.block or spec.default_block,
         max_tokens=min(spec.max_tokens or limit, limit) if limit else spec.max_tokens or 1024, revision=checkpoint.revision,
         memory_bytes=checkpoint.weights,
     )  # fmt: skip

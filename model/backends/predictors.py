@@ -63,34 +63,40 @@ class Blocks:
     block: the width it was trained with. Blocks are counted from the answer's first token (`from_answer`: the first block of the prompt
     is the short one, as in dLLM's BD3-LM sampler) or from the sequence's (then the prompt's last tokens lie in the answer's first
     block, as in SDAR and Fast-dLLM v2). shift: the output at i - 1 predicts i, and a block's first token is the clean pass's to decide.
+    part: a block is filled part after part, each this wide, every pass over the whole of it (0: all at once).
     """
 
-    def __init__(self, model: Any, prompt: list[int], mask_id: int, shift: bool, block: int, from_answer: bool, device: torch.device):
+    def __init__(self, model: Any, prompt: list[int], mask_id: int, shift: bool, block: int, from_answer: bool, device: torch.device,
+                 part: int = 0):  # fmt: skip
         from transformers import DynamicCache
 
         self.model, self.prompt, self.mask_id, self.shift = model, prompt, mask_id, int(shift)
-        self.block, self.device = block, device
+        self.block, self.part, self.device = block, part or block, device
+        self.finished: list[int] = []  # the answer as far as it never changes; only whole blocks of it are in the cache
         self.origin = len(prompt) % block if from_answer else 0  # a sequence index at which a block begins
         self.lead = (len(prompt) - self.origin) % block  # prompt tokens in the answer's first block
         self.cache = DynamicCache(config=model.config)
         self.passes = 1
 
     def span(self, position: int, width: int) -> tuple[int, int]:
-        """Return the trained block around a position, whatever width is asked for; it starts below 0 where prompt tokens lie in it."""
-        start = (position + self.lead) // self.block * self.block - self.lead
-        return start, start + self.block
+        """Return the trained block, or its part, around a position, whatever width is asked for; below 0 lie prompt tokens."""
+        return self._around(position, self.part)
+
+    def _around(self, position: int, width: int) -> tuple[int, int]:
+        start = (position + self.lead) // width * width - self.lead
+        return start, start + width
 
     @torch.inference_mode()
     def advance(self, start: int, ids: list[int], rows: list[int]) -> torch.Tensor | None:
-        """See `masked.Predictor.advance`; whole blocks only. The first call reads the prompt's whole blocks."""
-        stored = self.cache.get_seq_length()
-        end = len(self.prompt) + start + len(ids) if ids else len(self.prompt) - self.lead
-        new = (self.prompt + ids)[stored:] if stored < len(self.prompt) else ids
-        new = new[: end - stored]
+        """See `masked.Predictor.advance`; only whole blocks are read, the others wait. The first call reads the prompt's."""
+        self.finished[start:] = ids
+        stored, end = self.cache.get_seq_length(), len(self.prompt) + len(self.finished)
+        whole = end - (end - self.origin) % self.block
+        new = (self.prompt + self.finished)[stored:whole]
         self.passes = int(bool(new))
         if not new:
             return None
-        decides = self.shift and (ids or not self.lead)
+        decides = self.shift and whole == end
         keep = [len(new) - len(ids) + row for row in rows] if decides else [0]
         logits = self._forward(new, stored, keep)
         return logits if decides else None
@@ -98,8 +104,9 @@ class Blocks:
     @torch.inference_mode()
     def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> torch.Tensor:
         """See `masked.Predictor.predict`; what the pass put into the cache is taken out again."""
-        stored, end = self.cache.get_seq_length(), len(self.prompt) + span[1]
-        whole = self.prompt + [self.mask_id if token < 0 else token for token in canvas[: span[1]]]
+        stop = min(len(canvas), self._around(span[1] - 1, self.block)[1])
+        stored, end = self.cache.get_seq_length(), len(self.prompt) + stop
+        whole = self.prompt + [self.mask_id if token < 0 else token for token in canvas[:stop]]
         rows = [len(self.prompt) + position - self.shift - stored for position in positions]
         assert min(rows) >= 0, "a shifted block's first token is the clean pass's to decide"
         logits = self._forward(whole[stored:end], stored, rows)
@@ -109,6 +116,7 @@ class Blocks:
 
     def crop(self, length: int) -> None:
         """Forget cached tokens from canvas position `length` on."""
+        del self.finished[length:]
         self.cache.crop(min(0, len(self.prompt) + length - self.cache.get_seq_length()))
 
     def _forward(self, new: list[int], stored: int, rows: list[int]) -> torch.Tensor:
