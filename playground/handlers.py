@@ -65,14 +65,14 @@ def resume(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
 
 def on_resume(button: gr.Button, engine: Engine, begins: list[Any], ended: list[Any]) -> None:
     """Hide a Continue button when a run begins, and show it after one that was stopped and can go on."""
-    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 
     def offer(request: gr.Request) -> Any:
         return gr.update(visible=engine.resumable(request.session_hash or ""))
 
-    gr.on(begins, None, None, button, js="() => ({ __type__: 'update', visible: false })", **silent)
+    gr.on(begins, lambda: gr.update(visible=False), None, button, **silent)
     for event in ended:
-        event.then(offer, None, button, concurrency_limit=None, **silent)
+        event.then(offer, None, button, **silent)
 
 
 def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
