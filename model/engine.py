@@ -365,14 +365,16 @@ class EngineRun(Iterator[Frame]):
             if self._ended:
                 return
             self._ended = True
+            self._keep()
             if self._holds_turn:
-                self._keep()
                 engine._turn.release()
 
     def _keep(self) -> None:
-        """Leave a run that was stopped, but not left, to the engine, where its model can resume it."""
-        result, run, model = self.trace and self.trace.result, self._run, self._model
-        self._model = None
+        """Leave a run that was stopped, but not left, to the engine, where its model can resume it; stopped in the queue, as it was."""
+        result, run, model, before = self.trace and self.trace.result, self._run, self._model, self._before
+        self._model = self._before = None
+        if before is not None and not self.closed:
+            self._engine._pause(before)
         if self.keep and not self.closed and result and result.stopped in PAUSED and hasattr(run, "resume") and model is not None:
             self._engine._pause(Paused(self.visitor, self.request, run, model))
 

@@ -79,3 +79,16 @@ def test_a_deadline_can_be_gone_on_from_too():
     assert run.trace.result.stopped == "deadline"
     again = which.resume("ann")
     assert len(list(again)) > len(run.trace.frames)
+
+
+def test_stopped_again_while_it_waits_its_turn_it_can_still_be_resumed():
+    which = engine()
+    stopped_at(which, 3)
+    other = which.run(request(), "bob")
+    next(other)
+    run = which.resume("ann")
+    assert next(run.prepare()).what == "queue" and not which.resumable("ann")
+    run.stop()
+    assert list(run) == [] and which.resumable("ann")
+    other.close()
+    assert len(list(which.resume("ann"))) == 34 and free(which)
