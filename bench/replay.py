@@ -1,7 +1,7 @@
 """Replay in a browser: 256 tokens committed one a step, 60 steps a second, played by the exported page in headless Chromium.
 
 `python -m bench.replay [--keep FILE.html]`. The last line of stdout is one JSON object: how many frames were drawn of how many, at what
-rate, the longest wait between two pictures, the layout shift (Chromium's own score, 0 is none), whether any cell moved, and what drawing
+rate, what rate the idle page reaches on this machine, the longest wait between two pictures, the layout shift (Chromium's own score, 0 is none), whether any cell moved, and what drawing
 one frame costs (script and layout, median).
 """
 
@@ -22,7 +22,7 @@ from model import Settings, load
 TOKENS, RATE = 256, 60
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
-WATCH = """() => {
+WATCH = """async () => {
   window.seen = { shift: 0, drawn: 0, gaps: [], done: false };
   const shifts = new PerformanceObserver((list) => { for (const entry of list.getEntries()) seen.shift += entry.value; });
   shifts.observe({ type: "layout-shift", buffered: true });
@@ -35,6 +35,12 @@ WATCH = """() => {
     return performance.now() - begin;
   });
   player.seek(0);
+  seen.empty = await new Promise((resolve) => { // what an idle page reaches here: nothing can be faster
+    const begin = performance.now();
+    let n = 0;
+    const idle = (now) => (++n < 120 ? requestAnimationFrame(idle) : resolve((1000 * n) / (now - begin)));
+    requestAnimationFrame(idle);
+  });
   let last = 0;
   const tick = (now) => { if (last) seen.gaps.push(now - last); last = now; if (!seen.done) requestAnimationFrame(tick); };
   host.addEventListener("ib-frame", () => seen.drawn++);
@@ -80,6 +86,7 @@ def replay(html: Path, width: int = 1280, height: int = 900) -> dict[str, Any]:
         "replay_drawn": seen["drawn"],
         "replay_seconds": round(seen["seconds"], 3),
         "replay_frames_per_second": round(seen["drawn"] / seen["seconds"], 2),
+        "replay_idle_frames_per_second": round(seen["empty"], 2),
         "replay_longest_gap_ms": round(max(seen["gaps"]), 1),
         "replay_layout_shift": round(seen["shift"], 5),
         "replay_cells": len(seen["before"]),

@@ -2,9 +2,10 @@
 
 const EVEN = 0.11; // seconds a frame takes in even steps at speed 1
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
+const EARLY = 0.008; // seconds of the visitor's time by which a frame may come early: screens tick a little before and after their time
 
 class Clock {
-  /** times(): seconds of every frame; show(index); ended(). */
+  /** times(): seconds of every frame, as an array that the caller keeps; show(index); ended(). */
   constructor({ times, show, changed, ended }) {
     Object.assign(this, { times, show, changed, ended, speed: 1, even: false, playing: false, at: 0, index: 0, handle: 0 });
   }
@@ -16,15 +17,18 @@ class Clock {
     return real ? times[k] : k * EVEN;
   }
 
-  /** The newest frame that is due at `seconds`. */
+  /** Frames a second, on the whole. */
+  get rate() {
+    const end = this.times().length - 1;
+    return (end * this.speed) / Math.max(1e-3, this.due(end));
+  }
+
+  /** The newest frame that is due at `seconds`, the one in view at least: time runs forward. */
   frameAt(seconds) {
-    let low = 0, high = this.times().length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.due(middle) <= seconds + 1e-9) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    const last = this.times().length - 1;
+    let k = Math.min(this.index, last);
+    while (k < last && this.due(k + 1) <= seconds + 1e-9) k++;
+    return k;
   }
 
   /** Stand at frame k. */
@@ -54,7 +58,7 @@ class Clock {
     const end = this.times().length - 1;
     this.at = Math.min(this.at + (Math.max(0, now - this.last) / 1000) * this.speed, this.due(end));
     this.last = now;
-    const k = this.frameAt(this.at);
+    const k = this.frameAt(this.at + EARLY * this.speed);
     if (k !== this.index) {
       this.index = k;
       this.show(k);

@@ -22,6 +22,7 @@ class Run {
     this.reasons = reasons || {};
     this.pieces = new Map();
     this.frames = [];
+    this.times = []; // seconds of every frame
     this.result = null;
     this.done = false;
     this.hasCandidates = false;
@@ -72,6 +73,7 @@ class Run {
     frame.guesses = guess === undefined ? (before ? before.guesses : null) : this.candidates(before, guess, length);
     this.summarise(frame, before);
     this.frames.push(frame);
+    this.times.push(frame.seconds);
     return frame;
   }
 

@@ -52,7 +52,7 @@ class Player {
     for (const [option, name] of [["controls", "transport"], ["controls", "slider"], ["strips", "strips"], ["numbers", "numbers"], ["legend", "legend"], ["prompt", "prompt"], ["title", "title"]]) {
       this.$(name).hidden = !this.options[option];
     }
-    this.clock = new Clock({ times: () => (this.run ? this.run.frames.map((f) => f.seconds) : []), show: (k) => this.show(k), changed: () => this.playing(), ended: () => this.ended() });
+    this.clock = new Clock({ times: () => (this.run ? this.run.times : []), show: (k) => this.show(k), changed: () => this.playing(), ended: () => this.ended() });
     this.clock.speed = this.options.speed || 1;
     this.clock.even = Boolean(this.options.even);
     this.strips = new Strips(this.$("strips"), (k) => this.go(k));
@@ -286,6 +286,7 @@ class Player {
   playing() {
     const on = this.clock.playing;
     this.root.classList.toggle("ib-playing", on);
+    this.root.classList.toggle("ib-fast", on && this.clock.rate > 20); // no time to fade
     this.$("play").setAttribute("aria-label", on ? "Pause" : "Play");
     this.emit(on ? "play" : "pause", {});
   }
