@@ -7,6 +7,7 @@ import html
 import json
 import logging
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from playground.wire import Recorder
 
 log = logging.getLogger("inkblot")
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
+ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
 
 def request_of(values: dict[str, Any], limits: Limits) -> Request:
@@ -63,16 +65,15 @@ def resume(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     return handler
 
 
-def on_resume(button: gr.Button, engine: Engine, begins: list[Any], ended: list[Any]) -> None:
-    """Hide a Continue button when a run begins, and show it after one that was stopped and can go on."""
-    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+def on_resume(button: gr.Button, engine: Engine, begins: list[Any], stopped: Any) -> None:
+    """Hide a Continue button when a run begins, in the browser alone, and show it after Stop where what was stopped can go on."""
+    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def offer(request: gr.Request) -> Any:
         return gr.update(visible=engine.resumable(request.session_hash or ""))
 
-    gr.on(begins, lambda: gr.update(visible=False), None, button, **silent)
-    for event in ended:
-        event.then(offer, None, button, **silent)
+    gr.on(begins, None, None, button, js="() => ({ __type__: 'update', visible: false })", **silent)
+    stopped.then(offer, None, button, concurrency_limit=None, **silent)
 
 
 def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
@@ -175,23 +176,29 @@ def watch_loading(engine: Engine, model_id: str) -> Callable[[], AsyncIterator[s
 
 
 def limit_waiting(blocks: gr.Blocks, limits: Limits) -> None:
-    """Refuse, before it waits, a visitor's request for the model while so many of theirs wait already.
+    """Refuse, before it waits, a request for the model while so many wait already, of this visitor's or of all.
 
     Gradio offers no place for this: a validator runs after the queue's size was checked, so that a burst of requests would pass the
-    size limit together. Hence the queue's own `push`, which every request goes through, is wrapped.
+    size limit together; and its size limit holds for Stop too, so that nobody could stop a run while the queue is full. Hence the
+    queue's own `push`, which every request goes through, is wrapped; what is not for the model has room of its own.
     """
     queue = blocks._queue
-    push = queue.push
+    push, most, queue.max_size = queue.push, queue.max_size or sys.maxsize, None
 
     async def checked(body: Any, request: Any, username: Any) -> Any:
         event_queue = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
+        held = list(event_queue.queue) if event_queue else []
         wanted = blocks.fns.get(body.fn_index)
-        if event_queue and wanted and wanted.concurrency_id == MODEL["concurrency_id"]:
+        if wanted and wanted.concurrency_id == MODEL["concurrency_id"]:
             mine = visitors(body.session_hash, request)
-            held = sum(1 for event in event_queue.queue if mine & visitors(event.session_hash, event.request))
-            if held >= limits.waiting_per_visitor:
+            if sum(1 for event in held if mine & visitors(event.session_hash, event.request)) >= limits.waiting_per_visitor:
                 words = f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it."
                 return False, words, "error"
+            full = len(held) >= most
+        else:
+            full = len(queue) - len(held) >= ROOM
+        if full:
+            return False, f"Queue is full: {most} runs wait already. Try again in a minute.", "queue_full"
         return await push(body=body, request=request, username=username)
 
     queue.push = checked

@@ -75,7 +75,7 @@ def build(ctx: Context) -> None:
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     started.append(go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows, **handlers.MODEL))
     stopped = handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
-    handlers.on_resume(go_on, ctx.engine, [run.click, chips.click, go_on.click], [*started, stopped])
+    handlers.on_resume(go_on, ctx.engine, [run.click, chips.click, go_on.click], stopped)
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,
                     show_progress="hidden")  # fmt: skip
 

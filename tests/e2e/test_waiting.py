@@ -1,0 +1,54 @@
+"""Several visitors in Chromium: a full queue says so, a visitor has at most two runs waiting, and a place given up is free."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.e2e.test_app import run, slow, toast, until
+from tests.e2e.test_watch import one_a_step
+
+
+def refusals(page, status: int) -> None:
+    """Leave out of the console what the browser itself notes of a refusal."""
+    page.watched.problems = [problem for problem in page.watched.problems if f"status of {status}" not in problem]
+
+
+def test_a_full_queue_is_a_sentence_and_the_page_stays_usable(serve, visit):
+    server = serve(queue=1, delay=0.4)
+    first, second, third = (visit(server) for _ in range(3))
+    one_a_step(first)
+    run(first)
+    until(first, "p.live && p.length > 2")
+    run(second)
+    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    run(third)
+    expect(toast(third).first).to_contain_text("This application is currently busy. Please try again.", timeout=5000)
+    second.locator("#stop").click()  # gives its place up
+    expect(second.locator("#status")).not_to_contain_text("queue", timeout=5000)
+    first.locator("#stop").click()
+    slow(server, 0.0)
+    assert server.idle()
+    run(third)
+    assert until(third, "p.run && p.run.result && p.run.result.stopped") in ("end", "full")
+    refusals(third, 503)
+
+
+def test_a_third_waiting_run_of_one_visitor_is_refused(serve, visit):
+    server = serve("public", delay=0.4)
+    other, page = visit(server), visit(server)
+    one_a_step(other)
+    run(other)
+    until(other, "p.live && p.length > 2")
+    run(page)
+    expect(page.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    page.get_by_role("tab", name="Race").click()
+    page.locator("#race-run").click()
+    expect(toast(page)).to_have_count(0)
+    page.get_by_role("tab", name="Lab").click()
+    page.locator("#lab-run").click()
+    expect(toast(page).first).to_contain_text("at most 2 runs waiting", timeout=5000)
+    other.locator("#stop").click()
+    slow(server, 0.0)
+    page.get_by_role("tab", name="Watch").click()
+    assert until(page, "p.run && p.run.result && p.run.result.stopped") in ("end", "full")
+    refusals(page, 400)
