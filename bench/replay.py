@@ -1,8 +1,8 @@
 """Replay in a browser: 256 tokens committed one a step, 60 steps a second, played by the exported page in headless Chromium.
 
 `python -m bench.replay [--keep FILE.html]`. The last line of stdout is one JSON object: how many frames were drawn of how many, at what
-rate, what rate the idle page reaches on this machine, the longest wait between two pictures, the layout shift (Chromium's own score, 0 is none), whether any cell moved, and what drawing
-one frame costs (script and layout, median).
+rate, what rate the idle page reaches on this machine, the longest wait between two pictures, the layout shift (Chromium's own score, 0
+is none), whether any cell moved, and what drawing one frame costs (script and layout, median).
 """
 
 from __future__ import annotations

@@ -169,13 +169,13 @@ def summarise(chosen: list[Cell], samples: Samples) -> list[dict[str, Any]]:
     return rows
 
 
-def earlier(path: Path, weights: str, new_tokens: int, made: set[str]) -> list[dict[str, Any]]:
+def earlier(path: Path, weights: str, new_tokens: int, made: set[tuple[str, float]]) -> list[dict[str, Any]]:
     """Return the rows of the table there already that these very weights wrote and that are not made anew: other sittings' cells."""
     if not path.is_file():
         return []
     document = json.loads(path.read_text())
     same = document["sha256"] == weights and document["new_tokens"] == new_tokens
-    return [row for row in document["rows"] if same and row["name"] + str(row["temperature"]) not in made]
+    return [row for row in document["rows"] if same and (row["name"], row["temperature"]) not in made]
 
 
 COLUMNS = {
@@ -241,7 +241,8 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     args.work.mkdir(parents=True, exist_ok=True)
     samples = run(args, chosen, prompts, manifest.sha256)
     rows = summarise(chosen, {key: value for key, value in samples.items() if key[1] < len(prompts)})
-    rows = [*rows, *earlier(args.out / "curve.json", manifest.sha256, args.new_tokens, {row["name"] + str(row["temperature"]) for row in rows})]
+    made = {(row["name"], row["temperature"]) for row in rows}
+    rows += earlier(args.out / "curve.json", manifest.sha256, args.new_tokens, made)
     args.out.mkdir(parents=True, exist_ok=True)
     document = {"weights": manifest.version, "sha256": manifest.sha256, "new_tokens": args.new_tokens, "rows": rows}
     (args.out / "curve.json").write_text(json.dumps(document, indent=1) + "\n")

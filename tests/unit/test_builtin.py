@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from model import Settings, load
+from model.backends.builtin import fast_dtype
 from model.weights import FOLDER
 
 pytestmark = pytest.mark.skipif(not (FOLDER / "manifest.json").is_file(), reason="the weights are not in this checkout")
@@ -56,3 +61,11 @@ def test_the_template_is_the_one_it_was_trained_with(model):
 def test_hardware_and_weights_are_in_the_header(model):
     trace = model.denoise(PROMPT, Settings(new_tokens=1)).finish()
     assert trace.hardware and trace.dtype == model.dtype and len(trace.weights_sha256) == 64 and trace.versions["torch"]
+
+
+@pytest.mark.parametrize(("instructions", "dtype"), [("AVX2", torch.float32), ("", fast_dtype())], ids=["AVX2 only", "all there are"])
+def test_a_processor_without_fast_bfloat16_computes_in_float32(instructions, dtype):
+    asked = "from model.backends.builtin import fast_dtype; print(fast_dtype())"
+    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions} if instructions else os.environ
+    said = subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True, timeout=120)
+    assert said.stdout.split()[-1] == str(dtype)
