@@ -68,9 +68,12 @@ def test_all_models_are_listed_with_what_they_need(server, visit):
     page.locator("#models button").first.click()
     row = page.locator(".ink-models li", has_text="SDAR 1.7B")
     row.locator("summary").click()
-    expect(row.locator("p")).to_contain_text("Format unconfirmed")
     expect(row.locator("p")).to_contain_text("4.1 GB to download")
+    expect(row.locator("p")).not_to_contain_text("Format unconfirmed")
     assert row.locator("a").get_attribute("href") == "https://huggingface.co/JetLM/SDAR-1.7B-Chat"
+    unread = page.locator(".ink-models li", has_text="LLaDA-MoE")
+    unread.locator("summary").click()
+    expect(unread.locator("p")).to_contain_text("Format unconfirmed")
 
 
 def test_a_checkpoint_of_ones_own_is_chosen_by_its_folder(server, visit, tmp_path):
