@@ -243,6 +243,7 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     rows = summarise(chosen, {key: value for key, value in samples.items() if key[1] < len(prompts)})
     made = {(row["name"], row["temperature"]) for row in rows}
     rows += earlier(args.out / "curve.json", manifest.sha256, args.new_tokens, made)
+    rows.sort(key=lambda row: (row["temperature"], row["rule"] != "ar", not row["verify"], row["block"], row["value"], row["verify"]))
     args.out.mkdir(parents=True, exist_ok=True)
     document = {"weights": manifest.version, "sha256": manifest.sha256, "new_tokens": args.new_tokens, "rows": rows}
     (args.out / "curve.json").write_text(json.dumps(document, indent=1) + "\n")
