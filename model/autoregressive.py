@@ -7,7 +7,8 @@ from collections.abc import Generator
 import numpy as np
 
 from .canvas import Canvas
-from .masked import Plan, Predictor, read
+from .masked import Predictor
+from .readout import Plan, read
 from .run import Stopwatch
 from .trace import Frame
 

@@ -8,7 +8,6 @@ pass, never around a loop that yields.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,13 +15,12 @@ import numpy as np
 import torch
 
 from .canvas import Canvas
-from .errors import NumericsError
 from .orders import Guess, admit
+from .readout import Plan, Readout, read, shares, shield, weigh
 from .remasking import SIGMAS, ranked_out
 from .run import Stopwatch
 from .schedules import counts, share_steps, targets
-from .settings import Settings
-from .trace import TOP, Frame, ModelSpec
+from .trace import Frame
 
 
 class Predictor(Protocol):
@@ -48,6 +46,23 @@ class Predictor(Protocol):
 
 
 @runtime_checkable
+class Ahead(Protocol):
+    """A predictor whose pass over finished text can guess at the same time what follows each of its tokens."""
+
+    def ahead(self, start: int, ids: list[int], behind: list[list[int]]) -> torch.Tensor:
+        """Append ids as `advance` does; return logits (R, 1 + M, V): the next token's, and those of M masks behind it.
+
+        behind: for each of the last R tokens (of ids, or of the prompt where ids is empty) the M canvas ids after it, -1 where undecided.
+        Mask m of a row stands m + 1 places behind the row's token and guesses the place after its own.
+        """
+        ...
+
+    def follow(self, row: int, mask: int, before: int, likely: torch.Tensor) -> torch.Tensor:
+        """Weigh a mask's likely tokens (n,) again, now that the id right before its guess is known; return their logits (n,)."""
+        ...
+
+
+@runtime_checkable
 class OnGrid(Protocol):
     """A predictor whose network was trained on blocks that lie at fixed places."""
 
@@ -57,152 +72,6 @@ class OnGrid(Protocol):
         width: what a network without fixed places would be given.
         """
         ...
-
-
-@dataclass
-class Plan:
-    """Everything of a run that does not change: settings, spec, block length, and when to stop."""
-
-    settings: Settings
-    spec: ModelSpec
-    block: int
-    generator: torch.Generator
-    forbidden: tuple[int, ...]  # ids that may never be written
-    should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
-    _scratch: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
-
-    def scratch(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return two float32 tensors of that shape (n, V), valid until the next call: fresh megabytes in every pass cost page faults."""
-        if self._scratch.numel() < 2 * like.numel() or self._scratch.device != like.device:
-            self._scratch = torch.empty(2 * like.numel(), device=like.device)
-        first, second = self._scratch[: 2 * like.numel()].view(2, *like.shape)
-        return first, second
-
-    def uniform(self, n: int) -> np.ndarray:
-        """Return n draws from U(0, 1) by the run's own generator."""
-        return torch.rand(n, generator=self.generator, dtype=torch.float64).numpy()
-
-
-@dataclass(frozen=True)
-class Readout:
-    """What logits (n, V) say: chosen token, its probability, margin, entropy (nats), and the TOP candidates with theirs."""
-
-    token: np.ndarray
-    p: np.ndarray
-    margin: np.ndarray
-    entropy: np.ndarray
-    top_ids: np.ndarray
-    top_p: np.ndarray
-    probability: torch.Tensor  # (n, V), overwritten by the run's next `read`
-
-    def probability_of(self, row: int, token: int) -> float:
-        """Return the probability of any token in a row."""
-        return float(self.probability[row, token])
-
-
-CHUNK = 256
-FORBIDDEN = -1e4  # far enough for a probability of exactly 0, and 0 * FORBIDDEN stays a number
-
-
-@torch.inference_mode()
-def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
-    """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
-    for token in plan.forbidden:
-        logits[:, token] = FORBIDDEN
-    if no_end is not None:
-        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
-
-
-@torch.inference_mode()
-def shares(logits: torch.Tensor, ids: np.ndarray) -> np.ndarray:
-    """Return how probable each row's own id (n,) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
-    own = logits.gather(1, torch.from_numpy(ids).long()[:, None])[:, 0]
-    return np.exp(own.double().numpy() - _peaks(logits).amax(-1).double().numpy())
-
-
-@torch.inference_mode()
-def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> Readout:
-    """Turn logits (n, V), which are shielded in place, into a choice per row; raise NumericsError on NaN.
-
-    Confidence is taken before temperature, top-p and top-k.
-    """
-    shield(logits, plan, no_end)
-    values, probability = plan.scratch(logits)
-    torch.softmax(values.copy_(logits), -1, out=probability)
-    best, top_ids = _top(values)
-    top_p = np.take_along_axis(probability.numpy(), top_ids, 1).astype(np.float64)
-    if not np.isfinite(top_p).all():
-        raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
-    # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
-    entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
-    if plan.settings.temperature <= 1e-6:
-        token, p = top_ids[:, 0], top_p[:, 0]
-    else:
-        token = sample(values, plan).numpy()
-        p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
-    return Readout(token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability)
-
-
-def _peaks(logits: torch.Tensor) -> torch.Tensor:
-    """Return the largest logit of each of a row's chunks (n, V / CHUNK), of the whole row where they do not divide it."""
-    n, vocab = logits.shape
-    return logits.amax(-1, keepdim=True) if vocab % CHUNK else logits.view(n, -1, CHUNK).amax(-1)
-
-
-def _top(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits.topk(TOP), faster: the best tokens lie in the chunks with the largest maxima, so only those are sorted."""
-    n, vocab = logits.shape
-    if vocab % CHUNK or vocab < CHUNK * TOP:
-        best, ids = logits.topk(TOP, dim=-1)
-        return best.double().numpy(), ids.numpy()
-    where = _peaks(logits).topk(TOP, dim=-1).indices
-    best, at = logits.view(n, -1, CHUNK).gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
-    chunk, inside = np.divmod(at.numpy(), CHUNK)
-    return best.double().numpy(), np.take_along_axis(where.numpy(), chunk, 1) * CHUNK + inside
-
-
-HEAD = 1024  # likeliest tokens looked at for top-p; all of them where those do not reach it
-
-
-def sample(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Draw one token a row at the temperature, within top-k, then within top-p (the token that crosses it included).
-
-    By the inverse of the distribution function in float64: 32-bit Gumbel noise would act like a lower temperature (arXiv 2409.02908).
-    """
-    settings, n = plan.settings, len(logits)
-    scaled = logits / settings.temperature
-    uniform = torch.rand(n, generator=plan.generator, dtype=torch.float64)
-    if not settings.top_k and settings.top_p == 1:
-        return _draw(scaled.softmax(-1), uniform)
-    size = min(settings.top_k or HEAD, scaled.shape[-1])
-    values, ids = scaled.topk(size, dim=-1)
-    weights = values.softmax(-1) if settings.top_k else (values - scaled.logsumexp(-1, keepdim=True)).exp()
-    if not settings.top_k and bool((weights.sum(-1) < settings.top_p).any()):
-        weights, ids = scaled.softmax(-1).sort(dim=-1, descending=True)
-    weights = weights.masked_fill(weights.cumsum(-1) - weights >= settings.top_p, 0.0)
-    return ids.gather(1, _draw(weights, uniform)[:, None])[:, 0]
-
-
-def _draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Return one index per row of weights (n, m), drawn in proportion, uniform (n,) in [0, 1); chunk first, then inside it."""
-    n, m = weights.shape
-    if m % CHUNK or m == CHUNK:
-        return _invert(weights, uniform)[0]
-    chunks = weights.view(n, -1, CHUNK)
-    chunk, rest = _invert(chunks.sum(-1, dtype=torch.float64), uniform)
-    inside = chunks.gather(1, chunk[:, None, None].expand(-1, 1, CHUNK))[:, 0]
-    return chunk * CHUNK + _invert(inside, rest)[0]
-
-
-def _invert(weights: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (index, how far into that index's own share the draw fell, in [0, 1)); an index of weight 0 is never drawn."""
-    edges = weights.double().cumsum(-1)
-    aim = (uniform * edges[:, -1])[:, None]
-    last = edges.argmax(-1, keepdim=True)  # the last index with weight: argmax takes the first of equal edges
-    index = torch.minimum(torch.searchsorted(edges, aim, right=True), last)
-    width = weights.double().gather(1, index)
-    rest = (aim - edges.gather(1, index) + width) / width
-    return index[:, 0], rest[:, 0].clamp(0, 1 - 1e-12)
 
 
 def denoise(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -> Generator[Frame, None, str]:
@@ -215,6 +84,9 @@ def denoise(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) 
     return (yield from _Loop(predictor, canvas, plan, watch).run())
 
 
+LIKELY = 64  # a mask's likeliest tokens, weighed again once the token before it is known
+
+
 class _Loop:
     def __init__(self, predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch):
         self.predictor, self.canvas, self.plan, self.watch = predictor, canvas, plan, watch
@@ -222,9 +94,10 @@ class _Loop:
         self.cached = -1  # canvas positions in the cache; -1: not even the prompt
         self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
+        self.ahead = predictor if plan.settings.ahead and isinstance(predictor, Ahead) else None
 
     def run(self) -> Generator[Frame, None, str]:
-        canvas, verify = self.canvas, self.plan.settings.remasking == "verify"
+        canvas, verify = self.canvas, self.plan.settings.verifies
         yield from self._show()
         while True:
             undecided = canvas.masked()
@@ -270,17 +143,19 @@ class _Loop:
 
     # ------------------------------------------------------------ the causal pass over finished text
     def _causal_pass(self) -> Iterator[Frame]:
-        """Append the finished text to the cache, let it check the block before ('verify') and decide the next block's first token."""
+        """Append the finished text to the cache, let it check the block before and decide the next block's first token.
+
+        Ahead: the same pass guesses the rest of that block too, wherever the check lets it begin.
+        """
         canvas, first = self.canvas, max(0, self.cached)
-        check = self.plan.settings.remasking == "verify" and self.cached >= 0
-        ids = canvas.ids[first : self.start].tolist()
-        rows = list(range(len(ids))) if check else [len(ids) - 1]
-        logits = self._ask(self.predictor.advance, first, ids, rows)
+        check = self.plan.settings.verifies and self.cached >= 0
+        ahead = self.ahead if self.stop - self.start > 1 and canvas.end < 0 else None
+        logits, further = self._read_on(first, self.start if not check else first + 1, ahead)
         self.cached = self.start
         if logits is None:
             return
         canvas.age()
-        row = len(rows) - 1
+        row = len(logits) - 1
         if check and row and (refused := self._refused(logits, first)) >= 0:
             yield from self._show()
             canvas.age()
@@ -288,11 +163,46 @@ class _Loop:
             self.cached = refused
             self._open_block(refused)
             row = refused - first - 1
-        if self.start < len(canvas) and canvas.ids[self.start] < 0:
+        if self.start < len(canvas) and canvas.ids[self.start] < 0 and canvas.end < 0:
             seen = read(logits[row : row + 1], self.plan, self._no_end(np.array([self.start])))
             self._decide(self.start, seen, 0, "causal", float(seen.p[0]), 1.0)
             self.held = self.start
+            if not ahead:
+                yield from self._show()
+        if ahead and further is not None:
+            self._guess_block(ahead, further[row], row)
             yield from self._show()
+
+    def _read_on(self, first: int, wanted: int, ahead: Ahead | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Pass the finished text from `first` on; return next-token logits (R, V) for positions `wanted` to the block's start, and,
+        ahead, those of the masks behind each (R, M, V)."""
+        canvas, ids = self.canvas, self.canvas.ids[first : self.start].tolist()
+        if ahead is None:
+            return self._ask(self.predictor.advance, first, ids, list(range(wanted - first - 1, len(ids)))), None
+        given = np.concatenate([np.where(canvas.fixed, canvas.ids, -1), np.full(self.plan.block, -1)])
+        behind = [given[position : position + self.plan.block - 1].tolist() for position in range(wanted, self.start + 1)]
+        logits = self._ask(ahead.ahead, first, ids, behind)
+        self.left -= 1
+        return logits[:, 0], logits[:, 1:]
+
+    def _guess_block(self, ahead: Ahead, logits: torch.Tensor, row: int) -> None:
+        """Fill the block behind its first token from the masks' logits (M, V), each guess told the one before it."""
+        canvas, positions = self.canvas, np.arange(self.start + 1, self.stop)
+        if not len(positions):
+            return
+        logits = logits[: len(positions)]
+        shield(logits, self.plan, self._no_end(positions))
+        likely = logits.topk(min(LIKELY, logits.shape[-1]), -1).indices
+        for mask, position in enumerate(positions.tolist()):
+            if canvas.ids[position] >= 0:
+                continue
+            if canvas.end >= 0:
+                break
+            scores = self.watch.forward(ahead.follow, row, mask, int(canvas.ids[position - 1]), likely[mask], passes=0)
+            seen = weigh(scores[None], self.plan)
+            names = likely[mask].numpy()
+            canvas.look(np.array([position]), seen.top_p[:, 0], seen.entropy, names[seen.top_ids], seen.top_p)
+            canvas.commit(position, int(names[seen.token[0]]), float(seen.p[0]), "ahead", float(seen.p[0]), 0.0)
 
     def _refused(self, logits: torch.Tensor, first: int) -> int:
         """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""
@@ -318,14 +228,14 @@ class _Loop:
         """Denoising passes for this block: its share of those left."""
         canvas, settings = self.canvas, self.plan.settings
         later = [len(canvas.masked(i, i + self.plan.block)) for i in range(self.stop, len(canvas), self.plan.block)]
-        if settings.remasking in ("none", "verify"):
+        if settings.remasking == "none" or settings.verifies:
             return share_steps(max(1, self.left), [masks, *later])[0]
         return max(1, round(self.left * masks / (masks + sum(later))))
 
     def _denoise_block(self) -> Generator[Frame, None, str]:
         canvas, settings = self.canvas, self.plan.settings
         masks = len(canvas.masked(self.start, self.stop))
-        if not masks:
+        if not masks or canvas.end >= 0:
             return ""
         passes = self._passes(masks)
         takes_back = settings.remasking in ("p2", *SIGMAS)

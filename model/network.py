@@ -3,12 +3,15 @@
 Packed projections (q, k, v in one product, gate and up in one), a static cache written in place, grouped queries that ride along the
 length axis so that keys and values are never copied, logits only for the rows that are asked for. Two sets of linears share
 everything else: `causal` (the autoregressive model, whose cache holds finished text) and `block` (the denoiser, bidirectional inside
-its block). Equal to transformers' LlamaForCausalLM; a test compares them.
+its block). `ahead` runs both in one pass: finished text by the causal weights, and behind each of its tokens a few masks, whose rows
+alone get what makes the denoiser of them (gated LoRA and quadratic decoding, arXiv:2507.11851). Equal to transformers'
+LlamaForCausalLM; a test compares them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +19,7 @@ import torch.nn.functional as F
 from .weights import LINEARS, Config
 
 Product = Callable[[torch.Tensor], torch.Tensor]
+SPARE = 64  # places behind the longest text that masks may stand at, to be forgotten
 
 
 def product(weight: torch.Tensor) -> Product:
@@ -38,10 +42,12 @@ class Network:
         self.config, self.dtype = config, tensors["norm"].dtype
         self.embedding, self.norm = tensors["embedding"], tensors["norm"]
         self.norms = [(tensors[f"layers.{i}.norm1"], tensors[f"layers.{i}.norm2"]) for i in range(config.layers)]
+        self.gated = [tuple(_low_rank(tensors, f"decoder.{i}.{name}") for name in LINEARS) for i in range(config.layers)]
         self.causal, self.block = _pack(tensors, config)
         self.head = product(self.embedding)
+        self.follower = [product(tensors[f"follow.{half}"]) for half in "AB" if f"follow.{half}" in tensors]
         inverse = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
-        angles = torch.outer(torch.arange(max_tokens).float(), inverse)
+        angles = torch.outer(torch.arange(max_tokens + SPARE).float(), inverse)
         angles = torch.cat([angles, angles], -1)
         sign = torch.cat([-torch.ones(config.head_dim // 2), torch.ones(config.head_dim // 2)])
         self.cos, self.sin = angles.cos().to(self.dtype), (angles.sin() * sign).to(self.dtype)
@@ -59,14 +65,43 @@ class Network:
         are overwritten by the next pass. causal: token-causal with the causal weights; else every token of the block sees the whole
         block, with the block weights.
         """
-        c, n = self.config, len(ids)
-        group, stop = c.heads // c.kv_heads, start + n
-        x = F.embedding(ids, self.embedding)
-        cos, sin = self.cos[start:stop, None], self.sin[start:stop, None]
-        mask = None
+        n, mask = len(ids), None
         if causal and n > 1:
-            mask = torch.ones(n, stop, dtype=torch.bool).tril(start).repeat(group, 1)
-        products = self.causal if causal else self.block
+            mask = torch.ones(n, start + n, dtype=torch.bool).tril(start)
+        x = F.embedding(ids, self.embedding)
+        return self._run(x, slice(start, start + n), start, cache, mask, self.causal if causal else self.block)
+
+    @torch.inference_mode()
+    def ahead(self, ids: torch.Tensor, behind: torch.Tensor, start: int, cache: torch.Tensor) -> torch.Tensor:
+        """Run ids (n,) at positions [start, start + n) by the causal weights, and behind each of the last R of them the M tokens
+        behind (R, M) by the denoiser's; return hidden states (R, 1 + M, D) of those R and of what stands behind each.
+
+        Keys and values of ids stay in the cache; those of the others lie after them, where the next pass overwrites them.
+        """
+        n, (rows, masks) = len(ids), behind.shape
+        shown = torch.arange(n - rows, n)[:, None]  # index of the token that each group stands behind
+        where = torch.cat([torch.arange(n), (shown + torch.arange(1, masks + 1)).flatten()]) + start
+        seen = torch.ones(n + rows * masks, start + n + rows * masks, dtype=torch.bool)
+        seen[:n, start:] = False
+        seen[:n, start : start + n] = torch.ones(n, n, dtype=torch.bool).tril()
+        seen[n:, start : start + n] = (torch.arange(n) <= shown).repeat_interleave(masks, 0)
+        seen[n:, start + n :] = torch.block_diag(*[torch.ones(masks, masks)] * rows).bool()
+        products = [
+            tuple(partial(_gated, own, low, n) for own, low in zip(*layer, strict=True)) if layer[1][0] else layer[0]
+            for layer in zip(self.causal, self.gated, strict=True)
+        ]
+        x = F.embedding(torch.cat([ids, behind.flatten()]), self.embedding)
+        hidden = self._run(x, where, start, cache, seen, products)
+        return torch.cat([hidden[n - rows : n, None], hidden[n:].view(rows, masks, -1)], 1)
+
+    def _run(self, x: torch.Tensor, where: slice | torch.Tensor, start: int, cache: torch.Tensor, mask: torch.Tensor | None,
+             products: list[tuple[Product, ...]]) -> torch.Tensor:  # fmt: skip
+        """Run embeddings x (n, D) at positions `where`, their keys and values at [start, start + n) of the cache."""
+        c, n = self.config, len(x)
+        group, stop = c.heads // c.kv_heads, start + n
+        cos, sin = self.cos[where, None], self.sin[where, None]
+        if mask is not None:
+            mask = mask.repeat(group, 1)
         for (norm1, norm2), (qkv, o, gate_up, down), (keys, values) in zip(self.norms, products, cache, strict=True):
             h = qkv(F.rms_norm(x, (c.width,), norm1, c.norm_eps)).view(n, -1, c.head_dim)
             qk, v = h[:, : c.heads + c.kv_heads], h[:, c.heads + c.kv_heads :]
@@ -81,9 +116,30 @@ class Network:
         return F.rms_norm(x, (c.width,), self.norm, c.norm_eps)
 
     @torch.inference_mode()
+    def follow(self, hidden: torch.Tensor, before: int, likely: torch.Tensor) -> torch.Tensor:
+        """Return the logits (n,) of a mask's likely tokens (n,) once the token right before its guess is known; hidden (D,)."""
+        if self.follower:
+            into, out = self.follower
+            spoken = F.rms_norm(self.embedding[before], (self.config.width,), None, self.config.norm_eps)
+            hidden = hidden + out(F.silu(into(torch.cat([hidden, spoken])[None])))[0]
+        return self.embedding[likely] @ hidden
+
+    @torch.inference_mode()
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return next-token logits (n, V) of hidden states (n, D)."""
         return self.head(hidden)
+
+
+def _low_rank(tensors: dict[str, torch.Tensor], name: str) -> tuple[Product, Product] | None:
+    """Return the two halves of a matrix's low-rank change, taken out of `tensors`; None where there is none."""
+    return (product(tensors.pop(f"{name}.A")), product(tensors.pop(f"{name}.B"))) if f"{name}.A" in tensors else None
+
+
+def _gated(own: Product, low: tuple[Product, Product], first: int, x: torch.Tensor) -> torch.Tensor:
+    """Return own(x), with the low-rank change in the rows from `first` on."""
+    y = own(x)
+    y[first:] += low[1](low[0](x[first:]))
+    return y
 
 
 def _pack(tensors: dict[str, torch.Tensor], config: Config) -> tuple[list[tuple[Product, ...]], list[tuple[Product, ...]]]:
@@ -104,7 +160,8 @@ class Session:
     def __init__(self, network: Network, prompt_ids: list[int], length: int, mask_id: int,
                  prefix: tuple[list[int], torch.Tensor] | None = None):  # fmt: skip
         self.network, self.prompt, self.mask_id = network, prompt_ids, mask_id
-        self.cache = network.new_cache(len(prompt_ids) + length)
+        self.cache = network.new_cache(len(prompt_ids) + length + SPARE)
+        self.hidden = torch.empty(0)  # of the last pass ahead
         self.ready = 0  # prompt tokens in the cache
         if prefix and prompt_ids[: len(prefix[0])] == prefix[0] and len(prefix[0]) < len(prompt_ids):
             self.ready = len(prefix[0])
@@ -113,13 +170,30 @@ class Session:
     @torch.inference_mode()
     def advance(self, start: int, ids: list[int], rows: list[int]) -> torch.Tensor:
         """See `masked.Predictor.advance`."""
-        first = len(self.prompt) + start
-        new = ids
-        if self.ready < len(self.prompt):
-            first, new, self.ready = self.ready, self.prompt[self.ready :] + ids, len(self.prompt)
+        first, new = self._new(start, ids)
         hidden = self.network.forward(torch.tensor(new), first, self.cache, causal=True)
         shift = len(new) - len(ids)
         return self.network.logits(hidden[torch.tensor([shift + row for row in rows])])
+
+    def _new(self, start: int, ids: list[int]) -> tuple[int, list[int]]:
+        """Return where the cache goes on, and the tokens to append: the prompt before the first."""
+        if self.ready == len(self.prompt):
+            return len(self.prompt) + start, ids
+        first, self.ready = self.ready, len(self.prompt)
+        return first, self.prompt[first:] + ids
+
+    @torch.inference_mode()
+    def ahead(self, start: int, ids: list[int], behind: list[list[int]]) -> torch.Tensor:
+        """See `masked.Ahead.ahead`."""
+        first, new = self._new(start, ids)
+        hidden = torch.tensor([[token if token >= 0 else self.mask_id for token in row] for row in behind])
+        self.hidden = self.network.ahead(torch.tensor(new), hidden, first, self.cache)
+        rows, columns, width = self.hidden.shape
+        return self.network.logits(self.hidden.view(rows * columns, width)).view(rows, columns, -1)
+
+    def follow(self, row: int, mask: int, before: int, likely: torch.Tensor) -> torch.Tensor:
+        """See `masked.Ahead.follow`."""
+        return self.network.follow(self.hidden[row, 1 + mask], before, likely)
 
     @torch.inference_mode()
     def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> torch.Tensor:

@@ -34,6 +34,7 @@ REASONS = {
     "factor": "(n + 1)(1 - p) = {v} < {b}",
     "entropy": "entropy budget {v} <= {b} nats",
     "cap": "the step limit was reached with {b} left: p {v}",
+    "ahead": "guessed in the pass that checked the block before: p {v}",
     "causal": "decided by the causal pass over the finished text: p {v}",
     "kept": "the causal pass agrees: {v} of its favourite's probability >= {b}",
     "refused": "taken back by the causal pass: {v} of its favourite's probability < {b}",
@@ -127,7 +128,8 @@ class ModelSpec:
 
     family: 'masked', 'uniform' (random canvas, no mask token) or 'autoregressive'. shift: the output at position i - 1 predicts
     position i. causal_prefix: finished text enters through an exact cache and is computed once. block_lengths: those it was
-    trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. modes: what it can run. vision: takes an image.
+    trained for (empty: any). ahead: longest block that one pass can guess while it checks the block before; 0: none. canvas: fixed
+    canvas length, 0 where the length is free. modes: what it can run. vision: takes an image.
     """
 
     id: str
@@ -144,6 +146,7 @@ class ModelSpec:
     self_conditioning: bool = False
     guidance: bool = False
     verify: bool = False
+    ahead: int = 0
     vision: bool = False
     modes: tuple[str, ...] = ("diffusion",)
     twin: str = ""

@@ -23,6 +23,7 @@ DATA = Path(__file__).parent / "data"
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 ENDINGS = ("", "", "", " Keep it short.", " Answer in one sentence.", " Answer in two sentences.", " Be brief.")
 IGNORED = -100
+AHEAD = 4  # block length of a pass that checks and guesses at once: three masks stand behind every token
 DOCUMENT = 0  # <|endoftext|>: what stood before every text in pretraining
 
 
@@ -98,12 +99,14 @@ def read_rows(path: Path, chat: Chat) -> tuple[list[Row], list[Row]]:
 @dataclass(frozen=True)
 class Noise:
     """How blocks are masked: shares of blocks that are all masks, lack their right part, or lack a gap whose right part is given;
-    the rest is masked uniformly at a random ratio. complementary: every block twice, the second view masks what the first shows."""
+    the rest is masked uniformly at a random ratio. complementary: every block twice, the second view masks what the first shows.
+    ahead: share of answers in which masks alone stand behind every token: what a pass that checks one block and guesses the next sees."""
 
     everything: float = 0.2
     right: float = 0.35
     gap: float = 0.1
     complementary: bool = False
+    ahead: float = 0.0
 
     def draw(self, length: int, rng: random.Random, ratio: float | None = None) -> list[bool]:
         """Return which of a block's tokens are masked, never the first, at least one. ratio: fixed, for evaluation."""
@@ -158,6 +161,8 @@ def _streams(row: Row, size: int, noise: Noise, rng: random.Random, ratio: float
     """Return the columns of one row: both streams, and per noised token its block's number and first position."""
     n, answer = len(row.before), list(row.answer)
     end = n + len(answer)  # after EOS the teacher has nothing to say
+    if noise.ahead and rng.random() < noise.ahead:
+        return _ahead(row, AHEAD)
     if answer[-1] == EOS:
         answer += [EOS] * (-len(answer) % size)
     ids = [*row.before, *answer]
@@ -176,6 +181,23 @@ def _streams(row: Row, size: int, noise: Noise, rng: random.Random, ratio: float
             number += 1
     out["clean"] = ids
     out["next_token"] = [IGNORED] * (n - 1) + row.answer + [IGNORED] * (len(ids) - n + 1 - len(row.answer))
+    return out
+
+
+def _ahead(row: Row, size: int) -> dict[str, list[int]]:
+    """Return the columns of a row with size - 1 masks behind every token of the answer: they guess what follows its successor."""
+    n, ids = len(row.before), row.before + row.answer
+    out: dict[str, list[int]] = {name: [] for name in ("noised", "positions", "block", "first", "target", "taught")}
+    for number, first in enumerate(range(n, len(ids) - 1)):
+        count = min(size - 1, len(ids) - 1 - first)
+        out["noised"] += [MASK] * count
+        out["positions"] += range(first, first + count)
+        out["block"] += [number] * count
+        out["first"] += [first] * count
+        out["target"] += ids[first + 1 : first + 1 + count]
+        out["taught"] += [False] * count
+    out["clean"] = ids
+    out["next_token"] = [IGNORED] * (n - 1) + row.answer + [IGNORED]
     return out
 
 

@@ -56,12 +56,12 @@ def pack(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def adapter_tensors(adapter: dict[str, torch.Tensor], config: Config) -> tuple[int, dict[str, torch.Tensor]]:
-    """Return (rank, tensors named as in `model.weights`) of a saved adapter: `{i}.{linear}.A`, `.B` and `mask`."""
+    """Return (rank, tensors named as in `model.weights`) of a saved adapter: `{i}.{linear}.A`, `.B`, `mask` and `follow.A`, `.B`."""
     tensors = {"mask_row": adapter["mask"]}
     for i in range(config.layers):
         for name in LINEARS:
             tensors |= {f"decoder.{i}.{name}.{half}": adapter[f"{i}.{name}.{half}"] for half in "AB"}
-    return adapter["0.qkv.A"].shape[0], tensors
+    return adapter["0.qkv.A"].shape[0], tensors | {name: t for name, t in adapter.items() if name.startswith("follow.")}
 
 
 def shards(tensors: dict[str, torch.Tensor], stem: str, max_bytes: int = MAX_FILE) -> dict[str, dict[str, torch.Tensor]]:

@@ -10,22 +10,25 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .data import IGNORED, Batch, Noise, Row, collate
+from .data import AHEAD, IGNORED, Batch, Noise, Row, collate
 from .network import Network, causal
 
 TEMPERATURE = 0.8  # the answers were sampled at this temperature, so the teacher speaks at it too
+CANDIDATES = 64  # likeliest tokens of a mask that are weighed again once the token before it is known
 CHUNK = 8_192  # masked tokens whose logits are in memory at once
 CELLS = ((8, 1.0), (16, 0.5), (32, 1.0))  # (block length, masked) of the held-out measure
 
 
 @dataclass(frozen=True)
 class Loss:
-    """total: what is minimised. masked, next_token: mean cross-entropies in nats (next_token 0 where it is not trained)."""
+    """total: what is minimised. masked, next_token, following: mean cross-entropies in nats (0 where it is not trained); following: of
+    masked tokens once the token before each is known (`Network.follow`)."""
 
     total: torch.Tensor
     masked: torch.Tensor
     accuracy: torch.Tensor
     next_token: torch.Tensor
+    following: torch.Tensor
 
 
 def losses(network: Network, batch: Batch, kl_share: float = 0.5, next_token: float = 0.0) -> Loss:
@@ -45,18 +48,20 @@ def losses(network: Network, batch: Batch, kl_share: float = 0.5, next_token: fl
     chosen = batch.target != IGNORED
     row = torch.arange(len(hidden), device=hidden.device)[:, None].expand_as(batch.target)[chosen]
     teacher = spoken.detach()[row, batch.positions[chosen]]  # the clean output at the same token predicts the same next one
-    parts = [torch.zeros((), device=hidden.device) for _ in range(3)]
-    for piece in zip(*(t.split(CHUNK) for t in (hidden[chosen], batch.target[chosen], batch.taught[chosen], teacher)), strict=True):
+    parts = [torch.zeros((), device=hidden.device) for _ in range(4)]
+    before = batch.clean[row, batch.positions[chosen]]  # what the mask itself hides
+    columns = (hidden[chosen], batch.target[chosen], batch.taught[chosen], teacher, before)
+    for piece in zip(*(t.split(CHUNK) for t in columns), strict=True):
         for i, value in enumerate(_run_checkpointed(network, *piece, kl_share)):
             parts[i] = parts[i] + value
     count = chosen.sum().clamp_min(1)
-    total, entropy, correct = (part / count for part in parts)
+    total, entropy, correct, following = (part / count for part in parts)
     clean_entropy = torch.zeros((), device=hidden.device)
     if next_token:
         told = batch.next_token != IGNORED
         clean_entropy = F.cross_entropy(network.logits(spoken[told]), batch.next_token[told])
         total = total + next_token * clean_entropy
-    return Loss(total, entropy.detach(), correct.detach(), clean_entropy.detach())
+    return Loss(total, entropy.detach(), correct.detach(), clean_entropy.detach(), following.detach())
 
 
 def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, ...]:
@@ -67,8 +72,11 @@ def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, .
 
 
 def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, taught: torch.Tensor, teacher: torch.Tensor,
-                 kl_share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Sums over masked tokens: training loss, cross-entropy, correct guesses. hidden, teacher (n, D); target, taught (n,)."""
+                 before: torch.Tensor, kl_share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Sums over masked tokens: training loss, cross-entropy, correct guesses, cross-entropy with the token before known.
+
+    hidden, teacher (n, D); target, taught, before (n,).
+    """
     logits = network.logits(hidden)
     entropy = F.cross_entropy(logits, target, reduction="none")
     total = entropy.sum()
@@ -77,18 +85,41 @@ def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, t
             said = (network.logits(teacher[taught]) / TEMPERATURE).log_softmax(-1)
         divergence = (said.exp() * (said - logits[taught].log_softmax(-1))).sum(-1)
         total = total + kl_share * (divergence - entropy[taught]).sum()
-    return total, entropy.detach().sum(), (logits.argmax(-1) == target).sum()
+    following = torch.zeros((), device=hidden.device)
+    if network.adapter is not None and "follow.A" in network.adapter:
+        following = _following(network, hidden, target, before, logits.detach())
+        total = total + following
+    return total, entropy.detach().sum(), (logits.argmax(-1) == target).sum(), following.detach()
+
+
+def _following(network: Network, hidden: torch.Tensor, target: torch.Tensor, before: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Sum of cross-entropies among each mask's likeliest tokens (and the true one), once the token before it is known."""
+    likely = logits.topk(CANDIDATES, -1).indices
+    rows = F.embedding(torch.cat([target[:, None], likely], 1), network.base["embedding"]).to(hidden.dtype)
+    scores = torch.einsum("nd,nkd->nk", network.follow(hidden, before), rows).float()
+    twice = F.pad(likely == target[:, None], (1, 0))
+    return F.cross_entropy(scores.masked_fill(twice, -torch.inf), torch.zeros_like(target), reduction="sum")
 
 
 @torch.no_grad()
-def held_out_cells(network: Network, rows: Sequence[Row], batch: int = 16) -> dict[str, float]:
-    """Return masked cross-entropy (nats) per cell of `CELLS` on held-out rows, the same masks in every call."""
+def held_out_cells(network: Network, rows: Sequence[Row], ahead: bool = False, batch: int = 16) -> dict[str, float]:
+    """Return masked cross-entropy (nats) per cell of `CELLS` on held-out rows, the same masks in every call.
+
+    ahead: with two cells for masks alone behind every token, without and with the token before each known.
+    """
     cells = {}
     for length, ratio in CELLS:
-        total, count, rng = 0.0, 0, random.Random(0)
-        for i in range(0, len(rows), batch):
-            part = collate(rows[i : i + batch], Noise(), [length], rng, ratio).to(network.device)
-            n = int((part.target != IGNORED).sum())
-            total, count = total + float(losses(network, part, 0.0).masked) * n, count + n
-        cells[f"block {length}, {ratio:.0%} masked"] = total / max(1, count)
+        cells[f"block {length}, {ratio:.0%} masked"] = _held_out(network, rows, batch, Noise(), length, ratio)[0]
+    if ahead:
+        cells["ahead"], cells["ahead, one known"] = _held_out(network, rows, 4, Noise(ahead=1.0), AHEAD, None)
     return cells
+
+
+def _held_out(network: Network, rows: Sequence[Row], batch: int, noise: Noise, length: int, ratio: float | None) -> tuple[float, float]:
+    """Return mean `masked` and `following` over all masks."""
+    sums, count, rng = [0.0, 0.0], 0, random.Random(0)
+    for i in range(0, len(rows), batch):
+        part = collate(rows[i : i + batch], noise, [length], rng, ratio).to(network.device)
+        n, loss = int((part.target != IGNORED).sum()), losses(network, part, 0.0)
+        sums, count = [sums[0] + float(loss.masked) * n, sums[1] + float(loss.following) * n], count + n
+    return sums[0] / max(1, count), sums[1] / max(1, count)

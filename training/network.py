@@ -71,6 +71,13 @@ class Network:
         logits[..., MASK] = -1e4
         return logits
 
+    def follow(self, hidden: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """Return the hidden states (n, D) of masks once the token right before what each guesses is known: before (n,) ids."""
+        into, out = (self.adapter[f"follow.{half}"].to(hidden.dtype) for half in "AB")  # type: ignore[index]
+        spoken = F.embedding(before, self.base["embedding"]).to(hidden.dtype)
+        spoken = F.rms_norm(spoken, (self.config.width,), None, self.config.norm_eps)
+        return hidden + F.linear(F.silu(F.linear(torch.cat([hidden, spoken], -1), into)), out)
+
     def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
         return F.rms_norm(x, (self.config.width,), self.base[name].to(x.dtype), self.config.norm_eps)
 
@@ -106,7 +113,14 @@ def new_adapter(config: Config, rank: int, mask_row: torch.Tensor, seed: int = 0
             rows, columns = config.linear(name)
             params[f"{i}.{name}.A"] = torch.randn(rank, columns, generator=generator) / math.sqrt(columns)
             params[f"{i}.{name}.B"] = torch.zeros(rows, rank)
-    return params
+    return params | new_follow(config, seed)
+
+
+def new_follow(config: Config, seed: int = 0) -> Tensors:
+    """Return fresh matrices of `Network.follow`, which then changes nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    into = torch.randn(config.width, 2 * config.width, generator=generator) / math.sqrt(2 * config.width)
+    return {"follow.A": into, "follow.B": torch.zeros(config.width, config.width)}
 
 
 def read_base(folder: Path) -> tuple[Config, Tensors]:
@@ -116,7 +130,7 @@ def read_base(folder: Path) -> tuple[Config, Tensors]:
     """
     if (folder / "manifest.json").is_file():
         config, stored = read_manifest(folder).config, load_builtin(folder, torch.float32)
-        tensors = {name: t for name, t in stored.items() if not name.startswith("decoder.") and name != "mask_row"}
+        tensors = {name: t for name, t in stored.items() if not name.startswith(("decoder.", "follow.", "mask_row"))}
     else:
         config, tensors = _read_hugging_face(folder)
     others = torch.arange(config.vocab) != MASK

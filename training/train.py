@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 
 from .data import Batch, Chat, Noise, Row, collate, read_rows
 from .losses import held_out_cells, losses
-from .network import MASK, Network, Tensors, new_adapter, read_adapter, read_base
+from .network import MASK, Network, Tensors, new_adapter, new_follow, read_adapter, read_base
 
 LENGTHS = (4, 8, 8, 16, 16, 32, 32, 64)  # drawn per row; every length the page offers must be here
 CURRICULUM = ((0.2, 8), (0.5, 16))  # until this share of the steps, blocks no longer than this
@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--complementary", action="store_true", help="every block twice, with complementary masks")
     cli.add_argument("--everything", type=float, default=0.2, help="share of blocks that are all masks: what a block's first pass sees")
     cli.add_argument("--gap", type=float, default=0.1, help="share of blocks whose right part is given text")
+    cli.add_argument("--ahead", type=float, default=0.0, help="share of answers with masks alone behind every token")
     cli.add_argument("--kl-share", type=float, default=0.5, help="of the loss where nothing to the right is known")
     cli.add_argument("--next-token", type=float, default=0.2, help="weight of the clean stream's own loss (mode full)")
     cli.add_argument("--ema", type=float, default=0.0, help="decay of the average that is saved; 0 saves the weights themselves")
@@ -73,6 +74,7 @@ def build(args: argparse.Namespace) -> Network:
     dtype, adapter = DTYPES[args.dtype], None
     if args.mode == "lora":
         adapter = read_adapter(args.init) if args.init else new_adapter(config, args.rank, base["embedding"][MASK], args.seed)
+        adapter = new_follow(config, args.seed) | adapter
         adapter = {name: t.to(args.device).requires_grad_() for name, t in adapter.items()}
         base = {name: t.to(args.device, dtype) for name, t in base.items()}
     else:
@@ -95,7 +97,7 @@ def batch_of(step: int, rows: Sequence[Row], args: argparse.Namespace) -> Batch:
     share = step / max(1, args.steps)
     longest = next((length for until, length in CURRICULUM if share < until), max(args.lengths)) if args.curriculum else max(args.lengths)
     lengths = [length for length in args.lengths if length <= longest] or [min(args.lengths)]
-    noise = Noise(everything=args.everything, gap=args.gap, complementary=args.complementary)
+    noise = Noise(everything=args.everything, gap=args.gap, complementary=args.complementary, ahead=args.ahead)
     chosen = [rows[i] for i in order[place * args.batch : (place + 1) * args.batch]]
     return collate(chosen, noise, lengths, random.Random(f"{args.seed} step {step}")).to(args.device)
 
@@ -133,18 +135,18 @@ class Run:
         if self.average:
             decay = min(args.ema, self.step / (self.step + 10))
             torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in params], 1 - decay)
-        return {name: round(float(getattr(loss, name).detach()), 4) for name in ("total", "masked", "accuracy", "next_token")}
+        return {name: round(float(getattr(loss, name).detach()), 4) for name in ("total", "masked", "accuracy", "next_token", "following")}
 
     def measure(self, held_out: Sequence[Row]) -> None:
         """Log the held-out cells of the weights that would be saved; keep them as best.safetensors if they are."""
         if not held_out:
             return
-        network = self.network
+        network, args = self.network, self.args
         if self.average:
             tensors = {name: t.to(p.dtype) for (name, t), p in zip(self.average.items(), network.trained.values(), strict=True)}
             frozen = network.adapter is not None
             network = Network(network.config, network.base if frozen else tensors, tensors if frozen else None, network.dtype)
-        cells = held_out_cells(network, held_out)
+        cells = held_out_cells(network, held_out, args.ahead > 0)
         mean = sum(cells.values()) / len(cells)
         self.log(held_out={name: round(value, 4) for name, value in cells.items()})
         if mean < self.best:

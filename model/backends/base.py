@@ -15,7 +15,8 @@ import torch
 from ..autoregressive import decode
 from ..canvas import Canvas
 from ..errors import SettingError
-from ..masked import Plan, Predictor, denoise
+from ..masked import Predictor, denoise
+from ..readout import Plan
 from ..run import Clock, Request, Run, Stopwatch, stopper
 from ..settings import LOCAL, Limits, Settings
 from ..trace import Frame, ModelSpec, Trace

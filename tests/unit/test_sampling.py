@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.masked import Plan, read
+from model.readout import Plan, read
 from model.settings import Settings
 from tests.tiny import Tiny
 

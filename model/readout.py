@@ -1,0 +1,165 @@
+"""From logits to a choice: what a run may write, and what a network's output says of every row, whatever loop asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from .errors import NumericsError
+from .settings import Settings
+from .trace import TOP, ModelSpec
+
+
+@dataclass
+class Plan:
+    """Everything of a run that does not change: settings, spec, block length, and when to stop."""
+
+    settings: Settings
+    spec: ModelSpec
+    block: int
+    generator: torch.Generator
+    forbidden: tuple[int, ...]  # ids that may never be written
+    should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
+    _scratch: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+
+    def scratch(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return two float32 tensors of that shape (n, V), valid until the next call: fresh megabytes in every pass cost page faults."""
+        if self._scratch.numel() < 2 * like.numel() or self._scratch.device != like.device:
+            self._scratch = torch.empty(2 * like.numel(), device=like.device)
+        first, second = self._scratch[: 2 * like.numel()].view(2, *like.shape)
+        return first, second
+
+    def uniform(self, n: int) -> np.ndarray:
+        """Return n draws from U(0, 1) by the run's own generator."""
+        return torch.rand(n, generator=self.generator, dtype=torch.float64).numpy()
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What logits (n, V) say: chosen token, its probability, margin, entropy (nats), and the TOP candidates with theirs."""
+
+    token: np.ndarray
+    p: np.ndarray
+    margin: np.ndarray
+    entropy: np.ndarray
+    top_ids: np.ndarray
+    top_p: np.ndarray
+    probability: torch.Tensor  # (n, V), overwritten by the run's next `read`
+
+    def probability_of(self, row: int, token: int) -> float:
+        """Return the probability of any token in a row."""
+        return float(self.probability[row, token])
+
+
+CHUNK = 256
+FORBIDDEN = -1e4  # far enough for a probability of exactly 0, and 0 * FORBIDDEN stays a number
+
+
+@torch.inference_mode()
+def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
+    """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
+    for token in plan.forbidden:
+        logits[:, token] = FORBIDDEN
+    if no_end is not None:
+        logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
+
+
+@torch.inference_mode()
+def shares(logits: torch.Tensor, ids: np.ndarray) -> np.ndarray:
+    """Return how probable each row's own id (n,) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
+    own = logits.gather(1, torch.from_numpy(ids).long()[:, None])[:, 0]
+    return np.exp(own.double().numpy() - _peaks(logits).amax(-1).double().numpy())
+
+
+@torch.inference_mode()
+def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> Readout:
+    """Turn logits (n, V), which are shielded in place, into a choice per row; raise NumericsError on NaN.
+
+    Confidence is taken before temperature, top-p and top-k.
+    """
+    shield(logits, plan, no_end)
+    return weigh(logits, plan)
+
+
+@torch.inference_mode()
+def weigh(logits: torch.Tensor, plan: Plan) -> Readout:
+    """Turn logits (n, m) of allowed tokens into a choice per row, its ids 0 to m - 1; raise NumericsError on NaN."""
+    values, probability = plan.scratch(logits)
+    torch.softmax(values.copy_(logits), -1, out=probability)
+    best, top_ids = _top(values)
+    top_p = np.take_along_axis(probability.numpy(), top_ids, 1).astype(np.float64)
+    if not np.isfinite(top_p).all():
+        raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
+    # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
+    entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
+    if plan.settings.temperature <= 1e-6:
+        token, p = top_ids[:, 0], top_p[:, 0]
+    else:
+        token = sample(values, plan).numpy()
+        p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
+    return Readout(token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability)
+
+
+def _peaks(logits: torch.Tensor) -> torch.Tensor:
+    """Return the largest logit of each of a row's chunks (n, V / CHUNK), of the whole row where they do not divide it."""
+    n, vocab = logits.shape
+    return logits.amax(-1, keepdim=True) if vocab % CHUNK else logits.view(n, -1, CHUNK).amax(-1)
+
+
+def _top(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits.topk(TOP), faster: the best tokens lie in the chunks with the largest maxima, so only those are sorted."""
+    n, vocab = logits.shape
+    if vocab % CHUNK or vocab < CHUNK * TOP:
+        best, ids = logits.topk(TOP, dim=-1)
+        return best.double().numpy(), ids.numpy()
+    where = _peaks(logits).topk(TOP, dim=-1).indices
+    best, at = logits.view(n, -1, CHUNK).gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
+    chunk, inside = np.divmod(at.numpy(), CHUNK)
+    return best.double().numpy(), np.take_along_axis(where.numpy(), chunk, 1) * CHUNK + inside
+
+
+HEAD = 1024  # likeliest tokens looked at for top-p; all of them where those do not reach it
+
+
+def sample(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Draw one token a row at the temperature, within top-k, then within top-p (the token that crosses it included).
+
+    By the inverse of the distribution function in float64: 32-bit Gumbel noise would act like a lower temperature (arXiv 2409.02908).
+    """
+    settings, n = plan.settings, len(logits)
+    scaled = logits / settings.temperature
+    uniform = torch.rand(n, generator=plan.generator, dtype=torch.float64)
+    if not settings.top_k and settings.top_p == 1:
+        return _draw(scaled.softmax(-1), uniform)
+    size = min(settings.top_k or HEAD, scaled.shape[-1])
+    values, ids = scaled.topk(size, dim=-1)
+    weights = values.softmax(-1) if settings.top_k else (values - scaled.logsumexp(-1, keepdim=True)).exp()
+    if not settings.top_k and bool((weights.sum(-1) < settings.top_p).any()):
+        weights, ids = scaled.softmax(-1).sort(dim=-1, descending=True)
+    weights = weights.masked_fill(weights.cumsum(-1) - weights >= settings.top_p, 0.0)
+    return ids.gather(1, _draw(weights, uniform)[:, None])[:, 0]
+
+
+def _draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Return one index per row of weights (n, m), drawn in proportion, uniform (n,) in [0, 1); chunk first, then inside it."""
+    n, m = weights.shape
+    if m % CHUNK or m == CHUNK:
+        return _invert(weights, uniform)[0]
+    chunks = weights.view(n, -1, CHUNK)
+    chunk, rest = _invert(chunks.sum(-1, dtype=torch.float64), uniform)
+    inside = chunks.gather(1, chunk[:, None, None].expand(-1, 1, CHUNK))[:, 0]
+    return chunk * CHUNK + _invert(inside, rest)[0]
+
+
+def _invert(weights: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (index, how far into that index's own share the draw fell, in [0, 1)); an index of weight 0 is never drawn."""
+    edges = weights.double().cumsum(-1)
+    aim = (uniform * edges[:, -1])[:, None]
+    last = edges.argmax(-1, keepdim=True)  # the last index with weight: argmax takes the first of equal edges
+    index = torch.minimum(torch.searchsorted(edges, aim, right=True), last)
+    width = weights.double().gather(1, index)
+    rest = (aim - edges.gather(1, index) + width) / width
+    return index[:, 0], rest[:, 0].clamp(0, 1 - 1e-12)
