@@ -149,7 +149,7 @@ class _Loop:
         """
         canvas, first = self.canvas, max(0, self.cached)
         check = self.plan.settings.verifies and self.cached >= 0
-        ahead = self.ahead if self.stop - self.start > 1 and canvas.end < 0 else None
+        ahead = self.ahead if self.left > 0 else None
         logits, further = self._read_on(first, self.start if not check else first + 1, ahead)
         self.cached = self.start
         if logits is None:
@@ -163,14 +163,18 @@ class _Loop:
             self.cached = refused
             self._open_block(refused)
             row = refused - first - 1
-        if self.start < len(canvas) and canvas.ids[self.start] < 0 and canvas.end < 0:
+        if canvas.end >= 0:
+            return
+        if self.start == len(canvas):  # nothing to decide, but the pass counts
+            yield from self._show()
+            return
+        if canvas.ids[self.start] < 0:
             seen = read(logits[row : row + 1], self.plan, self._no_end(np.array([self.start])))
             self._decide(self.start, seen, 0, "causal", float(seen.p[0]), 1.0)
             self.held = self.start
-            if not ahead:
-                yield from self._show()
         if ahead and further is not None:
             self._guess_block(ahead, further[row], row)
+        if canvas.reasons:
             yield from self._show()
 
     def _read_on(self, first: int, wanted: int, ahead: Ahead | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:

@@ -231,7 +231,7 @@ def applies(field: Field, settings: Settings) -> bool:
     """Whether the chosen commit and take-back rules read this knob (a page greys out or hides the others)."""
     needs = {"threshold": "threshold", "factor": "factor", "entropy_bound": "entropy", "schedule": "schedule"}
     if settings.ahead and field.name in ("rule", "order", *needs):  # every block is one guess
-        return "uniform" in field.families
+        return False
     if field.name in needs and field.families[0] == "masked":
         return settings.rule == needs[field.name]
     if field.name == "remask_strength":

@@ -76,8 +76,8 @@ def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
     fields = {
         field.name: {
             "families": field.families, "default": field.default, "label": field.label,
-            "rules": [rule for rule in RULES if applies(field, Settings(rule=rule, remasking="verify"))],
-            "remasking": [rule for rule in REMASKING if applies(field, Settings(remasking=rule)) or field.name != "remask_strength"],
+            "rules": [rule for rule in RULES if any(applies(field, Settings(rule=rule, remasking=back)) for back in REMASKING)],
+            "remasking": [back for back in REMASKING if any(applies(field, Settings(rule=rule, remasking=back)) for rule in RULES)],
         }
         for field in FIELDS
     }  # fmt: skip

@@ -13,8 +13,8 @@ CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, v
 MASK, EOS = 5, 2
 
 
-def tensors(seed: int = 0, dtype: torch.dtype = torch.float32, same: bool = False) -> dict[str, torch.Tensor]:
-    """Random weights by the names of `weights.load_builtin`; same: one set for both modes."""
+def tensors(seed: int = 0, dtype: torch.dtype = torch.float32, same: bool = False, rank: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights by the names of `weights.load_builtin`; same: one set for both modes; rank: of the decoder's difference."""
     rng = torch.Generator().manual_seed(seed)
     out = {"embedding": torch.randn(CONFIG.vocab, CONFIG.width, generator=rng), "norm": torch.ones(CONFIG.width)}
     for i in range(CONFIG.layers):
@@ -23,16 +23,22 @@ def tensors(seed: int = 0, dtype: torch.dtype = torch.float32, same: bool = Fals
             out |= {f"{kind}.{i}.{n}": torch.randn(*CONFIG.linear(n), generator=rng) / CONFIG.linear(n)[1] ** 0.5 for n in LINEARS}
         if same:
             out |= {f"decoder.{i}.{n}": out[f"layers.{i}.{n}"] for n in LINEARS}
+        for n in LINEARS if rank else ():
+            (rows, columns), key = CONFIG.linear(n), f"decoder.{i}.{n}"
+            out |= {f"{key}.A": torch.randn(rank, columns, generator=rng) / columns**0.5, f"{key}.B": torch.randn(rows, rank, generator=rng)}
+            out[key] = out[f"layers.{i}.{n}"] + out[f"{key}.B"] @ out[f"{key}.A"]
+    if rank:
+        out |= {f"follow.{half}": torch.randn(CONFIG.width, k * CONFIG.width, generator=rng) / CONFIG.width for half, k in (("A", 2), ("B", 1))}
     return {name: tensor.to(dtype) for name, tensor in out.items()}
 
 
 class Tiny(TorchModel):
     """Ids are letters: token i is chr(40 + i). `eos` off makes runs fill the canvas."""
 
-    def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float32, eos: bool = True, same: bool = False, **spec):
-        self.network = Network(tensors(seed, dtype, same), CONFIG, 512)
+    def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float32, eos: bool = True, same: bool = False, rank: int = 0, **spec):
+        self.network = Network(tensors(seed, dtype, same, rank), CONFIG, 512)
         known = dict(id="tiny", name="Tiny", family="masked", vocab_size=CONFIG.vocab, eos_ids=(EOS,) if eos else (), mask_id=MASK,
-                     shift=True, causal_prefix=True, default_block=8, verify=True, modes=("diffusion", "ar"), max_tokens=512)  # fmt: skip
+                     shift=True, causal_prefix=True, default_block=8, verify=True, ahead=8, modes=("diffusion", "ar"), max_tokens=512)  # fmt: skip
         self.spec = ModelSpec(**(known | spec))
 
     def encode(self, prompt: str, system: str = "") -> list[int]:

@@ -72,7 +72,7 @@ def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, .
 
 
 def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, taught: torch.Tensor, teacher: torch.Tensor,
-                 before: torch.Tensor, kl_share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+                 before: torch.Tensor, kl_share: float) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """Sums over masked tokens: training loss, cross-entropy, correct guesses, cross-entropy with the token before known.
 
     hidden, teacher (n, D); target, taught, before (n,).

@@ -55,9 +55,12 @@ def test_without_taking_back_masks_only_vanish_and_all_do(knobs, pins):
 
 
 @FAST
-@given(KNOBS, st.sampled_from(["verify", "remdm_cap", "remdm_rescale", "remdm_conf", "p2"]), st.sampled_from([0.0, 0.2, 1.0]))
+@given(KNOBS, st.sampled_from(["verify", "verify_ahead", "remdm_cap", "remdm_rescale", "remdm_conf", "p2"]), st.sampled_from([0.0, 0.2, 1.0]))
 def test_rules_that_take_back_end_full_and_spare_the_causal_token(knobs, rule, strength):
-    if rule != "verify":
+    if rule == "verify_ahead":
+        knobs |= {"block_length": min(4, knobs["new_tokens"]), "new_tokens": max(2, knobs["new_tokens"])}
+        knobs["block_length"] = max(2, knobs["block_length"])
+    elif rule != "verify":
         knobs |= {"rule": "schedule"}
     trace = run(ENDLESS, knobs | {"remasking": rule, "remask_strength": strength})
     assert trace.frames[-1].undecided == 0 and trace.result.stopped == "full"
@@ -70,9 +73,10 @@ def test_rules_that_take_back_end_full_and_spare_the_causal_token(knobs, rule, s
         assert steps <= knobs["steps"]
 
 
-@pytest.mark.parametrize("rule, strength", [("verify", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1)])
+@pytest.mark.parametrize("rule, strength", [("verify", 1.0), ("verify_ahead", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1)])
 def test_each_taking_rule_really_takes_back(rule, strength):
-    knobs = dict(steps=40, new_tokens=24, block_length=24, remasking=rule, remask_strength=strength, temperature=1.0)
+    block = 8 if rule == "verify_ahead" else 24
+    knobs = dict(steps=40, new_tokens=24, block_length=block, remasking=rule, remask_strength=strength, temperature=1.0)
     assert sum(len(frame.taken_back) for seed in range(3) for frame in run(ENDLESS, knobs | {"seed": seed}).frames) > 0
 
 
@@ -82,6 +86,60 @@ def test_verify_at_full_strength_is_greedy_autoregressive_text():
         ar = run(model, dict(new_tokens=20), mode="ar")
         verified = run(model, dict(new_tokens=20, steps=60, block_length=8, remasking="verify", remask_strength=1.0))
         assert verified.final_ids == ar.final_ids
+
+
+AHEAD = dict(new_tokens=20, steps=60, remasking="verify_ahead")
+
+
+@pytest.mark.parametrize("block", [2, 4, 8])
+def test_check_and_guess_in_one_pass_at_full_strength_is_greedy_autoregressive_text(block):
+    for seed in range(6):
+        model = Tiny(seed, rank=4)
+        ar = run(model, dict(new_tokens=20), mode="ar")
+        ahead = run(model, AHEAD | dict(block_length=block, remask_strength=1.0))
+        assert ahead.final_ids == ar.final_ids and ahead.result.stopped == ar.result.stopped
+        assert ahead.result.forwards <= len(ar.final_ids) + 1
+
+
+def test_one_pass_both_checks_and_guesses():
+    """At strength 0 nothing is refused: after the prompt's pass, every pass commits a whole block."""
+    trace = run(Tiny(2, rank=4, eos=False), AHEAD | dict(block_length=4, remask_strength=0.0))
+    assert trace.result.forwards == 5 + 1 and not any(frame.taken_back for frame in trace.frames)  # five blocks, and a last check
+    rules = [{reason.position: reason.rule for reason in frame.reasons} for frame in trace.frames if frame.reasons]
+    assert rules == [{start: "causal"} | dict.fromkeys(range(start + 1, start + 4), "ahead") for start in range(0, 20, 4)]
+
+
+def test_what_one_pass_refuses_it_guesses_anew():
+    trace = run(Tiny(3, rank=4, eos=False), AHEAD | dict(block_length=4, remask_strength=1.0))
+    pairs = list(zip(trace.frames, trace.frames[1:], strict=False))
+    again = [(a, b) for a, b in pairs if a.taken_back]
+    assert again and all(a.forwards == b.forwards and min(b.committed) == min(a.taken_back) for a, b in again)
+
+
+def test_pinned_words_stand_and_the_guesses_behind_them_know_them():
+    model, pins = Tiny(4, rank=4, eos=False), {2: "x", 5: "yz"}
+    trace = run(model, AHEAD | dict(block_length=4, remask_strength=0.5), pins)
+    for position, token in {2: "x", 5: "y", 6: "z"}.items():
+        assert all(frame.ids[position] == model.tokens(token)[0] for frame in trace.frames)
+    assert trace.frames[-1].undecided == 0 and trace.result.stopped == "full"
+
+
+def test_once_the_steps_are_spent_one_token_a_pass_is_written():
+    trace = run(Tiny(2, rank=4, eos=False), AHEAD | dict(block_length=4, steps=5, remask_strength=1.0))
+    assert trace.frames[-1].undecided == 0 and trace.result.stopped == "full"
+    assert sum(any(reason.rule == "ahead" for reason in frame.reasons) for frame in trace.frames) <= 5
+
+
+@pytest.mark.parametrize("block, spec, sentence", [
+    (16, {}, "Block length must be between 2 and 8 for 'verify_ahead'; it was 16."),
+    (1, {}, "Block length must be between 2 and 8 for 'verify_ahead'; it was 1."),
+    (4, {"ahead": 0}, "Taking back cannot be 'verify_ahead' on Tiny: it cannot check and guess at once."),
+    (4, {"verify": False}, "Taking back cannot be 'verify_ahead' on Tiny: it has no causal pass to check with."),
+])  # fmt: skip
+def test_who_cannot_check_and_guess_at_once_is_told(block, spec, sentence):
+    with pytest.raises(SettingError) as error:
+        run(Tiny(0, rank=4, **spec), AHEAD | dict(block_length=block))
+    assert str(error.value) == sentence
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -73,6 +73,43 @@ def test_the_block_pass_equals_llama_with_the_same_mask():
     assert torch.allclose(ours, theirs, atol=1e-4)
 
 
+def test_one_pass_ahead_equals_the_causal_pass_and_a_block_pass_behind_each_token():
+    model = Tiny(5, rank=4)
+    prompt, ids, masks = model.encode("ab"), [20, 21, 22], 3
+    behind = [[-1] * masks, [-1, 31, -1], [-1] * masks]
+    session = Session(model.network, prompt, 8, MASK)
+    session.advance(0, [], [-1])
+    logits = session.ahead(0, ids, behind)
+    assert logits.shape == (3, 1 + masks, CONFIG.vocab)
+    for row in range(3):
+        other = Session(model.network, prompt, 12, MASK)
+        causal = other.advance(0, ids[: row + 1], [row])
+        assert torch.allclose(logits[row, 0], causal[0], atol=1e-4)
+        tokens = torch.tensor([MASK if token < 0 else token for token in behind[row]])
+        hidden = model.network.forward(tokens, len(prompt) + row + 1, other.cache, causal=False)
+        assert torch.allclose(logits[row, 1:], model.network.logits(hidden), atol=1e-3)
+
+
+def test_a_pass_ahead_leaves_only_the_causal_pass_in_the_cache():
+    model = Tiny(6, rank=4)
+    prompt = model.encode("ab")
+    plain, ahead = (Session(model.network, prompt, 8, MASK) for _ in range(2))
+    plain.advance(0, [20, 21, 22], [2])
+    ahead.ahead(0, [20, 21, 22], [[-1] * 7] * 3)
+    assert torch.allclose(plain.advance(3, [23, 24], [0, 1]), ahead.advance(3, [23, 24], [0, 1]), atol=1e-5)
+
+
+def test_guesses_are_weighed_again_by_the_token_before_them():
+    model = Tiny(7, rank=4)
+    session = Session(model.network, model.encode("ab"), 8, MASK)
+    logits = session.ahead(0, [], [[-1] * 3])
+    likely = torch.tensor([9, 30, 12])
+    told = [session.follow(0, 1, before, likely) for before in (10, 11)]
+    assert told[0].shape == (3,) and not torch.allclose(told[0], told[1])
+    model.network.follower = []
+    assert torch.allclose(session.follow(0, 1, 10, likely), logits[0, 2, likely], atol=1e-4)
+
+
 def test_block_passes_leave_no_trace_in_the_cache():
     model = Tiny(1)
     prompt = model.encode("ab")

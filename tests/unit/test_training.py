@@ -19,7 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from model.network import Network as Fast
 from model.weights import LINEARS, Config, load_builtin, read_manifest
 from training import evaluate, export, self_distill, train
-from training.data import DATA, IGNORED, Chat, Noise, Row, collate, lines, read_rows, repetitive
+from training.data import AHEAD, DATA, IGNORED, Chat, Noise, Row, collate, lines, read_rows, repetitive
 from training.losses import held_out_cells, losses
 from training.metrics import doubled, kendall_tau, mean_and_error
 from training.network import EOS, MASK, Network, causal, extend, new_adapter, read_adapter, read_base
@@ -84,16 +84,22 @@ def test_the_base_is_read_exactly(base_folder: Path):
     torch.testing.assert_close(base["embedding"][MASK], base["embedding"][others].mean(0))
 
 
-@pytest.mark.parametrize("decoder", [False, True])
-def test_it_computes_what_the_shipped_network_computes(network: Network, decoder: bool):
-    tensors = dict(network.base)
+def shipped(network: Network) -> dict[str, torch.Tensor]:
+    """The tensors as `weights.load_builtin` returns them."""
+    tensors = network.base | {name: t for name, t in network.adapter.items() if name.startswith("follow.")}
     for i in range(2):
         for name in LINEARS:
-            delta = network.adapter[f"{i}.{name}.B"] @ network.adapter[f"{i}.{name}.A"]
-            tensors[f"decoder.{i}.{name}"] = tensors[f"layers.{i}.{name}"] + delta
+            halves = {half: network.adapter[f"{i}.{name}.{half}"] for half in "AB"}
+            tensors[f"decoder.{i}.{name}"] = tensors[f"layers.{i}.{name}"] + halves["B"] @ halves["A"]
+            tensors |= {f"decoder.{i}.{name}.{half}": t for half, t in halves.items()}
     tensors["embedding"] = tensors["embedding"].clone()
     tensors["embedding"][MASK] = network.adapter["mask"]
-    fast = Fast(tensors, CONFIG)
+    return tensors
+
+
+@pytest.mark.parametrize("decoder", [False, True])
+def test_it_computes_what_the_shipped_network_computes(network: Network, decoder: bool):
+    fast = Fast(shipped(network), CONFIG)
     cache = fast.new_cache(12)
     text, block = torch.tensor([20, 31, 44, 100, 25, 60]), torch.tensor([50, MASK, 70, MASK])
     given = fast.forward(text, 0, cache, causal=True)
@@ -160,6 +166,34 @@ def test_a_block_never_sees_its_own_answer(network: Network):
     assert (before[0, 8:] - after[0, 8:]).abs().max() > 1e-3
 
 
+def test_masks_ahead_stand_behind_every_token_and_see_nothing_of_what_they_guess(network: Network):
+    batch = collate([row(9)], Noise(ahead=1.0), [4], random.Random(0))
+    assert (batch.noised == MASK).all()
+    ids, sees = batch.clean[0].tolist(), batch.mask[0, 0, :, : batch.clean.shape[1]].sum(-1).tolist()
+    for position, target, clean in zip(batch.positions[0].tolist(), batch.target[0].tolist(), sees, strict=True):
+        assert target == ids[position + 1] and 4 <= clean <= position and position - clean < AHEAD - 1
+    assert sorted(set(sees)) == list(range(4, 12))  # behind the prompt's last token, and behind every answer token but the last
+    assert not batch.taught.any()
+
+
+def test_masks_ahead_are_what_the_shipped_network_computes(network: Network):
+    """The trained rows of a batch equal the rows of one pass that checks and guesses, follow-up included."""
+    answer = row(6)
+    batch = collate([answer], Noise(ahead=1.0), [4], random.Random(0))
+    length = batch.clean.shape[1]
+    _, past = network.run(batch.clean, torch.arange(length), causal(0, length))
+    trained, _ = network.run(batch.noised, batch.positions, batch.mask, past, decoder=True)
+    fast = Fast(shipped(network), CONFIG)
+    cache, ids = fast.new_cache(64), batch.clean[0]
+    n = len(answer.before)
+    shown = fast.ahead(ids[: n + 3], torch.full((4, AHEAD - 1), MASK), 0, cache)[:, 1:]  # behind the prompt and three tokens of the answer
+    groups = trained[0, : 4 * (AHEAD - 1)].view(4, AHEAD - 1, -1)
+    torch.testing.assert_close(shown[:3], groups[:3], atol=1e-3, rtol=1e-3)
+    hidden, likely = groups[0, 1], torch.tensor([31, 40, 55])
+    told = network.follow(hidden[None], torch.tensor([33]))[0]
+    torch.testing.assert_close(fast.follow(hidden, 33, likely), network.base["embedding"][likely] @ told, atol=1e-3, rtol=1e-3)
+
+
 def test_rows_are_read_once_a_prompt_without_repetition(answers: Path, base_folder: Path, tmp_path: Path):
     chat = Chat(base_folder)
     path = tmp_path / "more.jsonl"
@@ -204,7 +238,7 @@ def test_the_divergence_is_zero_for_the_teacher_itself(base_folder: Path):
     from training.losses import TEMPERATURE, _masked_loss
 
     taught, target = torch.ones(5, dtype=torch.bool), torch.arange(20, 25)
-    total, entropy, _ = _masked_loss(student, teacher / TEMPERATURE, target, taught, teacher, 1.0)
+    total, entropy, *_ = _masked_loss(student, teacher / TEMPERATURE, target, taught, teacher, target, 1.0)
     assert abs(float(total)) < 1e-3 < float(entropy)
 
 

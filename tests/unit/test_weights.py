@@ -76,6 +76,7 @@ def test_everything_comes_back_with_the_decoder_merged(folder: Path, dtype: torc
     got, base, low_rank = load_builtin(folder, dtype), base_tensors(), adapter()
     assert all(t.dtype == dtype for t in got.values())
     names = {f"{part}.{i}.{name}" for part in ("layers", "decoder") for i in range(2) for name in LINEARS}
+    names |= {f"decoder.{i}.{name}.{half}" for i in range(2) for name in LINEARS for half in "AB"}
     assert set(got) == names | {f"layers.{i}.norm{n}" for i in range(2) for n in (1, 2)} | {"embedding", "norm", "mask_row"}
     tolerance = 0.02 if dtype == torch.float32 else 0.03
     for i in range(2):
