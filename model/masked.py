@@ -94,7 +94,7 @@ class _Loop:
         self.cached = -1  # canvas positions in the cache; -1: not even the prompt
         self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
-        self.ahead = predictor if plan.settings.ahead and isinstance(predictor, Ahead) else None
+        self.ahead = predictor if plan.settings.ahead and plan.block > 1 and isinstance(predictor, Ahead) else None
 
     def run(self) -> Generator[Frame, None, str]:
         canvas, verify = self.canvas, self.plan.settings.verifies

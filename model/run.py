@@ -119,8 +119,8 @@ class Request:
             raise SettingError(f"Taking back cannot be '{s.remasking}' on {spec.name}: it has no causal pass to check with.", "remasking")
         if s.ahead and not spec.ahead:
             raise SettingError(f"Taking back cannot be 'verify_ahead' on {spec.name}: it cannot check and guess at once.", "remasking")
-        if s.ahead and not 2 <= block <= spec.ahead:
-            raise SettingError(f"Block length must be between 2 and {spec.ahead} for 'verify_ahead'; it was {block}.", "block_length")
+        if s.ahead and block > spec.ahead:
+            raise SettingError(f"Block length must be between 1 and {spec.ahead} for 'verify_ahead'; it was {block}.", "block_length")
         if s.remasking != "none" and not s.verifies and s.rule != "schedule":
             raise SettingError(f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking")
         blocks = -(-s.new_tokens // block)

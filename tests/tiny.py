@@ -25,10 +25,12 @@ def tensors(seed: int = 0, dtype: torch.dtype = torch.float32, same: bool = Fals
             out |= {f"decoder.{i}.{n}": out[f"layers.{i}.{n}"] for n in LINEARS}
         for n in LINEARS if rank else ():
             (rows, columns), key = CONFIG.linear(n), f"decoder.{i}.{n}"
-            out |= {f"{key}.A": torch.randn(rank, columns, generator=rng) / columns**0.5, f"{key}.B": torch.randn(rows, rank, generator=rng)}
+            out[f"{key}.A"] = torch.randn(rank, columns, generator=rng) / columns**0.5
+            out[f"{key}.B"] = torch.randn(rows, rank, generator=rng)
             out[key] = out[f"layers.{i}.{n}"] + out[f"{key}.B"] @ out[f"{key}.A"]
     if rank:
-        out |= {f"follow.{half}": torch.randn(CONFIG.width, k * CONFIG.width, generator=rng) / CONFIG.width for half, k in (("A", 2), ("B", 1))}
+        width = CONFIG.width
+        out |= {f"follow.{half}": torch.randn(width, n * width, generator=rng) / width for half, n in (("A", 2), ("B", 1))}
     return {name: tensor.to(dtype) for name, tensor in out.items()}
 
 
@@ -38,7 +40,8 @@ class Tiny(TorchModel):
     def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float32, eos: bool = True, same: bool = False, rank: int = 0, **spec):
         self.network = Network(tensors(seed, dtype, same, rank), CONFIG, 512)
         known = dict(id="tiny", name="Tiny", family="masked", vocab_size=CONFIG.vocab, eos_ids=(EOS,) if eos else (), mask_id=MASK,
-                     shift=True, causal_prefix=True, default_block=8, verify=True, ahead=8, modes=("diffusion", "ar"), max_tokens=512)  # fmt: skip
+                     shift=True, causal_prefix=True, default_block=8, verify=True, ahead=8, modes=("diffusion", "ar"),
+                     max_tokens=512)  # fmt: skip
         self.spec = ModelSpec(**(known | spec))
 
     def encode(self, prompt: str, system: str = "") -> list[int]:

@@ -100,6 +100,7 @@ def test_the_replay_needs_no_server_and_follows_reduced_motion(serve, visit):
     run_race(page)
     page.locator(".rs-play").wait_for()
     assert not page.evaluate(f"{STAGE}.playing") and page.evaluate(f"{STAGE}.at === {STAGE}.duration()")
+    page.wait_for_timeout(500)  # the run's stream closes a moment after its last message; cut then, it would be an error in the console
     page.context.set_offline(True)
     scrub(page, 0)
     assert page.evaluate(STAND, 1)["index"] == 0
