@@ -123,6 +123,19 @@ def new_follow(config: Config, seed: int = 0) -> Tensors:
     return {"follow.A": into, "follow.B": torch.zeros(config.width, config.width)}
 
 
+def cut(adapter: Tensors, rank: int) -> Tensors:
+    """Return the adapter with every product B A of a higher rank replaced by its best approximation of `rank` (singular values)."""
+    out = dict(adapter)
+    for name, low in adapter.items():
+        matrix = name.removesuffix(".A")
+        if matrix != name and f"{matrix}.B" in adapter and not name.startswith("follow.") and len(low) > rank:
+            (left, up), (right, down) = torch.linalg.qr(adapter[f"{matrix}.B"]), torch.linalg.qr(low.T)
+            u, values, v = torch.linalg.svd(up @ down.T)
+            scale = values[:rank].sqrt()
+            out[f"{matrix}.B"], out[name] = (left @ u[:, :rank]) * scale, scale[:, None] * (v[:rank] @ right.T)
+    return out
+
+
 def read_base(folder: Path) -> tuple[Config, Tensors]:
     """Return sizes and float32 tensors of the base model, from a Hugging Face Llama folder or a folder that `export` wrote.
 

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 
 from .data import Batch, Chat, Noise, Row, collate, read_rows
 from .losses import held_out_cells, losses
-from .network import MASK, Network, Tensors, new_adapter, new_follow, read_adapter, read_base
+from .network import MASK, Network, Tensors, cut, new_adapter, new_follow, read_adapter, read_base
 
 LENGTHS = (4, 8, 8, 16, 16, 32, 32, 64)  # drawn per row; every length the page offers must be here
 CURRICULUM = ((0.2, 8), (0.5, 16))  # until this share of the steps, blocks no longer than this
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--steps", type=int, default=2_000, help="length of the schedule")
     cli.add_argument("--seconds", type=float, default=math.inf, help="stop (and save) after this long, wherever the schedule is")
     cli.add_argument("--batch", type=int, default=12, help="answers a step")
-    cli.add_argument("--rank", type=int, default=64)
+    cli.add_argument("--rank", type=int, default=16, help="of the adapter; one of a higher rank that --init names is cut down to it")
     cli.add_argument("--lr", type=float, default=1e-3, help="peak; 1e-3 suits lora, 3e-4 full")
     cli.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="block lengths, drawn per answer")
     cli.add_argument("--curriculum", action="store_true", help="short blocks first")
@@ -74,7 +74,7 @@ def build(args: argparse.Namespace) -> Network:
     dtype, adapter = DTYPES[args.dtype], None
     if args.mode == "lora":
         adapter = read_adapter(args.init) if args.init else new_adapter(config, args.rank, base["embedding"][MASK], args.seed)
-        adapter = new_follow(config, args.seed) | adapter
+        adapter = new_follow(config, args.seed) | cut(adapter, args.rank)
         adapter = {name: t.to(args.device).requires_grad_() for name, t in adapter.items()}
         base = {name: t.to(args.device, dtype) for name, t in base.items()}
     else:

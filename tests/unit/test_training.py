@@ -22,7 +22,7 @@ from training import evaluate, export, self_distill, train
 from training.data import AHEAD, DATA, IGNORED, Chat, Noise, Row, collate, lines, read_rows, repetitive
 from training.losses import held_out_cells, losses
 from training.metrics import doubled, kendall_tau, mean_and_error
-from training.network import EOS, MASK, Network, causal, extend, new_adapter, read_adapter, read_base
+from training.network import EOS, MASK, Network, causal, cut, extend, new_adapter, read_adapter, read_base
 
 CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, vocab=17 + 256)
 
@@ -240,6 +240,18 @@ def test_the_divergence_is_zero_for_the_teacher_itself(base_folder: Path):
     taught, target = torch.ones(5, dtype=torch.bool), torch.arange(20, 25)
     total, entropy, *_ = _masked_loss(student, teacher / TEMPERATURE, target, taught, teacher, target, 1.0)
     assert abs(float(total)) < 1e-3 < float(entropy)
+
+
+def test_an_adapter_is_cut_to_the_best_products_of_a_lower_rank(network: Network):
+    low, high = cut(network.adapter, 2), network.adapter
+    for i in range(2):
+        for name in LINEARS:
+            key = f"{i}.{name}"
+            whole, part = high[f"{key}.B"] @ high[f"{key}.A"], low[f"{key}.B"] @ low[f"{key}.A"]
+            assert low[f"{key}.A"].shape[0] == low[f"{key}.B"].shape[1] == 2
+            lost = torch.linalg.svdvals(whole)[2:].square().sum()
+            torch.testing.assert_close((whole - part).square().sum(), lost, atol=1e-4, rtol=1e-3)
+    assert all(cut(high, 4)[name] is t for name, t in high.items()) and low["follow.A"] is high["follow.A"]
 
 
 def test_a_frozen_base_gets_no_gradient(network: Network):
