@@ -50,15 +50,15 @@ class Ahead(Protocol):
     """A predictor whose pass over finished text can guess at the same time what follows each of its tokens."""
 
     def ahead(self, start: int, ids: list[int], behind: list[list[int]]) -> torch.Tensor:
-        """Append ids as `advance` does; return logits (R, 1 + M, V): the next token's, and those of M masks behind it.
+        """Append ids as `advance` does; return next-token logits (R, V). What M masks behind each token guess is for `follow`.
 
         behind: for each of the last R tokens (of ids, or of the prompt where ids is empty) the M canvas ids after it, -1 where undecided.
         Mask m of a row stands m + 1 places behind the row's token and guesses the place after its own.
         """
         ...
 
-    def follow(self, row: int, mask: int, before: int, likely: torch.Tensor) -> torch.Tensor:
-        """Weigh a mask's likely tokens (n,) again, now that the id right before its guess is known; return their logits (n,)."""
+    def follow(self, row: int, mask: int, before: int) -> tuple[np.ndarray, torch.Tensor]:
+        """Weigh a mask's likely tokens again, now that the id right before its guess is known; return their ids and logits (K,)."""
         ...
 
 
@@ -82,9 +82,6 @@ def denoise(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) 
     autoregressive decoding, token for token.
     """
     return (yield from _Loop(predictor, canvas, plan, watch).run())
-
-
-LIKELY = 64  # a mask's likeliest tokens, weighed again once the token before it is known
 
 
 class _Loop:
@@ -150,7 +147,7 @@ class _Loop:
         canvas, first = self.canvas, max(0, self.cached)
         check = self.plan.settings.verifies and self.cached >= 0
         ahead = self.ahead if self.left > 0 else None
-        logits, further = self._read_on(first, self.start if not check else first + 1, ahead)
+        logits = self._read_on(first, self.start if not check else first + 1, ahead)
         self.cached = self.start
         if logits is None:
             return
@@ -172,39 +169,35 @@ class _Loop:
             seen = read(logits[row : row + 1], self.plan, self._no_end(np.array([self.start])))
             self._decide(self.start, seen, 0, "causal", float(seen.p[0]), 1.0)
             self.held = self.start
-        if ahead and further is not None:
-            self._guess_block(ahead, further[row], row)
+        if ahead:
+            self._guess_block(ahead, row)
         if canvas.reasons:
             yield from self._show()
 
-    def _read_on(self, first: int, wanted: int, ahead: Ahead | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Pass the finished text from `first` on; return next-token logits (R, V) for positions `wanted` to the block's start, and,
-        ahead, those of the masks behind each (R, M, V)."""
+    def _read_on(self, first: int, wanted: int, ahead: Ahead | None) -> torch.Tensor | None:
+        """Pass the finished text from `first` on; return next-token logits (R, V) for positions `wanted` to the block's start."""
         canvas, ids = self.canvas, self.canvas.ids[first : self.start].tolist()
+        logits: torch.Tensor | None
         if ahead is None:
-            return self._ask(self.predictor.advance, first, ids, list(range(wanted - first - 1, len(ids)))), None
-        given = np.concatenate([np.where(canvas.fixed, canvas.ids, -1), np.full(self.plan.block, -1)])
-        behind = [given[position : position + self.plan.block - 1].tolist() for position in range(wanted, self.start + 1)]
-        logits = self._ask(ahead.ahead, first, ids, behind)
-        self.left -= 1
-        return logits[:, 0], logits[:, 1:]
+            logits = self._ask(self.predictor.advance, first, ids, list(range(wanted - first - 1, len(ids))))
+        else:
+            given = np.concatenate([np.where(canvas.fixed, canvas.ids, -1), np.full(self.plan.block, -1)]).tolist()
+            behind = [given[position : position + self.plan.block - 1] for position in range(wanted, self.start + 1)]
+            logits = self._ask(ahead.ahead, first, ids, behind)
+            self.left -= 1
+        return logits
 
-    def _guess_block(self, ahead: Ahead, logits: torch.Tensor, row: int) -> None:
-        """Fill the block behind its first token from the masks' logits (M, V), each guess told the one before it."""
-        canvas, positions = self.canvas, np.arange(self.start + 1, self.stop)
-        if not len(positions):
-            return
-        logits = logits[: len(positions)]
-        shield(logits, self.plan, self._no_end(positions))
-        likely = logits.topk(min(LIKELY, logits.shape[-1]), -1).indices
-        for mask, position in enumerate(positions.tolist()):
+    def _guess_block(self, ahead: Ahead, row: int) -> None:
+        """Fill the block behind its first token, each guess told the one before it."""
+        canvas = self.canvas
+        for mask, position in enumerate(range(self.start + 1, self.stop)):
             if canvas.ids[position] >= 0:
                 continue
             if canvas.end >= 0:
                 break
-            scores = self.watch.forward(ahead.follow, row, mask, int(canvas.ids[position - 1]), likely[mask], passes=0)
-            seen = weigh(scores[None], self.plan)
-            names = likely[mask].numpy()
+            names, logits = self.watch.forward(ahead.follow, row, mask, int(canvas.ids[position - 1]), passes=0)
+            barred = (*self.plan.forbidden, *(self.plan.spec.eos_ids if position < canvas.last_fixed else ()))
+            seen = weigh(logits[None], self.plan, np.isin(names, barred))
             canvas.look(np.array([position]), seen.top_p[:, 0], seen.entropy, names[seen.top_ids], seen.top_p)
             canvas.commit(position, int(names[seen.token[0]]), float(seen.p[0]), "ahead", float(seen.p[0]), 0.0)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -20,6 +21,7 @@ from .weights import LINEARS, Config
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 Halves = tuple[torch.Tensor, torch.Tensor]
+LIKELY = 64  # a mask's likeliest tokens, weighed again once the token before them is known
 SPARE = 64  # places behind the longest text that masks may stand at, to be forgotten
 
 
@@ -169,7 +171,7 @@ class Session:
                  prefix: tuple[list[int], torch.Tensor] | None = None):  # fmt: skip
         self.network, self.prompt, self.mask_id = network, prompt_ids, mask_id
         self.cache = network.new_cache(len(prompt_ids) + length + SPARE)
-        self.hidden = torch.empty(0)  # of the last pass ahead
+        self.hidden = self.logits = torch.empty(0)  # of the last pass ahead
         self.ready = 0  # prompt tokens in the cache
         if prefix and prompt_ids[: len(prefix[0])] == prefix[0] and len(prefix[0]) < len(prompt_ids):
             self.ready = len(prefix[0])
@@ -194,14 +196,17 @@ class Session:
     def ahead(self, start: int, ids: list[int], behind: list[list[int]]) -> torch.Tensor:
         """See `masked.Ahead.ahead`."""
         first, new = self._new(start, ids)
-        hidden = torch.tensor([[token if token >= 0 else self.mask_id for token in row] for row in behind])
-        self.hidden = self.network.ahead(torch.tensor(new), hidden, first, self.cache)
-        rows, columns, width = self.hidden.shape
-        return self.network.logits(self.hidden.view(rows * columns, width)).view(rows, columns, -1)
+        shown = torch.tensor([[token if token >= 0 else self.mask_id for token in row] for row in behind])
+        self.hidden = self.network.ahead(torch.tensor(new), shown, first, self.cache)
+        self.logits = self.network.logits(self.hidden.flatten(0, 1)).unflatten(0, self.hidden.shape[:2])
+        return self.logits[:, 0]
 
-    def follow(self, row: int, mask: int, before: int, likely: torch.Tensor) -> torch.Tensor:
+    @torch.inference_mode()
+    def follow(self, row: int, mask: int, before: int) -> tuple[np.ndarray, torch.Tensor]:
         """See `masked.Ahead.follow`."""
-        return self.network.follow(self.hidden[row, 1 + mask], before, likely)
+        logits = self.logits[row, 1 + mask]
+        likely = logits.topk(min(LIKELY, len(logits))).indices
+        return likely.numpy(), self.network.follow(self.hidden[row, 1 + mask], before, likely)
 
     @torch.inference_mode()
     def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> torch.Tensor:

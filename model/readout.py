@@ -85,8 +85,13 @@ def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> 
 
 
 @torch.inference_mode()
-def weigh(logits: torch.Tensor, plan: Plan) -> Readout:
-    """Turn logits (n, m) of allowed tokens into a choice per row, its ids 0 to m - 1; raise NumericsError on NaN."""
+def weigh(logits: torch.Tensor, plan: Plan, barred: np.ndarray | None = None) -> Readout:
+    """Turn logits (n, m) of any tokens into a choice per row, ids being places 0 to m - 1; raise NumericsError on NaN.
+
+    barred (m,): places that may not be chosen; written to in place.
+    """
+    if barred is not None and barred.any():
+        logits[:, torch.from_numpy(barred)] = FORBIDDEN
     values, probability = plan.scratch(logits)
     torch.softmax(values.copy_(logits), -1, out=probability)
     best, top_ids = _top(values)
