@@ -91,10 +91,11 @@ class _Loop:
         self.cached = -1  # canvas positions in the cache; -1: not even the prompt
         self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
-        self.ahead = predictor if plan.settings.ahead and plan.block > 1 and isinstance(predictor, Ahead) else None
+        at_once = plan.settings.one_guess and 1 < plan.block <= plan.spec.ahead
+        self.ahead = predictor if at_once and isinstance(predictor, Ahead) else None
 
     def run(self) -> Generator[Frame, None, str]:
-        canvas, verify = self.canvas, self.plan.settings.verifies
+        canvas, verify = self.canvas, self.plan.settings.remasking == "verify"
         yield from self._show()
         while True:
             undecided = canvas.masked()
@@ -145,7 +146,7 @@ class _Loop:
         Ahead: the same pass guesses the rest of that block too, wherever the check lets it begin.
         """
         canvas, first = self.canvas, max(0, self.cached)
-        check = self.plan.settings.verifies and self.cached >= 0
+        check = self.plan.settings.remasking == "verify" and self.cached >= 0
         ahead = self.ahead if self.left > 0 else None
         logits = self._read_on(first, self.start if not check else first + 1, ahead)
         self.cached = self.start
@@ -197,9 +198,10 @@ class _Loop:
                 break
             names, logits = self.watch.forward(ahead.follow, row, mask, int(canvas.ids[position - 1]), passes=0)
             barred = (*self.plan.forbidden, *(self.plan.spec.eos_ids if position < canvas.last_fixed else ()))
-            seen = weigh(logits[None], self.plan, np.isin(names, barred))
-            canvas.look(np.array([position]), seen.top_p[:, 0], seen.entropy, names[seen.top_ids], seen.top_p)
-            canvas.commit(position, int(names[seen.token[0]]), float(seen.p[0]), "ahead", float(seen.p[0]), 0.0)
+            seen = weigh(logits[None], self.plan, [place for place, token in enumerate(names.tolist()) if token in barred])
+            p = float(seen.p[0])
+            canvas.commit(position, int(names[seen.token[0]]), p, "ahead", p, 0.0)
+            canvas.look_at(position, float(seen.entropy[0]))
 
     def _refused(self, logits: torch.Tensor, first: int) -> int:
         """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""
@@ -225,7 +227,7 @@ class _Loop:
         """Denoising passes for this block: its share of those left."""
         canvas, settings = self.canvas, self.plan.settings
         later = [len(canvas.masked(i, i + self.plan.block)) for i in range(self.stop, len(canvas), self.plan.block)]
-        if settings.remasking == "none" or settings.verifies:
+        if settings.remasking in ("none", "verify"):
             return share_steps(max(1, self.left), [masks, *later])[0]
         return max(1, round(self.left * masks / (masks + sum(later))))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,13 +85,13 @@ def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> 
 
 
 @torch.inference_mode()
-def weigh(logits: torch.Tensor, plan: Plan, barred: np.ndarray | None = None) -> Readout:
-    """Turn logits (n, m) of any tokens into a choice per row, ids being places 0 to m - 1; raise NumericsError on NaN.
+def weigh(logits: torch.Tensor, plan: Plan, barred: Sequence[int] = ()) -> Readout:
+    """Turn logits (n, m) of any m tokens into a choice per row, ids being places 0 to m - 1; raise NumericsError on NaN.
 
-    barred (m,): places that may not be chosen; written to in place.
+    barred: places that may not be chosen; they are overwritten.
     """
-    if barred is not None and barred.any():
-        logits[:, torch.from_numpy(barred)] = FORBIDDEN
+    for place in barred:
+        logits[:, place] = FORBIDDEN
     values, probability = plan.scratch(logits)
     torch.softmax(values.copy_(logits), -1, out=probability)
     best, top_ids = _top(values)

@@ -86,7 +86,8 @@ class Request:
             self._check_masked(spec)
         block = self.block_length(spec)
         family = "autoregressive" if self.mode == "ar" else spec.family
-        cost = s.cost(prompt_tokens, block, family, spec.causal_prefix)
+        ahead = s.one_guess and block <= spec.ahead  # masks stand behind every token of the block
+        cost = s.cost(prompt_tokens, block**2 if ahead else block, family, spec.causal_prefix)
         if cost > limits.cost:
             raise SettingError(
                 f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
@@ -115,13 +116,9 @@ class Request:
             raise SettingError(f"Block length must be one of {known} on {spec.name}; it was {s.block_length}.", "block_length")
         if s.guidance and not spec.guidance:
             raise SettingError(f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance")
-        if s.verifies and not spec.verify:
-            raise SettingError(f"Taking back cannot be '{s.remasking}' on {spec.name}: it has no causal pass to check with.", "remasking")
-        if s.ahead and not spec.ahead:
-            raise SettingError(f"Taking back cannot be 'verify_ahead' on {spec.name}: it cannot check and guess at once.", "remasking")
-        if s.ahead and block > spec.ahead:
-            raise SettingError(f"Block length must be between 1 and {spec.ahead} for 'verify_ahead'; it was {block}.", "block_length")
-        if s.remasking != "none" and not s.verifies and s.rule != "schedule":
+        if s.remasking == "verify" and not spec.verify:
+            raise SettingError(f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking")
+        if s.remasking not in ("none", "verify") and s.rule != "schedule":
             raise SettingError(f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking")
         blocks = -(-s.new_tokens // block)
         if s.steps < blocks and block > 1:

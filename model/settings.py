@@ -16,7 +16,7 @@ from .errors import SettingError
 SCHEDULES = ("linear", "cosine", "power", "sigmoid", "log", "exp")
 ORDERS = ("confidence", "margin", "entropy", "random", "left_to_right", "proportional")
 RULES = ("schedule", "threshold", "factor", "entropy")
-REMASKING = ("none", "verify", "verify_ahead", "remdm_cap", "remdm_rescale", "remdm_conf", "p2")
+REMASKING = ("none", "verify", "remdm_cap", "remdm_rescale", "remdm_conf", "p2")
 MODES = ("diffusion", "ar")
 
 Kind = Literal["int", "float", "choice"]
@@ -97,11 +97,11 @@ FIELDS: tuple[Field, ...] = (
     Field("entropy_bound", "Entropy bound", "float", 0.1, 0.0, 50.0, 0.05, unit="nats", families=("masked", "uniform"), open_low=True,
           help="Joint budget per step: the surest positions are accepted while the summed entropy, less the largest, stays within it."),
     Field("remasking", "Taking back", "choice", "none", choices=REMASKING,
-          help="Rules that take tokens back: 'verify' lets the model's own causal pass check a finished block; 'verify_ahead' guesses the "
-               "next block in that same pass; ReMDM re-masks at random (cap, rescale) or the unsure first (conf), P2 re-ranks every "
-               "position at every step."),
+          help="Rules that take tokens back: 'verify' lets the model's own causal pass check a finished block (a short block at "
+               "threshold 0 is guessed in the very pass that checks the one before); ReMDM re-masks at random (cap, rescale) or the "
+               "unsure first (conf), P2 re-ranks every position at every step."),
     Field("remask_strength", "Taking back: strength", "float", 0.1, 0.0, 1.0, 0.01,
-          help="ReMDM: eta, the chance that a decided token is masked again. Causal checks: the least probability, relative to the causal "
+          help="ReMDM: eta, the chance that a decided token is masked again. 'verify': the least probability, relative to the causal "
                "pass's own favourite, at which a token is kept (1 keeps favourites only)."),
     Field("guidance", "Guidance", "float", 0.0, 0.0, 10.0, 0.1,
           help="Classifier-free guidance weight; 0 is off. Doubles the forward passes, which are counted."),
@@ -167,14 +167,9 @@ class Settings:
         return asdict(self)
 
     @property
-    def verifies(self) -> bool:
-        """Whether the model's causal pass checks finished blocks."""
-        return self.remasking in ("verify", "verify_ahead")
-
-    @property
-    def ahead(self) -> bool:
-        """Whether the pass that checks one block also guesses the next."""
-        return self.remasking == "verify_ahead"
+    def one_guess(self) -> bool:
+        """Whether a block is one guess that is checked: then one pass can check a block and guess the next."""
+        return self.remasking == "verify" and self.rule == "threshold" and self.threshold == 0
 
     def canvas_count(self, canvas: int) -> int:
         """At most how many canvases of `canvas` positions are written: as asked for, and enough for the length, rounded up."""
@@ -195,8 +190,7 @@ class Settings:
         if family == "autoregressive":
             return prompt_tokens + self.new_tokens
         passes = self.steps * (self.canvas_count(block_length) if family == "uniform" else 1)
-        block = block_length**2 if self.ahead else block_length  # ahead: masks stand behind every token of the block
-        width = block if causal_prefix else prompt_tokens + self.new_tokens
+        width = block_length if causal_prefix else prompt_tokens + self.new_tokens
         twice = 2 if self.guidance > 0 and family == "masked" else 1
         return twice * (passes * width + prompt_tokens + self.new_tokens)
 
@@ -230,8 +224,6 @@ def bounds(field: Field, limits: Limits) -> tuple[float, float]:
 def applies(field: Field, settings: Settings) -> bool:
     """Whether the chosen commit and take-back rules read this knob (a page greys out or hides the others)."""
     needs = {"threshold": "threshold", "factor": "factor", "entropy_bound": "entropy", "schedule": "schedule"}
-    if settings.ahead and field.name in ("rule", "order", *needs):  # every block is one guess
-        return False
     if field.name in needs and field.families[0] == "masked":
         return settings.rule == needs[field.name]
     if field.name == "remask_strength":

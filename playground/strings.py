@@ -17,7 +17,7 @@ CHIPS = ("Blue sky", "A fox", "Saving water", "A letter", "A bicycle", "Pancakes
 CHOICES = {  # how choices read on the page
     "diffusion": "Denoise", "ar": "Left to right", "schedule": "planned count", "threshold": "sure enough", "factor": "sum of doubts",
     "entropy": "budget of entropy", "left_to_right": "left to right", "proportional": "drawn by probability", "random": "at random",
-    "none": "never", "verify": "causal check", "verify_ahead": "check and guess at once", "remdm_cap": "ReMDM cap",
+    "none": "never", "verify": "causal check", "remdm_cap": "ReMDM cap",
     "remdm_rescale": "ReMDM rescale", "remdm_conf": "ReMDM conf", "p2": "P2",
 }  # fmt: skip
 STARTING, STOPPED = "Starting", "Stopped."

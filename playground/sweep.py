@@ -27,7 +27,7 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "steps": ("8, 16, 32, 64", {"rule": "schedule", "remasking": "none"}),
     "threshold": ("0.5, 0.6, 0.7, 0.8, 0.9, 0.95", {"rule": "threshold", "remasking": "none"}),
     "temperature": ("0, 0.4, 0.8, 1.2", {}),
-    "block_length": ("4, 8, 16, 32", {"remasking": "verify"}),
+    "block_length": ("4, 8, 16, 32", {}),
     "order": ("confidence, margin, entropy, random, left_to_right", {"rule": "schedule", "remasking": "none"}),
     "schedule": ("linear, cosine, sigmoid, log, exp", {"rule": "schedule", "remasking": "none"}),
 }

@@ -34,15 +34,13 @@ Samples = dict[tuple["Cell", int], dict[str, Any]]  # by cell and number of the 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the table. rule 'ar' is the base model writing token by token; verify: the causal pass's bound, 0 is off; ahead: the
-    pass that checks one block guesses the next."""
+    """One row of the table. rule 'ar' is the base model writing token by token; verify: the causal pass's bound, 0 is off."""
 
     temperature: float
     block: int = 1
     rule: str = "ar"
     value: float = 0.0
     verify: float = 0.0
-    ahead: bool = False
 
     def settings(self, new_tokens: int, seed: int) -> Settings:
         """Return the settings; the step limit never binds."""
@@ -50,7 +48,7 @@ class Cell:
         if self.rule != "ar":
             known |= {"rule": self.rule, "block_length": self.block, self.rule: self.value}
         if self.verify:
-            known |= {"remasking": "verify_ahead" if self.ahead else "verify", "remask_strength": self.verify, "steps": 16 * new_tokens}
+            known |= {"remasking": "verify", "remask_strength": self.verify, "steps": 16 * new_tokens}
         return Settings(**known)
 
     @property
@@ -58,8 +56,6 @@ class Cell:
         """Return what the table calls it."""
         if self.rule == "ar":
             return "token by token (base)"
-        if self.ahead:
-            return f"block {self.block}, guessed while the last is checked at {self.verify:g}"
         checked = f", verified at {self.verify:g}" if self.verify else ""
         return f"block {self.block}, {self.rule} {self.value:g}{checked}"
 
@@ -69,15 +65,12 @@ def cells(which: str) -> list[Cell]:
     if which == "all":
         grid = [Cell(t, b, "threshold", v) for t in TEMPERATURES for b in BLOCKS for v in THRESHOLDS]
         checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.0, 0.3, 0.5) for s in (0.3, 1.0)]
-        ahead = [Cell(t, b, "threshold", 0.0, s, True) for t in TEMPERATURES for b in (4, 8) for s in (0.1, 0.3, 0.5, 1.0)]
-        return [Cell(t) for t in TEMPERATURES] + ahead + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
-    checked = [Cell(0.0, b, "threshold", 0.0, s) for b, s in ((8, 0.3), (8, 1.0), (16, 0.3), (8, 0.1), (4, 1.0))]  # one guess a block
+        return [Cell(t) for t in TEMPERATURES] + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
+    guessed = ((4, 0.3), (4, 1.0), (4, 0.1), (8, 0.3), (8, 1.0), (16, 0.3))  # one guess a block, then its check
+    checked = [Cell(0.0, block, "threshold", 0.0, share) for block, share in guessed]
     plain = [Cell(0.0, b, "threshold", v) for b, v in ((8, 0.5), (16, 0.5), (16, 0.9), (32, 0.9), (8, 0.9), (32, 0.5), (4, 0.9), (64, 0.9))]
-    warm = [Cell(0.8), Cell(0.8, 8, "threshold", 0.0, 0.3), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.9)]
-    ahead = [Cell(0.0, b, "threshold", 0.0, s, True) for b, s in ((4, 0.3), (4, 1.0), (4, 0.1), (8, 0.3))]
-    ahead.append(Cell(0.8, 4, "threshold", 0.0, 0.3, True))
-    return [Cell(0.0), *ahead, *checked[:3], *plain[:4], Cell(0.0, 16, "threshold", 0.5, 0.3), *warm[:2], *checked[3:], *plain[4:],
-            *warm[2:]]  # fmt: skip
+    warm = [Cell(0.8), Cell(0.8, 4, "threshold", 0.0, 0.3), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.9)]
+    return [Cell(0.0), *checked, *plain[:4], Cell(0.0, 16, "threshold", 0.5, 0.3), *warm[:2], *plain[4:], *warm[2:]]
 
 
 # ---------------------------------------------------------------- in a worker

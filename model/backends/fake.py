@@ -36,7 +36,7 @@ _PIECE = re.compile(r" ?[A-Za-z]+|\n *| ?\d| ?[^\w\s]|\s|.", re.DOTALL)
 _WORDS = tuple(dict.fromkeys(piece for piece in _PIECE.findall(SCRIPT) if piece.isascii() and len(piece) > 1))
 SPEC = ModelSpec(
     id="fake", name="Fake (scripted, not a model)", family="masked", vocab_size=FIRST_WORD + len(_WORDS), eos_ids=(END,), mask_id=MASK_ID,
-    causal_prefix=True, default_block=32, verify=True, ahead=8, modes=("diffusion", "ar"), twin="fake", max_tokens=4096,
+    causal_prefix=True, default_block=32, verify=True, modes=("diffusion", "ar"), twin="fake", max_tokens=4096,
     note="A scripted stand-in without weights: its text, confidences and order are made up.",
 )  # fmt: skip
 ENTRIES = (Entry(SPEC, "model.backends.fake:load", needs="nothing", tuned=True),)

@@ -57,9 +57,7 @@ def test_without_taking_back_masks_only_vanish_and_all_do(knobs, pins):
 @FAST
 @given(KNOBS, st.sampled_from(REMASKING[1:]), st.sampled_from([0.0, 0.2, 1.0]))
 def test_rules_that_take_back_end_full_and_spare_the_causal_token(knobs, rule, strength):
-    if rule == "verify_ahead":
-        knobs |= {"block_length": min(8, knobs["block_length"])}
-    elif rule != "verify":
+    if rule != "verify":
         knobs |= {"rule": "schedule"}
     trace = run(ENDLESS, knobs | {"remasking": rule, "remask_strength": strength})
     assert trace.frames[-1].undecided == 0 and trace.result.stopped == "full"
@@ -72,13 +70,12 @@ def test_rules_that_take_back_end_full_and_spare_the_causal_token(knobs, rule, s
         assert steps <= knobs["steps"]
 
 
-TAKING = [("verify", 1.0), ("verify_ahead", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1)]
+TAKING = [("verify", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1)]
 
 
 @pytest.mark.parametrize("rule, strength", TAKING)
 def test_each_taking_rule_really_takes_back(rule, strength):
-    block = 8 if rule == "verify_ahead" else 24
-    knobs = dict(steps=40, new_tokens=24, block_length=block, remasking=rule, remask_strength=strength, temperature=1.0)
+    knobs = dict(steps=40, new_tokens=24, block_length=24, remasking=rule, remask_strength=strength, temperature=1.0)
     assert sum(len(frame.taken_back) for seed in range(3) for frame in run(ENDLESS, knobs | {"seed": seed}).frames) > 0
 
 
@@ -90,7 +87,7 @@ def test_verify_at_full_strength_is_greedy_autoregressive_text():
         assert verified.final_ids == ar.final_ids
 
 
-AHEAD = dict(new_tokens=20, steps=60, remasking="verify_ahead")
+AHEAD = dict(new_tokens=20, steps=60, rule="threshold", threshold=0.0, remasking="verify")
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, 8])
@@ -132,15 +129,11 @@ def test_once_the_steps_are_spent_one_token_a_pass_is_written():
     assert sum(any(reason.rule == "ahead" for reason in frame.reasons) for frame in trace.frames) <= 5
 
 
-@pytest.mark.parametrize("block, spec, sentence", [
-    (16, {}, "Block length must be between 1 and 8 for 'verify_ahead'; it was 16."),
-    (4, {"ahead": 0}, "Taking back cannot be 'verify_ahead' on Tiny: it cannot check and guess at once."),
-    (4, {"verify": False}, "Taking back cannot be 'verify_ahead' on Tiny: it has no causal pass to check with."),
-])  # fmt: skip
-def test_who_cannot_check_and_guess_at_once_is_told(block, spec, sentence):
-    with pytest.raises(SettingError) as error:
-        run(Tiny(0, rank=4, **spec), AHEAD | dict(block_length=block))
-    assert str(error.value) == sentence
+@pytest.mark.parametrize("more", [{"block_length": 16}, {"threshold": 0.1}, {"rule": "schedule"}])
+def test_only_a_short_block_that_is_one_guess_shares_its_pass(more):
+    for known, spec in ((more, {}), ({}, {"ahead": 0})):
+        trace = run(Tiny(2, rank=4, eos=False, **spec), AHEAD | dict(block_length=4) | known)
+        assert not any(reason.rule == "ahead" for frame in trace.frames for reason in frame.reasons)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
