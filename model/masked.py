@@ -200,8 +200,8 @@ class _Loop:
             barred = (*self.plan.forbidden, *(self.plan.spec.eos_ids if position < canvas.last_fixed else ()))
             seen = weigh(logits[None], self.plan, [place for place, token in enumerate(names.tolist()) if token in barred])
             p = float(seen.p[0])
+            canvas.look(np.array([position]), seen.top_p[:, 0], seen.entropy, names[seen.top_ids], seen.top_p)
             canvas.commit(position, int(names[seen.token[0]]), p, "ahead", p, 0.0)
-            canvas.look_at(position, float(seen.entropy[0]))
 
     def _refused(self, logits: torch.Tensor, first: int) -> int:
         """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""

@@ -42,7 +42,7 @@ class Preset:
 
 
 # Where text is compared over steps or orders, the plan decides how many tokens a step commits, or the knob would not be read.
-_PLANNED = {"mode": "diffusion", "rule": "schedule", "remasking": "none"}
+_PLANNED = {"mode": "diffusion", "rule": "schedule", "remasking": "none", "block_length": 0}
 PRESETS = {
     "modes": Preset("Diffusion against its own autoregressive mode", ({"mode": "diffusion"}, {"mode": "ar"})),
     "steps": Preset("8, 16 and 64 steps, one seed", tuple(_PLANNED | {"steps": n} for n in (8, 16, 64))),

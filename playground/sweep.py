@@ -23,13 +23,14 @@ from playground.race import FIGURES, figures
 from playground.summary import summary
 
 # The knobs that can be swept, the values offered first, and what must be so for the knob to be read at all.
+_PLANNED = {"rule": "schedule", "remasking": "none", "block_length": 0}
 KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
-    "steps": ("8, 16, 32, 64", {"rule": "schedule", "remasking": "none"}),
-    "threshold": ("0.5, 0.6, 0.7, 0.8, 0.9, 0.95", {"rule": "threshold", "remasking": "none"}),
+    "steps": ("8, 16, 32, 64", _PLANNED),
+    "threshold": ("0.5, 0.6, 0.7, 0.8, 0.9, 0.95", _PLANNED | {"rule": "threshold"}),
     "temperature": ("0, 0.4, 0.8, 1.2", {}),
     "block_length": ("4, 8, 16, 32", {}),
-    "order": ("confidence, margin, entropy, random, left_to_right", {"rule": "schedule", "remasking": "none"}),
-    "schedule": ("linear, cosine, sigmoid, log, exp", {"rule": "schedule", "remasking": "none"}),
+    "order": ("confidence, margin, entropy, random, left_to_right", _PLANNED),
+    "schedule": ("linear, cosine, sigmoid, log, exp", _PLANNED),
 }
 MOST_VALUES, MOST_PROMPTS, MOST_SEEDS = 16, 16, 16
 REFERENCE = "autoregressive"  # the label of the reference point

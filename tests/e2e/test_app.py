@@ -258,7 +258,8 @@ def test_only_what_applies_is_shown(server, visit):
     for name in ("t_max", "canvases", "factor", "entropy_bound", "guidance"):
         expect(page.locator(f"#knob-{name}")).to_be_hidden()
     expect(page.locator("#knob-remask_strength")).to_be_visible()  # the first preset takes back
-    page.locator("#preset").get_by_text("Fast").click()
+    page.locator("#knob-remasking input").click()
+    page.get_by_role("option", name="never").click()
     expect(page.locator("#knob-remask_strength")).to_be_hidden()
     page.locator("#mode").get_by_text("Left to right").click()
     expect(page.locator("#knob-steps")).to_be_hidden()
@@ -292,13 +293,13 @@ def test_help_shows_on_its_knob_and_nowhere_else(server, visit):
 def test_the_copied_command_and_python_give_the_same_run(server, visit, capsys):
     page = visit(server)
     page.locator("#prompt textarea").fill("it's \"so\" $HOME")
-    knob(page, "steps", 9)
+    knob(page, "steps", 19)
     knob(page, "seed", 5) if page.locator("#knob-seed").is_visible() else None
     page.locator("#extras").get_by_role("button").first.click()
     page.locator("#pinned textarea").fill("3: upon\n9: a time")
     page.locator("#recipe").get_by_role("button").first.click()
     page.locator("#write-recipe").click()
-    expect(page.locator("#recipe-shell .cm-content")).to_contain_text("--steps 9")
+    expect(page.locator("#recipe-shell .cm-content")).to_contain_text("--steps 19")
     command = "\n".join(page.locator("#recipe-shell .cm-line").all_inner_texts())
     code = "\n".join(page.locator("#recipe-python .cm-line").all_inner_texts())
     run(page)

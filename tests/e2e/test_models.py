@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from model.backends import diffusion_gemma
 from model.backends.fake import SCRIPT
 from playground import handlers
+from playground.presets import PRESETS, START
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "models"
@@ -47,7 +48,7 @@ def test_a_model_brings_its_knobs_its_words_and_leaves_again(server, visit):
     expect(page.locator("#knob-temperature")).to_be_visible()  # it writes left to right, its only way
     assert not page.locator("#mode").is_visible() and not page.locator("#knob-steps").is_visible()
     choose(page, "Fake")
-    expect(page.locator("#knob-steps input[type=number]").first).to_have_value("64")
+    expect(page.locator("#knob-steps input[type=number]").first).to_have_value(str(PRESETS[START]["steps"]))
     assert page.locator("#preset").is_visible()
 
 
