@@ -8,7 +8,7 @@ from typing import Any
 _BLOCKS = {"new_tokens": 64, "block_length": 8, "order": "confidence", "schedule": "linear", "threshold": 0.4, "remask_strength": 0.3}
 _AHEAD = _BLOCKS | {"steps": 256, "rule": "threshold", "threshold": 0.0, "block_length": 4, "remasking": "verify"}
 PRESETS: dict[str, dict[str, Any]] = {
-    # as balanced, with a lenient check: the most tokens a pass, and a little rougher
+    # as balanced, with a more lenient check: the most tokens a pass, a little rougher
     "fast": _AHEAD | {"remask_strength": 0.1},
     # one pass checks a block and guesses the next: about as good as token by token, in less than half the passes
     "balanced": _AHEAD,
