@@ -56,7 +56,8 @@ def test_the_last_frame_is_played_to_in_the_runs_own_seconds(show: Any):
         p.play(); await new Promise(r => document.addEventListener('ib-end', r, {{ once: true }}));
         return {{ at, whole: (performance.now() - begin) / 1000 }} }}""")
     assert duration * 0.95 <= took["whole"] <= duration + 0.7
-    assert all(shown >= due - 0.02 for due, shown in took["at"])  # never early
+    # never early: 8 ms are allowed, and the clock starts with a frame of the screen that may be two frames old on a busy machine
+    assert all(shown >= due - 0.05 for due, shown in took["at"])
     page.locator(".ib-speed").select_option("8")
     assert page.evaluate(f"{PLAYER}.clock.speed") == 8
 
