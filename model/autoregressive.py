@@ -8,7 +8,7 @@ import numpy as np
 
 from .canvas import Canvas
 from .masked import Predictor
-from .readout import Plan, read
+from .readout import Plan, choose, shield
 from .run import Stopwatch
 from .trace import Frame
 
@@ -23,10 +23,11 @@ def decode(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -
         given = canvas.ids[max(0, position - 1) : position].tolist()
         logits = watch.forward(predictor.advance, max(0, position - 1), given, [len(given) - 1], passes=predictor.passes)
         canvas.age()
-        seen = read(logits, plan, np.array([0]) if position < canvas.last_fixed else None)
         if not canvas.fixed[position]:
-            canvas.commit(position, int(seen.token[0]), float(seen.p[0]), "next", float(seen.p[0]), 1.0)
-            canvas.look_at(position, float(seen.entropy[0]))
+            shield(logits, plan, np.array([0]) if position < canvas.last_fixed else None)
+            token, p, entropy = choose(logits, plan)
+            canvas.commit(position, token, p, "next", p, 1.0)
+            canvas.look_at(position, entropy)
         yield canvas.frame(0, (position, position + 1), watch)
         watch.resume()
         if int(canvas.ids[position]) in canvas.eos_ids:

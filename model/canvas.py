@@ -67,10 +67,11 @@ class Canvas:
         """Positions in [start, stop) without a token."""
         return np.flatnonzero(self.ids[start:stop] < 0) + start
 
-    def look(self, positions: np.ndarray, p: np.ndarray, entropy: np.ndarray, ids: np.ndarray, probabilities: np.ndarray) -> None:
-        """Record what the network sees at undecided positions: top guess's p, entropy (nats), TOP candidates (n, TOP) and their p."""
-        self.confidence[positions], self.entropy[positions] = pack_probability(p), pack_entropy(entropy, self.vocab_size)
-        self.guess_ids[positions], self.guess_p[positions] = ids, pack_probability(probabilities)
+    def look(self, positions: np.ndarray, entropy: np.ndarray, ids: np.ndarray, p: np.ndarray) -> None:
+        """Record what the network sees at undecided positions: entropy (nats), TOP candidates (n, TOP), best first, and their p."""
+        packed = pack_probability(p)
+        self.confidence[positions], self.entropy[positions] = packed[:, 0], pack_entropy(entropy, self.vocab_size)
+        self.guess_ids[positions], self.guess_p[positions] = ids, packed
 
     def look_at(self, position: int, entropy: float) -> None:
         """Record the entropy (nats) at which one position was decided."""

@@ -16,7 +16,7 @@ import torch
 
 from .canvas import Canvas
 from .orders import Guess, admit
-from .readout import Plan, Readout, read, shares, shield, weigh
+from .readout import Plan, Readout, choose, pick, read, shares, shield, weigh
 from .remasking import SIGMAS, ranked_out
 from .run import Stopwatch
 from .schedules import counts, share_steps, targets
@@ -92,6 +92,7 @@ class _Loop:
         self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
         at_once = plan.settings.one_guess and 1 < plan.block <= plan.spec.ahead
+        self.grid = predictor if isinstance(predictor, OnGrid) else None
         self.ahead = predictor if at_once and isinstance(predictor, Ahead) else None
 
     def run(self) -> Generator[Frame, None, str]:
@@ -129,8 +130,8 @@ class _Loop:
         self.block, self.held = self.block + 1, -1
         width = self.plan.block if self.left > 0 or not self.plan.spec.shift else 1
         stop = start + width
-        if isinstance(self.predictor, OnGrid):
-            start, stop = self.predictor.span(start, width)
+        if self.grid:
+            start, stop = self.grid.span(start, width)
         self.start, self.stop = max(0, start), min(stop, len(self.canvas))
 
     def _ask(self, question: Callable[..., Any], *args: Any) -> Any:
@@ -153,6 +154,7 @@ class _Loop:
         if logits is None:
             return
         canvas.age()
+        shield(logits, self.plan, self._no_end(np.arange(self.start - len(logits) + 1, self.start + 1)))
         row = len(logits) - 1
         if check and row and (refused := self._refused(logits, first)) >= 0:
             yield from self._show()
@@ -167,8 +169,9 @@ class _Loop:
             yield from self._show()
             return
         if canvas.ids[self.start] < 0:
-            seen = read(logits[row : row + 1], self.plan, self._no_end(np.array([self.start])))
-            self._decide(self.start, seen, 0, "causal", float(seen.p[0]), 1.0)
+            token, p, entropy = choose(logits[row : row + 1], self.plan)
+            canvas.commit(self.start, token, p, "causal", p, 1.0)
+            canvas.look_at(self.start, entropy)
             self.held = self.start
         if ahead:
             self._guess_block(ahead, row)
@@ -190,24 +193,33 @@ class _Loop:
 
     def _guess_block(self, ahead: Ahead, row: int) -> None:
         """Fill the block behind its first token, each guess told the one before it."""
-        canvas = self.canvas
+        canvas, before, guesses = self.canvas, int(self.canvas.ids[self.start]), []
         for mask, position in enumerate(range(self.start + 1, self.stop)):
-            if canvas.ids[position] >= 0:
-                continue
-            if canvas.end >= 0:
+            if before in canvas.eos_ids:
                 break
-            names, logits = self.watch.forward(ahead.follow, row, mask, int(canvas.ids[position - 1]), passes=0)
+            if canvas.ids[position] >= 0:
+                before = int(canvas.ids[position])
+                continue
+            names, logits = self.watch.forward(ahead.follow, row, mask, before, passes=0)
             barred = (*self.plan.forbidden, *(self.plan.spec.eos_ids if position < canvas.last_fixed else ()))
-            seen = weigh(logits[None], self.plan, [place for place, token in enumerate(names.tolist()) if token in barred])
-            p = float(seen.p[0])
-            canvas.look(np.array([position]), seen.top_p[:, 0], seen.entropy, names[seen.top_ids], seen.top_p)
-            canvas.commit(position, int(names[seen.token[0]]), p, "ahead", p, 0.0)
+            place = pick(logits, names, barred, self.plan)
+            before = int(names[place])
+            guesses.append((position, names, logits, place))
+        if guesses:
+            positions, names, logits, places = zip(*guesses, strict=True)
+            self._commit_guesses(np.array(positions), np.stack(names), weigh(torch.stack(logits), self.plan, np.array(places)))
+
+    def _commit_guesses(self, positions: np.ndarray, names: np.ndarray, seen: Readout) -> None:
+        """Commit one token a row, of the names (n, m) that were weighed."""
+        self.canvas.look(positions, seen.entropy, np.take_along_axis(names, seen.top_ids, 1), seen.top_p)
+        tokens = names[np.arange(len(names)), seen.token].tolist()
+        for position, token, p in zip(positions.tolist(), tokens, seen.p.tolist(), strict=True):
+            self.canvas.commit(position, token, p, "ahead", p, 0.0)
 
     def _refused(self, logits: torch.Tensor, first: int) -> int:
         """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""
         canvas, keep = self.canvas, self.plan.settings.remask_strength
         positions = np.arange(first + 1, self.start)
-        shield(logits, self.plan, self._no_end(positions))
         share = shares(logits[: len(positions)], canvas.ids[positions])
         unlikely = positions[(share < keep) & ~canvas.fixed[positions]]
         if not len(unlikely):
@@ -265,7 +277,7 @@ class _Loop:
         canvas, settings = self.canvas, self.plan.settings
         open_ = canvas.masked(self.start, self.stop)
         seen = self._predict(open_)
-        canvas.look(open_, seen.top_p[:, 0], seen.entropy, seen.top_ids, seen.top_p)
+        canvas.look(open_, seen.entropy, seen.top_ids, seen.top_p)
         decided = masks - len(open_)
         if settings.remasking in SIGMAS and decided and not last:
             decided -= self._remask(decided / masks, target / masks)
@@ -297,7 +309,7 @@ class _Loop:
         rows = np.flatnonzero(decided)
         today[rows] = [seen.probability_of(int(row), int(canvas.ids[positions[row]])) for row in rows]
         open_ = positions[~decided]
-        canvas.look(open_, seen.top_p[~decided, 0], seen.entropy[~decided], seen.top_ids[~decided], seen.top_p[~decided])
+        canvas.look(open_, seen.entropy[~decided], seen.top_ids[~decided], seen.top_p[~decided])
         out = set(ranked_out(today, len(positions) if last else target).tolist())
         for row, position in enumerate(positions.tolist()):
             if decided[row] and row in out:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,12 +27,22 @@ class Plan:
     should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
     _scratch: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
+    @cached_property
+    def never(self) -> torch.Tensor:
+        """`forbidden` as a tensor."""
+        return torch.tensor(self.forbidden, dtype=torch.long)
+
     def scratch(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return two float32 tensors of that shape (n, V), valid until the next call: fresh megabytes in every pass cost page faults."""
         if self._scratch.numel() < 2 * like.numel() or self._scratch.device != like.device:
             self._scratch = torch.empty(2 * like.numel(), device=like.device)
         first, second = self._scratch[: 2 * like.numel()].view(2, *like.shape)
         return first, second
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken, not drawn."""
+        return self.settings.temperature <= 1e-6
 
     def uniform(self, n: int) -> np.ndarray:
         """Return n draws from U(0, 1) by the run's own generator."""
@@ -56,13 +68,14 @@ class Readout:
 
 CHUNK = 256
 FORBIDDEN = -1e4  # far enough for a probability of exactly 0, and 0 * FORBIDDEN stays a number
+NOT_NUMBERS = "The model returned values that are not numbers; run again, or reload the model."
 
 
 @torch.inference_mode()
 def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
     """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
-    for token in plan.forbidden:
-        logits[:, token] = FORBIDDEN
+    if plan.forbidden:
+        logits.index_fill_(1, plan.never, FORBIDDEN)
     if no_end is not None:
         logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
 
@@ -71,7 +84,7 @@ def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -
 def shares(logits: torch.Tensor, ids: np.ndarray) -> np.ndarray:
     """Return how probable each row's own id (n,) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
     own = logits.gather(1, torch.from_numpy(ids).long()[:, None])[:, 0]
-    return np.exp(own.double().numpy() - _peaks(logits).amax(-1).double().numpy())
+    return np.exp(own.double().numpy() - logits.amax(-1).double().numpy())
 
 
 @torch.inference_mode()
@@ -85,26 +98,47 @@ def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> 
 
 
 @torch.inference_mode()
-def weigh(logits: torch.Tensor, plan: Plan, barred: Sequence[int] = ()) -> Readout:
+def choose(logits: torch.Tensor, plan: Plan) -> tuple[int, float, float]:
+    """Return what `weigh` says of one row (1, V) that is decided at once: its token, probability and entropy.
+
+    Right after the weights have streamed through the caches every small operation costs several times its usual time: hence few.
+    """
+    values, probability = plan.scratch(logits)
+    torch.softmax(values.copy_(logits), -1, out=probability)
+    score, p = values[0].numpy(), probability[0].numpy()
+    best = int(score.argmax())
+    if not math.isfinite(p[best]):
+        raise NumericsError(NOT_NUMBERS)
+    entropy = max(0.0, float(score[best]) - math.log(p[best]) - float(p @ score))
+    token = best if plan.greedy else int(sample(values, plan)[0])
+    return token, float(p[token]), entropy
+
+
+@torch.inference_mode()
+def pick(logits: torch.Tensor, names: np.ndarray, barred: Sequence[int], plan: Plan) -> int:
+    """Return the place of one of a few tokens, ids `names` (m,), by their logits (m,), where those of `barred` are overwritten."""
+    for place in [place for place, token in enumerate(names.tolist()) if token in barred]:
+        logits[place] = FORBIDDEN
+    return int(logits.argmax()) if plan.greedy else int(sample(logits.float()[None], plan)[0])
+
+
+@torch.inference_mode()
+def weigh(logits: torch.Tensor, plan: Plan, token: np.ndarray | None = None) -> Readout:
     """Turn logits (n, m) of any m tokens into a choice per row, ids being places 0 to m - 1; raise NumericsError on NaN.
 
-    barred: places that may not be chosen; they are overwritten.
+    token: the places (n,) chosen already.
     """
-    for place in barred:
-        logits[:, place] = FORBIDDEN
     values, probability = plan.scratch(logits)
     torch.softmax(values.copy_(logits), -1, out=probability)
     best, top_ids = _top(values)
     top_p = np.take_along_axis(probability.numpy(), top_ids, 1).astype(np.float64)
     if not np.isfinite(top_p).all():
-        raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
+        raise NumericsError(NOT_NUMBERS)
     # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
     entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
-    if plan.settings.temperature <= 1e-6:
-        token, p = top_ids[:, 0], top_p[:, 0]
-    else:
-        token = sample(values, plan).numpy()
-        p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
+    if token is None:
+        token = top_ids[:, 0] if plan.greedy else sample(values, plan).numpy()
+    p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
     return Readout(token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability)
 
 

@@ -202,7 +202,7 @@ class _Script:
             raise NumericsError(f"The model returned values that are not numbers in step {canvas.steps}, so the run was ended.")
         ids = self.rivals[undecided].astype(np.int32)
         ids[:, 0] = self.target[undecided]
-        canvas.look(undecided, sure, 4 * (1 - sure), ids, np.stack([sure, (1 - sure) / 2, (1 - sure) / 4], 1))
+        canvas.look(undecided, 4 * (1 - sure), ids, np.stack([sure, (1 - sure) / 2, (1 - sure) / 4], 1))
         p = np.ones(len(canvas))
         p[undecided] = sure
         return p
