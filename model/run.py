@@ -149,7 +149,7 @@ def parse_pinned(pinned: Any) -> dict[int, str]:
     for line in lines:
         where, colon, words = str(line).partition(":")
         if not colon or not where.strip().isdecimal() or len(where) > 20 or not words.strip() or len(words) > 200:
-            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {str(line)[:40]!r}.", "pinned")
+            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {repr(str(line)[:40])[:60]}.", "pinned")
         out[int(where)] = normalise(words.rstrip("\n"))
     return out
 

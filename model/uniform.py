@@ -177,15 +177,14 @@ class Loop:
         todo = state.sequence[:, state.cached :].contiguous()
         total = state.sequence.shape[1]
         positions = torch.arange(state.cached, total, dtype=torch.int32, device=self.device)[None]
-        masks = model.encoder.create_masks_for_generate(
-            config=self.config, inputs_embeds=torch.empty((*todo.shape, 0), dtype=self.model.dtype, device=self.device),
-            attention_mask=state.attention, past_key_values=state.cache, position_ids=positions,
-            mm_token_type_ids=self.extra.get("mm_token_type_ids"),
+        nothing = torch.empty((*todo.shape, 0), dtype=self.model.dtype, device=self.device)
+        masks = model.encoder.create_masks_for_generate(  # by place: transformers 5.24 renamed the cache's argument
+            self.config, nothing, state.attention, state.cache, positions, mm_token_type_ids=self.extra.get("mm_token_type_ids"),
         )  # fmt: skip
         model.encoder(input_ids=todo, attention_mask=masks, past_key_values=state.cache, position_ids=positions, **self.extra)
         self.extra, state.cached = {}, total
         state.decoder_mask = model.decoder.create_diffusion_decoder_attention_mask(
-            config=self.config, inputs_embeds=state.canvas[..., None], past_key_values=state.cache,
+            self.config, state.canvas[..., None], state.cache,
             decoder_attention_mask=torch.nn.functional.pad(state.attention, (0, self.length), value=True),
         )  # fmt: skip
 
