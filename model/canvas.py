@@ -54,6 +54,7 @@ class Canvas:
             self.ids[position], self.states[position], self.fixed[position] = token, given_state, True
             self.p[position], self.confidence[position] = 1.0, 255
         self.last_fixed = max(given or {}, default=-1)  # the text may not end before the last given position
+        self.may_end = not self.eos_ids.isdisjoint(self.ids.tolist())  # whether an end token has ever stood here
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,20 +68,30 @@ class Canvas:
         """Positions in [start, stop) without a token."""
         return np.flatnonzero(self.ids[start:stop] < 0) + start
 
+    def given(self, start: int, count: int) -> list[int]:
+        """Return the fixed ids of `count` positions from `start` on, -1 elsewhere and behind the edge."""
+        if self.last_fixed < start:
+            return [-1] * count
+        fixed = np.where(self.fixed, self.ids, -1)[start : start + count].tolist()
+        return fixed + [-1] * (count - len(fixed))
+
     def look(self, positions: np.ndarray, entropy: np.ndarray, ids: np.ndarray, p: np.ndarray) -> None:
         """Record what the network sees at undecided positions: entropy (nats), TOP candidates (n, TOP), best first, and their p."""
         packed = pack_probability(p)
         self.confidence[positions], self.entropy[positions] = packed[:, 0], pack_entropy(entropy, self.vocab_size)
         self.guess_ids[positions], self.guess_p[positions] = ids, packed
 
-    def look_at(self, position: int, entropy: float) -> None:
-        """Record the entropy (nats) at which one position was decided."""
+    def look_at(self, position: int, entropy: float, ids: Sequence[int] = (), p: Sequence[float] = ()) -> None:
+        """Record the entropy (nats) at which one position was decided, and what it was chosen from: TOP candidates, best first."""
         self.entropy[position] = round(255 * math.sqrt(min(1.0, max(0.0, entropy) / math.log(self.vocab_size))))
+        if ids:
+            self.guess_ids[position], self.guess_p[position] = ids, [round(255 * value) for value in p]
 
     def commit(self, position: int, token: int, p: float, rule: str, value: float, bound: float) -> None:
         """Decide one position in this step."""
         self.ids[position], self.states[position], self.p[position] = token, COMMITTED, p
         self.confidence[position] = round(255 * min(1.0, max(0.0, p)))
+        self.may_end |= token in self.eos_ids
         self._reason(position, rule, value, bound)
 
     def take_back(self, position: int, rule: str, value: float, bound: float) -> None:
@@ -93,14 +104,18 @@ class Canvas:
 
     def age(self) -> None:
         """Begin a step: what the last one committed is settled, what it took back is undecided."""
-        self.states[self.states == COMMITTED] = SETTLED
-        taken = self.states == TAKEN_BACK
-        self.states[taken], self.ids[taken] = MASK, -1
+        for position in [reason.position for reason in self.reasons]:
+            if self.states[position] == TAKEN_BACK:
+                self.states[position], self.ids[position] = MASK, -1
+            elif self.states[position] == COMMITTED:
+                self.states[position] = SETTLED
         self.reasons = []
 
     @property
     def end(self) -> int:
         """Position of the first end token if everything before it is decided, else -1."""
+        if not self.may_end:
+            return -1
         undecided = self.masked()
         known = self.ids[: undecided[0]] if len(undecided) else self.ids
         ends = [i for i, token in enumerate(known.tolist()) if token in self.eos_ids]

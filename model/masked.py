@@ -16,7 +16,7 @@ import torch
 
 from .canvas import Canvas
 from .orders import Guess, admit
-from .readout import Plan, Readout, choose, pick, read, shares, shield, weigh
+from .readout import Plan, Readout, choose, glance, pick, read, shares, shield
 from .remasking import SIGMAS, ranked_out
 from .run import Stopwatch
 from .schedules import counts, share_steps, targets
@@ -57,8 +57,11 @@ class Ahead(Protocol):
         """
         ...
 
-    def follow(self, row: int, mask: int, before: int) -> tuple[np.ndarray, torch.Tensor]:
-        """Weigh a mask's likely tokens again, now that the id right before its guess is known; return their ids and logits (K,)."""
+    def follow(self, row: int, mask: int, before: int) -> tuple[np.ndarray, np.ndarray]:
+        """Weigh a mask's likely tokens again, now that the ids before its guess are known; return their ids and logits (K,).
+
+        before: the id right before the guess. A row's masks are asked in order, every one up to the last that is wanted.
+        """
         ...
 
 
@@ -185,50 +188,39 @@ class _Loop:
         if ahead is None:
             logits = self._ask(self.predictor.advance, first, ids, list(range(wanted - first - 1, len(ids))))
         else:
-            given = np.concatenate([np.where(canvas.fixed, canvas.ids, -1), np.full(self.plan.block, -1)]).tolist()
-            behind = [given[position : position + self.plan.block - 1] for position in range(wanted, self.start + 1)]
+            behind = [canvas.given(position, self.plan.block - 1) for position in range(wanted, self.start + 1)]
             logits = self._ask(ahead.ahead, first, ids, behind)
             self.left -= 1
         return logits
 
     def _guess_block(self, ahead: Ahead, row: int) -> None:
         """Fill the block behind its first token, each guess told the one before it."""
-        canvas, before, guesses = self.canvas, int(self.canvas.ids[self.start]), []
+        canvas, before = self.canvas, int(self.canvas.ids[self.start])
         for mask, position in enumerate(range(self.start + 1, self.stop)):
             if before in canvas.eos_ids:
                 break
+            names, logits = self.watch.forward(ahead.follow, row, mask, before, passes=0)
             if canvas.ids[position] >= 0:
                 before = int(canvas.ids[position])
                 continue
-            names, logits = self.watch.forward(ahead.follow, row, mask, before, passes=0)
             barred = (*self.plan.forbidden, *(self.plan.spec.eos_ids if position < canvas.last_fixed else ()))
             place = pick(logits, names, barred, self.plan)
+            p, entropy, best, top_p = glance(logits, place)
             before = int(names[place])
-            guesses.append((position, names, logits, place))
-        if guesses:
-            positions, names, logits, places = zip(*guesses, strict=True)
-            self._commit_guesses(np.array(positions), np.stack(names), weigh(torch.stack(logits), self.plan, np.array(places)))
-
-    def _commit_guesses(self, positions: np.ndarray, names: np.ndarray, seen: Readout) -> None:
-        """Commit one token a row, of the names (n, m) that were weighed."""
-        self.canvas.look(positions, seen.entropy, np.take_along_axis(names, seen.top_ids, 1), seen.top_p)
-        tokens = names[np.arange(len(names)), seen.token].tolist()
-        for position, token, p in zip(positions.tolist(), tokens, seen.p.tolist(), strict=True):
-            self.canvas.commit(position, token, p, "ahead", p, 0.0)
+            canvas.commit(position, before, p, "ahead", p, 0.0)
+            canvas.look_at(position, entropy, [int(names[i]) for i in best], top_p)
 
     def _refused(self, logits: torch.Tensor, first: int) -> int:
         """Take back the block's text from the first token on that the causal pass finds too unlikely; return its position, or -1."""
         canvas, keep = self.canvas, self.plan.settings.remask_strength
-        positions = np.arange(first + 1, self.start)
-        share = shares(logits[: len(positions)], canvas.ids[positions])
-        unlikely = positions[(share < keep) & ~canvas.fixed[positions]]
-        if not len(unlikely):
-            return -1
-        refused = int(unlikely[0])
-        later = np.arange(len(canvas)) >= refused
-        for position in np.flatnonzero(later & (canvas.ids >= 0) & ~canvas.fixed).tolist():
-            canvas.take_back(position, "refused", float(share[refused - first - 1]), keep)
-        return refused
+        share = shares(logits[: self.start - first - 1], canvas.ids[first + 1 : self.start].tolist())
+        for refused, value in enumerate(share, first + 1):
+            if value < keep and not canvas.fixed[refused]:
+                movable = (canvas.ids[refused:] >= 0) & ~canvas.fixed[refused:]
+                for later in np.flatnonzero(movable).tolist():
+                    canvas.take_back(refused + later, "refused", value, keep)
+                return refused
+        return -1
 
     def _decide(self, position: int, seen: Readout, row: int, rule: str, value: float, bound: float) -> None:
         self.canvas.commit(position, int(seen.token[row]), float(seen.p[row]), rule, value, bound)
@@ -269,6 +261,8 @@ class _Loop:
 
     def _no_end(self, positions: np.ndarray) -> np.ndarray | None:
         """Rows whose position may not hold an end token because given text follows."""
+        if self.canvas.last_fixed < 0:
+            return None
         rows = np.flatnonzero(positions < self.canvas.last_fixed)
         return rows if len(rows) else None
 

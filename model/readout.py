@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,11 +25,6 @@ class Plan:
     forbidden: tuple[int, ...]  # ids that may never be written
     should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
     _scratch: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
-
-    @cached_property
-    def never(self) -> torch.Tensor:
-        """`forbidden` as a tensor."""
-        return torch.tensor(self.forbidden, dtype=torch.long)
 
     def scratch(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return two float32 tensors of that shape (n, V), valid until the next call: fresh megabytes in every pass cost page faults."""
@@ -74,17 +68,16 @@ NOT_NUMBERS = "The model returned values that are not numbers; run again, or rel
 @torch.inference_mode()
 def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
     """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
-    if plan.forbidden:
-        logits.index_fill_(1, plan.never, FORBIDDEN)
+    for token in plan.forbidden:
+        logits[:, token] = FORBIDDEN
     if no_end is not None:
         logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
 
 
-@torch.inference_mode()
-def shares(logits: torch.Tensor, ids: np.ndarray) -> np.ndarray:
-    """Return how probable each row's own id (n,) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
-    own = logits.gather(1, torch.from_numpy(ids).long()[:, None])[:, 0]
-    return np.exp(own.double().numpy() - logits.amax(-1).double().numpy())
+def shares(logits: torch.Tensor, ids: list[int]) -> list[float]:
+    """Return how probable each row's own id (n) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
+    peaks = logits.amax(-1).tolist()
+    return [math.exp(logits[row, token].item() - peak) for row, (token, peak) in enumerate(zip(ids, peaks, strict=True))]
 
 
 @torch.inference_mode()
@@ -109,25 +102,37 @@ def choose(logits: torch.Tensor, plan: Plan) -> tuple[int, float, float]:
     best = int(score.argmax())
     if not math.isfinite(p[best]):
         raise NumericsError(NOT_NUMBERS)
-    entropy = max(0.0, float(score[best]) - math.log(p[best]) - float(p @ score))
+    entropy = max(0.0, float(score[best]) - math.log(p[best]) - float(torch.dot(values[0], probability[0])))
     token = best if plan.greedy else int(sample(values, plan)[0])
     return token, float(p[token]), entropy
 
 
-@torch.inference_mode()
-def pick(logits: torch.Tensor, names: np.ndarray, barred: Sequence[int], plan: Plan) -> int:
+def pick(logits: np.ndarray, names: np.ndarray, barred: Sequence[int], plan: Plan) -> int:
     """Return the place of one of a few tokens, ids `names` (m,), by their logits (m,), where those of `barred` are overwritten."""
-    for place in [place for place, token in enumerate(names.tolist()) if token in barred]:
-        logits[place] = FORBIDDEN
-    return int(logits.argmax()) if plan.greedy else int(sample(logits.float()[None], plan)[0])
+    known = names.tolist()
+    for token in barred:
+        if token in known:
+            logits[known.index(token)] = FORBIDDEN
+    return int(logits.argmax()) if plan.greedy else int(sample(torch.from_numpy(logits)[None], plan)[0])
+
+
+def glance(logits: np.ndarray, place: int) -> tuple[float, float, list[int], list[float]]:
+    """Return what `weigh` says of one row of a few tokens (m,): the probability of the one at `place`, entropy (nats), and the TOP
+    best places with theirs. Raise NumericsError on NaN. In plain Python: for so few numbers every call of a library costs more."""
+    values = logits.tolist()
+    best = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:TOP]
+    peak = values[best[0]]
+    weights = [math.exp(value - peak) for value in values]
+    total = sum(weights)
+    if not math.isfinite(total):
+        raise NumericsError(NOT_NUMBERS)
+    entropy = math.log(total) - sum(weight * (value - peak) for weight, value in zip(weights, values, strict=True)) / total
+    return weights[place] / total, entropy, best, [weights[i] / total for i in best]
 
 
 @torch.inference_mode()
-def weigh(logits: torch.Tensor, plan: Plan, token: np.ndarray | None = None) -> Readout:
-    """Turn logits (n, m) of any m tokens into a choice per row, ids being places 0 to m - 1; raise NumericsError on NaN.
-
-    token: the places (n,) chosen already.
-    """
+def weigh(logits: torch.Tensor, plan: Plan) -> Readout:
+    """Turn logits (n, V) into a choice per row; raise NumericsError on NaN."""
     values, probability = plan.scratch(logits)
     torch.softmax(values.copy_(logits), -1, out=probability)
     best, top_ids = _top(values)
@@ -136,8 +141,7 @@ def weigh(logits: torch.Tensor, plan: Plan, token: np.ndarray | None = None) -> 
         raise NumericsError(NOT_NUMBERS)
     # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
     entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
-    if token is None:
-        token = top_ids[:, 0] if plan.greedy else sample(values, plan).numpy()
+    token = top_ids[:, 0] if plan.greedy else sample(values, plan).numpy()
     p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
     return Readout(token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability)
 

@@ -279,7 +279,7 @@ def pack_probability(p: Any) -> np.ndarray:
 
 def pack_entropy(nats: Any, vocab_size: int) -> np.ndarray:
     """Entropies in nats -> uint8; the square root keeps small ones apart; NaN becomes 0."""
-    return np.rint(np.sqrt(np.nan_to_num(np.clip(np.divide(nats, math.log(max(2, vocab_size))), 0, 1))) * 255).astype(np.uint8)
+    return np.rint(np.sqrt(np.fmin(np.fmax(np.divide(nats, math.log(max(2, vocab_size))), 0), 1)) * 255).astype(np.uint8)
 
 
 def unpack_entropy(packed: np.ndarray, vocab_size: int) -> np.ndarray:

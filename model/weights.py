@@ -6,9 +6,10 @@ scales were rounded before the rows were, so the product is exact in float32 and
 
 Tensors, D width, I inner width, V vocabulary: `embedding` [V, D], `norm` [D], per layer i `layers.{i}.` `qkv` [(H + 2 KV) * 64, D],
 `o` [D, D], `gate_up` [2 I, D], `down` [D, I], `norm1`, `norm2` [D]: the autoregressive weights, tied embedding. The denoising
-decoder differs by a low-rank product per matrix, `decoder.{i}.{qkv|o|gate_up|down}` = layers + B A (LoRA, arXiv:2106.09685), and by
-`mask_row` [D], the embedding of the mask token; both are absent where one set of weights serves both modes. `follow.A` [D, 2 D] and
-`follow.B` [D, D], where they exist, weigh a mask's guesses again once the token before them is known.
+decoder differs by a low-rank product per matrix, layers + B A (LoRA, arXiv:2106.09685), stored as
+`decoder.{i}.{linear}.A` [rank, columns] and `.B` [rows, rank], and by `mask_row` [D], the embedding of the mask token; both are
+absent where one set of weights serves both modes. `follow.A` [2 D, 3 D] and `follow.B` [D, 2 D], where they exist, weigh a mask's guesses
+again once the tokens before them are known.
 """
 
 from __future__ import annotations
@@ -112,12 +113,10 @@ def read_file(folder: Path | str, name: str, manifest: Manifest) -> bytes:
 
 
 def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-    """Return every tensor of the folder by the names above, in `dtype` (default bfloat16), the decoder merged, and its halves
-    `decoder.{i}.{linear}.A` [rank, columns] and `.B` [rows, rank] beside it.
+    """Return every tensor of the folder by the names above, in `dtype` (default bfloat16).
 
-    Row `mask_id` of `embedding` already is the mask row (its logit is never wanted and no clean text holds it). Where the folder
-    has no decoder of its own, `decoder.*` are the very tensors of `layers.*`. Raise WeightsError on any missing, damaged, renamed,
-    misshapen or non-finite tensor.
+    Row `mask_id` of `embedding` already is the mask row (its logit is never wanted and no clean text holds it). Raise WeightsError on
+    any missing, damaged, renamed, misshapen or non-finite tensor.
     """
     import torch
 
@@ -128,21 +127,16 @@ def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) 
     for name, shape in _base_shapes(manifest.config).items():
         tensors[name] = _take(stored, name, shape, dtype)
     for i in range(manifest.config.layers):
-        for linear in LINEARS:
-            rows, columns = manifest.config.linear(linear)
-            weight, key = tensors[f"layers.{i}.{linear}"], f"decoder.{i}.{linear}"
-            if manifest.rank:
-                down = _take(stored, f"{key}.A", (manifest.rank, columns), dtype)
-                up = _take(stored, f"{key}.B", (rows, manifest.rank), dtype)
-                weight = torch.addmm(weight, up, down)
-                tensors |= {f"{key}.A": down, f"{key}.B": up}
-            tensors[key] = weight
+        for linear in LINEARS if manifest.rank else ():
+            (rows, columns), key = manifest.config.linear(linear), f"decoder.{i}.{linear}"
+            tensors[f"{key}.A"] = _take(stored, f"{key}.A", (manifest.rank, columns), dtype)
+            tensors[f"{key}.B"] = _take(stored, f"{key}.B", (rows, manifest.rank), dtype)
     width = manifest.config.width
     tensors["mask_row"] = _take(stored, "mask_row", (width,), dtype) if manifest.rank else tensors["embedding"][manifest.mask_id].clone()
     tensors["embedding"][manifest.mask_id] = tensors["mask_row"]
-    for half, columns in (("A", 2 * width), ("B", width)):
+    for half, rows, columns in (("A", 2 * width, 3 * width), ("B", width, 2 * width)):
         if f"follow.{half}.int8" in stored:
-            tensors[f"follow.{half}"] = _take(stored, f"follow.{half}", (width, columns), dtype)
+            tensors[f"follow.{half}"] = _take(stored, f"follow.{half}", (rows, columns), dtype)
     if stored:
         raise WeightsError(f"The weights in {folder} hold a tensor that does not belong there: {sorted(stored)[0]}.")
     return tensors

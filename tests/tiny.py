@@ -14,23 +14,20 @@ MASK, EOS = 5, 2
 
 
 def tensors(seed: int = 0, dtype: torch.dtype = torch.float32, same: bool = False, rank: int = 0) -> dict[str, torch.Tensor]:
-    """Random weights by the names of `weights.load_builtin`; same: one set for both modes; rank: of the decoder's difference."""
+    """Random weights by the names of `weights.load_builtin`; same: one set for both modes; rank: with `follow`, and of that rank."""
     rng = torch.Generator().manual_seed(seed)
     out = {"embedding": torch.randn(CONFIG.vocab, CONFIG.width, generator=rng), "norm": torch.ones(CONFIG.width)}
     for i in range(CONFIG.layers):
         out |= {f"layers.{i}.norm{k}": 1 + 0.1 * torch.randn(CONFIG.width, generator=rng) for k in (1, 2)}
-        for kind in ("layers", "decoder"):
-            out |= {f"{kind}.{i}.{n}": torch.randn(*CONFIG.linear(n), generator=rng) / CONFIG.linear(n)[1] ** 0.5 for n in LINEARS}
-        if same:
-            out |= {f"decoder.{i}.{n}": out[f"layers.{i}.{n}"] for n in LINEARS}
-        for n in LINEARS if rank else ():
+        out |= {f"layers.{i}.{n}": torch.randn(*CONFIG.linear(n), generator=rng) / CONFIG.linear(n)[1] ** 0.5 for n in LINEARS}
+        for n in () if same else LINEARS:
             (rows, columns), key = CONFIG.linear(n), f"decoder.{i}.{n}"
-            out[f"{key}.A"] = torch.randn(rank, columns, generator=rng) / columns**0.5
-            out[f"{key}.B"] = torch.randn(rows, rank, generator=rng)
-            out[key] = out[f"layers.{i}.{n}"] + out[f"{key}.B"] @ out[f"{key}.A"]
+            out[f"{key}.A"] = torch.randn(rank or 8, columns, generator=rng) / columns**0.5
+            out[f"{key}.B"] = torch.randn(rows, rank or 8, generator=rng)
     if rank:
         width = CONFIG.width
-        out |= {f"follow.{half}": torch.randn(width, n * width, generator=rng) / width for half, n in (("A", 2), ("B", 1))}
+        out["follow.A"] = torch.randn(2 * width, 3 * width, generator=rng) / width
+        out["follow.B"] = torch.randn(width, 2 * width, generator=rng) / width
     return {name: tensor.to(dtype) for name, tensor in out.items()}
 
 

@@ -24,6 +24,7 @@ SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 ENDINGS = ("", "", "", " Keep it short.", " Answer in one sentence.", " Answer in two sentences.", " Be brief.")
 IGNORED = -100
 AHEAD = 4  # block length of a pass that checks and guesses at once: three masks stand behind every token
+COLUMNS = ("noised", "positions", "block", "first", "target", "taught", "depth")  # of the noised stream
 DOCUMENT = 0  # <|endoftext|>: what stood before every text in pretraining
 
 
@@ -140,8 +141,9 @@ class Batch:
     """Both streams. N clean tokens, M noised ones; positions count from the start of the prompt.
 
     clean (B, N); next_token (B, N): what each clean output should predict, inside the answer only; noised, positions, target,
-    taught (B, M); mask (B, 1, M, N + M). taught: nothing to the right is known in the block, so the autoregressive distribution is the
-    right one. Targets are -100 where there is none.
+    taught, depth (B, M); mask (B, 1, M, N + M). taught: nothing to the right is known in the block, so the autoregressive distribution is
+    the right one. depth: how many masks stand before this one behind the same token, -1 in blocks of the usual kind. Targets are -100
+    where there is none.
     """
 
     clean: torch.Tensor
@@ -150,6 +152,7 @@ class Batch:
     positions: torch.Tensor
     target: torch.Tensor
     taught: torch.Tensor
+    depth: torch.Tensor
     mask: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
@@ -166,7 +169,7 @@ def _streams(row: Row, size: int, noise: Noise, rng: random.Random, ratio: float
     if answer[-1] == EOS:
         answer += [EOS] * (-len(answer) % size)
     ids = [*row.before, *answer]
-    out: dict[str, list[int]] = {name: [] for name in ("noised", "positions", "block", "first", "target", "taught")}
+    out: dict[str, list[int]] = {name: [] for name in COLUMNS}
     number = 0
     for first in range(n, len(ids), size):
         tokens = ids[first : first + size]
@@ -176,6 +179,7 @@ def _streams(row: Row, size: int, noise: Noise, rng: random.Random, ratio: float
             out["positions"] += range(first, first + len(tokens))
             out["block"] += [number] * len(tokens)
             out["first"] += [first] * len(tokens)
+            out["depth"] += [-1] * len(tokens)
             out["target"] += [t if hidden else IGNORED for t, hidden in zip(tokens[1:], masked[1:], strict=True)] + [IGNORED]
             out["taught"] += [i > known and first + i < end for i in range(1, len(tokens))] + [False]
             number += 1
@@ -187,7 +191,7 @@ def _streams(row: Row, size: int, noise: Noise, rng: random.Random, ratio: float
 def _ahead(row: Row, size: int) -> dict[str, list[int]]:
     """Return the columns of a row with size - 1 masks behind every token of the answer: they guess what follows its successor."""
     n, ids = len(row.before), row.before + row.answer
-    out: dict[str, list[int]] = {name: [] for name in ("noised", "positions", "block", "first", "target", "taught")}
+    out: dict[str, list[int]] = {name: [] for name in COLUMNS}
     for number, first in enumerate(range(n, len(ids) - 1)):
         count = min(size - 1, len(ids) - 1 - first)
         out["noised"] += [MASK] * count
@@ -196,6 +200,7 @@ def _ahead(row: Row, size: int) -> dict[str, list[int]]:
         out["first"] += [first] * count
         out["target"] += ids[first + 1 : first + 1 + count]
         out["taught"] += [False] * count
+        out["depth"] += range(count)
     out["clean"] = ids
     out["next_token"] = [IGNORED] * (n - 1) + row.answer + [IGNORED]
     return out
@@ -213,4 +218,4 @@ def collate(rows: Sequence[Row], noise: Noise, lengths: Sequence[int], rng: rand
     sees_clean = torch.arange(clean.shape[1])[None, None, :] < first[:, :, None]
     sees_block = block[:, :, None] == block[:, None, :]
     return Batch(clean, pad("next_token", IGNORED), pad("noised", EOS), pad("positions", 0), pad("target", IGNORED),
-                 pad("taught", 0).bool(), torch.cat([sees_clean, sees_block], -1)[:, None])  # fmt: skip
+                 pad("taught", 0).bool(), pad("depth", -1), torch.cat([sees_clean, sees_block], -1)[:, None])  # fmt: skip

@@ -1,35 +1,41 @@
 """Measure what ships: its text and its parallelism, on prompts held out by topic and by template.
 
     python -m training.evaluate --weights assets/weights --work /tmp/evaluation            # 64 prompts, the cells a CPU can afford
-    python -m training.evaluate --weights assets/weights --work /tmp/evaluation --cells all --prompts 200 --workers 16
+    python -m training.evaluate --weights assets/weights --work /tmp/evaluation --cells all --prompts 200 --batch 256   # one GPU
 
-Every text is written through `model.catalog.load`, the code the playground runs, one prompt at a time and one worker a core. Each result
-is appended to WORK/samples.jsonl, so a run that is stopped goes on where it was; other weights start afresh. The table, the JSON and
-the Plotly figure (training/results/) are made from what there is: cells that are not complete say how many prompts they have.
+Every text is written by the loops and sessions that the playground runs, --batch of them sharing their forward passes
+(`training.batched`); seconds would mean nothing then, so none are kept. Results are appended to WORK/samples.jsonl batch by batch, so a
+run that is stopped goes on where it was; other weights start afresh. The table, the JSON and the Plotly figure (training/results/) are
+made from what there is: cells that are not complete say how many prompts they have.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from model.quality import distinct, repetition
 from model.settings import Settings
+from model.trace import Trace
 from model.weights import read_manifest
 
+from .batched import Batched
 from .data import DATA, lines
 from .metrics import doubled, kendall_tau, mean_and_error
+from .train import DTYPES
 
 RESULTS = Path(__file__).parent / "results"
 BLOCKS, THRESHOLDS, TEMPERATURES = (4, 8, 16, 32, 64), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.8)
-Samples = dict[tuple["Cell", int], dict[str, Any]]  # by cell and number of the prompt: what `measure` returned
+Samples = dict[tuple["Cell", int], dict[str, Any]]  # by cell and number of the prompt: what `measure` said of it
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,11 @@ class Cell:
         return Settings(**known)
 
     @property
+    def mode(self) -> str:
+        """Return the mode that `Model.denoise` is asked for."""
+        return "ar" if self.rule == "ar" else "diffusion"
+
+    @property
     def name(self) -> str:
         """Return what the table calls it."""
         if self.rule == "ar":
@@ -66,52 +77,33 @@ def cells(which: str) -> list[Cell]:
         grid = [Cell(t, b, "threshold", v) for t in TEMPERATURES for b in BLOCKS for v in THRESHOLDS]
         checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.0, 0.3, 0.5) for s in (0.3, 1.0)]
         return [Cell(t) for t in TEMPERATURES] + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
-    guessed = ((4, 0.3), (4, 1.0), (4, 0.1), (8, 0.3), (8, 1.0), (16, 0.3))  # one guess a block, then its check
+    guessed = ((4, 0.3), (4, 1.0), (4, 0.1), (4, 0.03), (4, 0.01), (8, 0.3), (8, 1.0), (16, 0.3))  # one guess a block, then its check
     checked = [Cell(0.0, block, "threshold", 0.0, share) for block, share in guessed]
     plain = [Cell(0.0, b, "threshold", v) for b, v in ((8, 0.5), (16, 0.5), (16, 0.9), (32, 0.9), (8, 0.9), (32, 0.5), (4, 0.9), (64, 0.9))]
     warm = [Cell(0.8), Cell(0.8, 4, "threshold", 0.0, 0.3), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.9)]
     return [Cell(0.0), *checked, *plain[:4], Cell(0.0, 16, "threshold", 0.5, 0.3), *warm[:2], *plain[4:], *warm[2:]]
 
 
-# ---------------------------------------------------------------- in a worker
-_model: Any = None
+# ---------------------------------------------------------------- some of them
+def measure(model: Batched, jobs: Sequence[tuple[str, str, Settings]]) -> list[dict[str, Any]]:
+    """Write one text for each (mode, prompt, settings), all at once; return their counts and qualities."""
+    traces = model.together([model.denoise(prompt, settings, mode=mode).finish for mode, prompt, settings in jobs])
+    nats = model.together([partial(model.score, trace.prompt, trace.final_ids) for trace in traces])
+    return [_counts(trace) | {"nll": round(float(np.mean(nll or np.nan)), 4)} for trace, nll in zip(traces, nats, strict=True)]
 
 
-def _open(folder: str) -> None:
-    """Load the model once a process, one thread each: the processes are the parallelism."""
-    global _model
-    import torch
-
-    from model.catalog import load
-
-    torch.set_num_threads(1)
-    _model = load("builtin", folder=folder)
-
-
-def measure(cell: Cell, prompt: str, new_tokens: int, seed: int) -> dict[str, Any]:
-    """Write one text; return its counts and qualities."""
-    mode = "ar" if cell.rule == "ar" else "diffusion"
-    trace = _model.denoise(prompt, cell.settings(new_tokens, seed), mode=mode).finish()
+def _counts(trace: Trace) -> dict[str, Any]:
+    """Return what a text says of itself; NLL (nats per token, end token included) is the base model's, at temperature 1."""
     ids, result = trace.final_ids, trace.result
+    assert result is not None
     different, again = distinct(ids), repetition(ids)  # None where the text is too short to have any
     steps: dict[int, int] = {}
     for frame in trace.frames:
         steps |= dict.fromkeys(frame.committed, frame.step)
-    return {"text": result.text, "tokens": len(ids), "forwards": result.forwards, "seconds": round(result.seconds, 3),
-            "end": result.stopped == "end", "nll": round(_nll(list(trace.prompt_ids), ids), 4),
+    return {"text": result.text, "tokens": len(ids), "forwards": result.forwards, "end": result.stopped == "end",
             "distinct2": 1.0 if different is None else round(different, 4), "repetition": round(again or 0.0, 4),
             "doubled": round(doubled(ids), 4),
             "tau": round(kendall_tau([steps[i] for i in range(len(ids)) if i in steps]), 4)}  # fmt: skip
-
-
-def _nll(before: list[int], ids: list[int]) -> float:
-    """Mean negative log-likelihood (nats per token, end token included) under the base model, at temperature 1."""
-    import torch
-
-    network, everything = _model.network, before + ids
-    hidden = network.forward(torch.tensor(everything[:-1]), 0, network.new_cache(len(everything)), causal=True)[len(before) - 1 :]
-    log_p = network.logits(hidden).float().log_softmax(-1)
-    return -log_p.gather(1, torch.tensor(ids)[:, None]).mean().item()
 
 
 # ---------------------------------------------------------------- all of them
@@ -135,17 +127,18 @@ def run(args: argparse.Namespace, chosen: list[Cell], prompts: list[str], weight
     path, begin = args.work / "samples.jsonl", time.monotonic()
     samples = read_samples(path, weights, args.new_tokens)
     missing = list(todo(chosen, prompts, set(samples)))
-    context = multiprocessing.get_context("spawn")
-    with open(path, "a") as sink, ProcessPoolExecutor(args.workers, context, _open, (str(args.weights),)) as pool:
-        size = 4 * args.workers
-        for first in range(0, len(missing), size):
+    if not missing:
+        return samples
+    model = Batched(args.weights, DTYPES.get(args.dtype), args.device)
+    with open(path, "a") as sink:
+        for first in range(0, len(missing), args.batch):
             if time.monotonic() - begin > args.seconds:
                 break
-            group = missing[first : first + size]
-            jobs = [pool.submit(measure, cell, prompts[i], args.new_tokens, args.seed + i) for cell, i in group]
-            for (cell, i), job in zip(group, jobs, strict=True):
-                samples[cell, i] = job.result()
-                entry = {"weights": weights, "new_tokens": args.new_tokens, "cell": asdict(cell), "prompt": i, "result": samples[cell, i]}
+            group = missing[first : first + args.batch]
+            results = measure(model, [(cell.mode, prompts[i], cell.settings(args.new_tokens, args.seed + i)) for cell, i in group])
+            for (cell, i), result in zip(group, results, strict=True):
+                samples[cell, i] = result
+                entry = {"weights": weights, "new_tokens": args.new_tokens, "cell": asdict(cell), "prompt": i, "result": result}
                 sink.write(json.dumps(entry) + "\n")
             sink.flush()
             print(f"{first + len(group)} of {len(missing)}, {time.monotonic() - begin:.0f} s, {group[-1][0].name}", flush=True)
@@ -194,7 +187,7 @@ COLUMNS = {
 
 def table(rows: list[dict[str, Any]], new_tokens: int) -> str:
     """Return the Markdown tables of the model card, one a temperature."""
-    intro = f"""Prompts held out by topic and template, at most {new_tokens} new tokens, every text written by the code that ships.
+    intro = f"""Prompts held out by topic and template, at most {new_tokens} new tokens, every text written by the loops that ship.
 NLL in nats per token at temperature 1, with its standard error over prompts; tau: commit order, 1 is strictly left to right."""
     out = [intro]
     for temperature in sorted({row["temperature"] for row in rows}):
@@ -231,10 +224,15 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     cli.add_argument("--only", nargs="+", type=int, help="indices into the cells, to spread a run over sittings")
     cli.add_argument("--prompts", type=int, default=64)
     cli.add_argument("--new-tokens", type=int, default=48)
-    cli.add_argument("--workers", type=int, default=1, help="processes of one thread each")
+    cli.add_argument("--batch", type=int, default=32, help="texts written at once; a GPU takes hundreds")
+    cli.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    cli.add_argument("--dtype", choices=DTYPES, help="what products are computed in; as the CPU suggests, bf16 on a GPU")
+    cli.add_argument("--threads", type=int, default=0)
     cli.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
     cli.add_argument("--seed", type=int, default=0)
     args = cli.parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
     chosen = cells(args.cells)
     chosen = [chosen[i] for i in args.only] if args.only else chosen
     prompts = lines(DATA / "held_out_prompts.txt")[: args.prompts]

@@ -4,7 +4,8 @@
     python -m training.export --base HF_FOLDER --full latest.safetensors --out assets/weights --version v2
 
 --base: SmolLM2-135M-Instruct as a Hugging Face folder. --adapter: what `train --mode lora` saves. --full: what `train --mode full`
-saves: one set of weights for both modes. What was written is read back and checked at the end.
+saves: one set of weights for both modes. Where --base is a folder that this wrote, an adapter's base files are copied as they are: a
+new decoder changes no other file. What was written is read back and checked at the end.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from model.weights import FORMAT, LINEARS, Config, load_builtin
 
@@ -103,20 +103,21 @@ def listing(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)} for name, raw in found.items()}
 
 
-def write(out: Path, config: Config, base: dict[str, torch.Tensor], adapter: dict[str, torch.Tensor] | None,
+def packed(tensors: dict[str, torch.Tensor], stem: str) -> dict[str, bytes]:
+    """Return the files of tensors by name, matrices at 8 bits a weight."""
+    return {name: save(part) for name, part in shards(pack(tensors), stem).items()}
+
+
+def write(out: Path, config: Config, files: dict[str, bytes], adapter: dict[str, torch.Tensor] | None,
           texts: dict[str, bytes], version: str, about: dict[str, Any]) -> Path:  # fmt: skip
-    """Write every file, then the manifest; read the result back. Returns the manifest's path."""
+    """Write every file, then the manifest; read the result back. files: the base's. Returns the manifest's path."""
     out.mkdir(parents=True, exist_ok=True)
-    files = shards(pack(base), "base")
     rank, extra = adapter_tensors(adapter, config) if adapter else (0, {})
     if extra:
-        files |= shards(pack(extra), "decoder")
+        files = files | packed(extra, "decoder")
     for stale in [*out.glob("*.safetensors"), out / "manifest.json"]:
         stale.unlink(missing_ok=True)
-    for name, tensors in files.items():
-        save_file(tensors, out / name)
-        os.chmod(out / name, 0o644)
-    for name, raw in texts.items():
+    for name, raw in (files | texts).items():
         (out / name).write_bytes(raw)
     listed = listing(out, [*files, *(name for name in texts if name.endswith((".json", ".jinja")))])
     manifest = {"format": FORMAT, "version": version, "config": vars(config), "rank": rank, "mask_id": MASK, "eos_id": EOS,
@@ -145,7 +146,9 @@ def main(argv: list[str] | None = None) -> None:
     rank = adapter["0.qkv.A"].shape[0] if adapter else 0
     texts = tokenizer_files(args.base) | card_files(args.version, args.tokens, rank)
     about = {"base": "HuggingFaceTB/SmolLM2-135M-Instruct", "license": "Apache-2.0", "training_tokens": args.tokens}
-    path = write(args.out, config, base, adapter, texts, args.version, about)
+    exported = (args.base / "manifest.json").is_file() and not args.full
+    files = {path.name: path.read_bytes() for path in args.base.glob("base*.safetensors")} if exported else packed(base, "base")
+    path = write(args.out, config, files, adapter, texts, args.version, about)
     total = sum(file.stat().st_size for file in args.out.iterdir())
     print(f"{path}: {total / 1e6:.1f} MB in all, largest {max(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")
 

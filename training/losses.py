@@ -22,7 +22,7 @@ CELLS = ((8, 1.0), (16, 0.5), (32, 1.0))  # (block length, masked) of the held-o
 @dataclass(frozen=True)
 class Loss:
     """total: what is minimised. masked, next_token, following: mean cross-entropies in nats (0 where it is not trained); following: of
-    masked tokens once the token before each is known (`Network.follow`)."""
+    masks alone behind a token, once the tokens before each are known (`Network.follow`)."""
 
     total: torch.Tensor
     masked: torch.Tensor
@@ -49,19 +49,34 @@ def losses(network: Network, batch: Batch, kl_share: float = 0.5, next_token: fl
     row = torch.arange(len(hidden), device=hidden.device)[:, None].expand_as(batch.target)[chosen]
     teacher = spoken.detach()[row, batch.positions[chosen]]  # the clean output at the same token predicts the same next one
     parts = [torch.zeros((), device=hidden.device) for _ in range(4)]
-    before = batch.clean[row, batch.positions[chosen]]  # what the mask itself hides
-    columns = (hidden[chosen], batch.target[chosen], batch.taught[chosen], teacher, before)
+    alone = batch.depth[chosen] >= 0
+    told = _told(network, hidden, batch)[chosen]
+    columns = (hidden[chosen], batch.target[chosen], batch.taught[chosen], teacher, told, alone)
     for piece in zip(*(t.split(CHUNK) for t in columns), strict=True):
         for i, value in enumerate(_run_checkpointed(network, *piece, kl_share)):
             parts[i] = parts[i] + value
     count = chosen.sum().clamp_min(1)
-    total, entropy, correct, following = (part / count for part in parts)
+    total, entropy, correct = (part / count for part in parts[:3])
+    following = parts[3] / alone.sum().clamp_min(1)
     clean_entropy = torch.zeros((), device=hidden.device)
     if next_token:
         told = batch.next_token != IGNORED
         clean_entropy = F.cross_entropy(network.logits(spoken[told]), batch.next_token[told])
         total = total + next_token * clean_entropy
     return Loss(total, entropy.detach(), correct.detach(), clean_entropy.detach(), following.detach())
+
+
+def _told(network: Network, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the hidden states (B, M, D) of masks alone behind a token, told what stands between it and their guess; zeros elsewhere."""
+    told = torch.zeros_like(hidden)
+    if network.adapter is None:
+        return told
+    before = batch.clean.gather(1, batch.positions)  # what the mask itself hides
+    for depth in range(int(batch.depth.max()) + 1):
+        here = batch.depth == depth
+        carried = told.roll(1, 1)[here]  # of the mask before it, which stands one column to the left
+        told = told.index_put((here,), network.follow(hidden[here], before[here], carried if depth else torch.zeros_like(carried)))
+    return told
 
 
 def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, ...]:
@@ -72,10 +87,10 @@ def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, .
 
 
 def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, taught: torch.Tensor, teacher: torch.Tensor,
-                 before: torch.Tensor, kl_share: float) -> tuple[torch.Tensor, ...]:  # fmt: skip
-    """Sums over masked tokens: training loss, cross-entropy, correct guesses, cross-entropy with the token before known.
+                 told: torch.Tensor, alone: torch.Tensor, kl_share: float) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Sums over masked tokens: training loss, cross-entropy, correct guesses, cross-entropy with the tokens before known.
 
-    hidden, teacher (n, D); target, taught, before (n,).
+    hidden, teacher, told (n, D); target, taught, alone (n,).
     """
     logits = network.logits(hidden)
     entropy = F.cross_entropy(logits, target, reduction="none")
@@ -86,17 +101,17 @@ def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, t
         divergence = (said.exp() * (said - logits[taught].log_softmax(-1))).sum(-1)
         total = total + kl_share * (divergence - entropy[taught]).sum()
     following = torch.zeros((), device=hidden.device)
-    if network.adapter is not None and "follow.A" in network.adapter:
-        following = _following(network, hidden, target, before, logits.detach())
+    if alone.any():
+        following = _following(network, told[alone], target[alone], logits.detach()[alone])
         total = total + following
     return total, entropy.detach().sum(), (logits.argmax(-1) == target).sum(), following.detach()
 
 
-def _following(network: Network, hidden: torch.Tensor, target: torch.Tensor, before: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Sum of cross-entropies among each mask's likeliest tokens (and the true one), once the token before it is known."""
+def _following(network: Network, told: torch.Tensor, target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Sum of cross-entropies among each mask's likeliest tokens (and the true one) by what it says once the tokens before are known."""
     likely = logits.topk(CANDIDATES, -1).indices
-    rows = F.embedding(torch.cat([target[:, None], likely], 1), network.base["embedding"]).to(hidden.dtype)
-    scores = torch.einsum("nd,nkd->nk", network.follow(hidden, before), rows).float()
+    rows = F.embedding(torch.cat([target[:, None], likely], 1), network.base["embedding"]).to(told.dtype)
+    scores = torch.einsum("nd,nkd->nk", told, rows).float()
     twice = F.pad(likely == target[:, None], (1, 0))
     return F.cross_entropy(scores.masked_fill(twice, -torch.inf), torch.zeros_like(target), reduction="sum")
 

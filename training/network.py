@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,20 @@ from model.weights import LINEARS, Config, load_builtin, read_manifest
 MASK, EOS = 16, 2
 Tensors = dict[str, torch.Tensor]
 Cache = list[tuple[torch.Tensor, torch.Tensor]]  # per layer: keys, values, each (1 or B, KV, Lp, head_dim)
+
+
+class Kept(NamedTuple):
+    """A cache written in place. store (layers, 2, B, KV, places, head_dim): keys and values; where (B, L): a pass's tokens' places."""
+
+    store: torch.Tensor
+    where: torch.Tensor
+
+    def write(self, layer: int, k: torch.Tensor, v: torch.Tensor, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put new keys and values (B, KV, L, head_dim) in their places; return what the first `stop` places hold."""
+        keys, values = self.store[layer]
+        rows = torch.arange(len(self.where), device=self.where.device)[:, None]
+        keys[rows, :, self.where], values[rows, :, self.where] = k.transpose(1, 2), v.transpose(1, 2)
+        return keys[:, :, :stop], values[:, :, :stop]
 
 
 class Network:
@@ -34,16 +49,22 @@ class Network:
         """The tensors that training changes."""
         return self.adapter if self.adapter is not None else self.base
 
-    def run(self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, past: Cache | None = None,
-            decoder: bool = False) -> tuple[torch.Tensor, Cache]:  # fmt: skip
+    def new_store(self, batch: int, places: int) -> torch.Tensor:
+        """Return a store of zeros for `Kept`: what nobody wrote is masked, but must be numbers."""
+        c = self.config
+        return torch.zeros(c.layers, 2, batch, c.kv_heads, places, c.head_dim, dtype=self.dtype, device=self.device)
+
+    def run(self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, past: Cache | Kept | None = None,
+            decoder: bool | torch.Tensor = False) -> tuple[torch.Tensor, Cache]:  # fmt: skip
         """Run ids (B, L) at positions (L,) or (B, L) over `past`; mask bool (1 or B, 1, L, Lp + L), True where a token may look.
 
-        Return final-normed hidden states (B, L, D) and the keys and values of the new tokens alone. decoder: the denoising weights.
+        Return final-normed hidden states (B, L, D) and the keys and values of the new tokens alone. decoder: the denoising weights,
+        or by token (B, L) whether it gets them. Over a `Kept` cache the mask's columns are its first places.
         """
         c, (batch, length) = self.config, ids.shape
-        group, adapted = c.heads // c.kv_heads, decoder and self.adapter is not None
+        group, adapted = c.heads // c.kv_heads, decoder if self.adapter is not None else False
         x = F.embedding(ids, self.base["embedding"]).to(self.dtype)
-        if adapted:
+        if adapted is not False:
             x = torch.where((ids == MASK)[..., None], self.adapter["mask"].to(self.dtype), x)  # type: ignore[index]
         angles = positions.float()[..., None] * self._inverse
         angles = torch.cat([angles, angles], -1).unsqueeze(-3)
@@ -56,7 +77,9 @@ class Network:
             q, k, v = (t.view(batch, length, -1, c.head_dim).transpose(1, 2) for t in (q, k, v))
             q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
             cache.append((k, v))
-            if past is not None:
+            if isinstance(past, Kept):
+                k, v = past.write(i, k, v, mask.shape[-1])
+            elif past is not None:
                 k, v = (torch.cat([old.expand(batch, -1, -1, -1), new], 2) for old, new in zip(past[i], (k, v), strict=True))
             y = F.scaled_dot_product_attention(q.reshape(batch, c.kv_heads, group * length, c.head_dim), k, v, attn_mask=grouped)
             y = y.reshape(batch, c.heads, length, c.head_dim).transpose(1, 2).reshape(batch, length, -1)
@@ -71,22 +94,25 @@ class Network:
         logits[..., MASK] = -1e4
         return logits
 
-    def follow(self, hidden: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-        """Return the hidden states (n, D) of masks once the token right before what each guesses is known: before (n,) ids."""
+    def follow(self, hidden: torch.Tensor, before: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        """Return the hidden states (n, D) of masks once the tokens between their row's and their guess are known: before (n,), the ids
+        right before the guesses, and told (n, D), what this returned for the masks before them (zeros where there are none)."""
         into, out = (self.adapter[f"follow.{half}"].to(hidden.dtype) for half in "AB")  # type: ignore[index]
         spoken = F.embedding(before, self.base["embedding"]).to(hidden.dtype)
-        spoken = F.rms_norm(spoken, (self.config.width,), None, self.config.norm_eps)
-        return hidden + F.linear(F.silu(F.linear(torch.cat([hidden, spoken], -1), into)), out)
+        width, eps = (self.config.width,), self.config.norm_eps
+        known = torch.cat([hidden, F.rms_norm(spoken, width, None, eps), F.rms_norm(told, width, None, eps)], -1)
+        return hidden + F.linear(F.silu(F.linear(known, into)), out)
 
     def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
         return F.rms_norm(x, (self.config.width,), self.base[name].to(x.dtype), self.config.norm_eps)
 
-    def _linear(self, i: int, name: str, x: torch.Tensor, adapted: bool) -> torch.Tensor:
+    def _linear(self, i: int, name: str, x: torch.Tensor, adapted: bool | torch.Tensor) -> torch.Tensor:
         y = F.linear(x, self.base[f"layers.{i}.{name}"].to(x.dtype))
-        if not adapted:
+        if adapted is False:
             return y
         down, up = (self.adapter[f"{i}.{name}.{half}"].to(x.dtype) for half in "AB")  # type: ignore[index]
-        return y + F.linear(F.linear(x, down), up)
+        low = F.linear(x, down)
+        return y + F.linear(low if adapted is True else low * adapted[..., None], up)
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -97,11 +123,6 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
 def causal(past: int, new: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return the mask (1, 1, new, past + new) under which a token sees everything cached and what precedes it."""
     return torch.ones(new, past + new, dtype=torch.bool, device=device).tril(past)[None, None]
-
-
-def extend(past: Cache | None, new: Cache) -> Cache:
-    """Return the cache with `new` appended along the length axis."""
-    return new if past is None else [(torch.cat([a, c], 2), torch.cat([b, d], 2)) for (a, b), (c, d) in zip(past, new, strict=True)]
 
 
 def new_adapter(config: Config, rank: int, mask_row: torch.Tensor, seed: int = 0) -> Tensors:
@@ -119,8 +140,8 @@ def new_adapter(config: Config, rank: int, mask_row: torch.Tensor, seed: int = 0
 def new_follow(config: Config, seed: int = 0) -> Tensors:
     """Return fresh matrices of `Network.follow`, which then changes nothing."""
     generator = torch.Generator().manual_seed(seed)
-    into = torch.randn(config.width, 2 * config.width, generator=generator) / math.sqrt(2 * config.width)
-    return {"follow.A": into, "follow.B": torch.zeros(config.width, config.width)}
+    into = torch.randn(2 * config.width, 3 * config.width, generator=generator) / math.sqrt(3 * config.width)
+    return {"follow.A": into, "follow.B": torch.zeros(config.width, 2 * config.width)}
 
 
 def cut(adapter: Tensors, rank: int) -> Tensors:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from .data import DATA, DOCUMENT, Chat, lines, prompts, repetitive
-from .network import EOS, Cache, Network, causal, extend, read_base
+from .network import EOS, Kept, Network, causal, read_base
 
 BEGINNINGS = ("The history of {a}", "Once upon a time, {a}", "In this article, we will look at {a}", "{a} is", "How to choose {a}:")
 Job = tuple[str, str, list[int]]  # kind ('p' chat, 't' plain text), prompt, ids before the answer
@@ -53,13 +53,13 @@ def answer(network: Network, ids: torch.Tensor, new_tokens: int, temperature: fl
            generator: torch.Generator) -> torch.Tensor:  # fmt: skip
     """Return sampled answers (B, <= new_tokens) to ids (B, L) of equal length; rows are EOS after their first EOS."""
     batch, length = ids.shape
-    past: Cache | None = None
+    store, start = network.new_store(batch, length + new_tokens), 0
     token, done, out = ids, torch.zeros(batch, dtype=torch.bool, device=ids.device), []
-    for step in range(new_tokens):
-        start = 0 if past is None else length + step - 1
+    for _ in range(new_tokens):
         n = token.shape[1]
-        hidden, new = network.run(token, torch.arange(start, start + n, device=ids.device), causal(start, n, ids.device), past)
-        past = extend(past, new)
+        where = torch.arange(start, start + n, device=ids.device)
+        hidden, _ = network.run(token, where, causal(start, n, ids.device), Kept(store, where.expand(batch, n)))
+        start += n
         values, choices = (network.logits(hidden[:, -1]) / temperature).topk(min(top_k, network.config.vocab))
         noise = torch.rand(values.shape, generator=generator, device=ids.device).clamp_min(1e-9).log_().neg_().log_()
         token = choices.gather(1, (values - noise).argmax(-1, keepdim=True))

@@ -33,6 +33,7 @@ from .network import MASK, Network, Tensors, cut, new_adapter, new_follow, read_
 LENGTHS = (4, 8, 8, 16, 16, 32, 32, 64)  # drawn per row; every length the page offers must be here
 CURRICULUM = ((0.2, 8), (0.5, 16))  # until this share of the steps, blocks no longer than this
 WARM_UP = 40
+POOL = 32  # batches whose answers are sorted by length together
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -90,10 +91,14 @@ def rate(step: int, args: argparse.Namespace) -> float:
 
 
 def batch_of(step: int, rows: Sequence[Row], args: argparse.Namespace) -> Batch:
-    """Return what a step sees, a function of seed and step: every row once an epoch."""
+    """Return what a step sees, a function of seed and step: every row once an epoch, among others of about its length:
+    a batch is as wide as its longest answer."""
     per_epoch = max(1, len(rows) // args.batch)
     epoch, place = divmod(step, per_epoch)
-    order = random.Random(f"{args.seed} epoch {epoch}").sample(range(len(rows)), len(rows))
+    rng = random.Random(f"{args.seed} epoch {epoch}")
+    order, pool = rng.sample(range(len(rows)), len(rows)), args.batch * POOL
+    order = [i for at in range(0, len(rows), pool) for i in sorted(order[at : at + pool], key=lambda i: len(rows[i].answer))]
+    place = rng.sample(range(per_epoch), per_epoch)[place]
     share = step / max(1, args.steps)
     longest = next((length for until, length in CURRICULUM if share < until), max(args.lengths)) if args.curriculum else max(args.lengths)
     lengths = [length for length in args.lengths if length <= longest] or [min(args.lengths)]
@@ -182,7 +187,8 @@ class Run:
                     p.copy_(stored.get_tensor(f"param {name}"))
                     if self.average:
                         self.average[name].copy_(stored.get_tensor(f"average {name}" if f"average {name}" in names else f"param {name}"))
-                    self.optimizer.state[p] = {key: stored.get_tensor(f"{key} {name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+                    known = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key} {name}" in names]
+                    self.optimizer.state[p] = {key: stored.get_tensor(f"{key} {name}") for key in known}
         self.step, self.tokens = int(about["step"]), int(about["tokens"])
         self.seconds, self.best = float(about["seconds"]), float(about["best"])
 

@@ -14,7 +14,7 @@ from ..errors import WeightsError
 from ..masked import Predictor
 from ..network import Network, Session
 from ..settings import Settings
-from ..weights import FOLDER, load_builtin, read_file, read_manifest
+from ..weights import FOLDER, Manifest, load_builtin, read_file, read_manifest
 from .base import TorchModel
 
 START, END = 1, 2  # <|im_start|>, <|im_end|>
@@ -50,13 +50,17 @@ class Builtin(TorchModel):
         dtype = dtype or fast_dtype()
         self.dtype = str(dtype).removeprefix("torch.")
         report(0.2, "Reading the weights")
-        self.network = Network(load_builtin(folder, dtype), manifest.config, self.spec.max_tokens)
+        self.network = self._load(folder, dtype, manifest)
         self._bytes = _byte_pieces(self._tokenizer)
         report(0.9, "Warming up")
         self._prefix = self._system_cache()
         report(1.0, "Ready")
 
-    def _system_cache(self) -> tuple[list[int], torch.Tensor]:
+    def _load(self, folder: Path | str, dtype: torch.dtype, manifest: Manifest) -> Network:
+        """Return the network of a folder; a subclass may have another one that a session can ask."""
+        return Network(load_builtin(folder, dtype), manifest.config, self.spec.max_tokens)
+
+    def _system_cache(self) -> tuple[list[int], torch.Tensor] | None:
         """Compute the default system turn's cache once; every prompt begins with it. Doubles as the warm-up."""
         ids = self._turn("system", SYSTEM)
         cache = self.network.new_cache(len(ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import numpy as np
 import torch
 
 from model.network import Network, Session
@@ -104,10 +105,23 @@ def test_guesses_are_weighed_again_by_the_token_before_them():
     model = Tiny(7, rank=4)
     session = Session(model.network, model.encode("ab"), 8, MASK)
     session.ahead(0, [], [[-1] * 3])
-    (names, ten), (_, eleven) = (session.follow(0, 1, before) for before in (10, 11))
-    assert ten.shape == names.shape and sorted(names) == list(range(CONFIG.vocab)) and not torch.allclose(ten, eleven)
+
+
+    def told(*before: int) -> tuple[np.ndarray, np.ndarray]:
+        return [session.follow(0, mask, token) for mask, token in enumerate(before)][-1]
+
+    (names, ten), (_, eleven), (_, else_ten) = told(8, 10), told(8, 11), told(9, 10)
+    assert ten.shape == names.shape and sorted(names) == list(range(CONFIG.vocab))
+    assert not np.allclose(ten, eleven), "by the token right before"
+    assert not np.allclose(ten, else_ten), "and by those before that"
+    assert np.allclose(ten, told(8, 10)[1]), "and by nothing else"
     model.network.follower = []
-    assert torch.allclose(session.follow(0, 1, 10)[1], session.logits[0, 2, names], atol=1e-4)
+    assert np.allclose(told(8, 10)[1], session.logits[0, 2, names].numpy(), atol=1e-4)
+
+
+def test_one_row_is_normed_as_any_other():
+    network, x = Tiny(1).network, torch.randn(CONFIG.width)
+    torch.testing.assert_close(network._unit(x), torch.nn.functional.rms_norm(x, x.shape, None, CONFIG.norm_eps))
 
 
 def test_block_passes_leave_no_trace_in_the_cache():

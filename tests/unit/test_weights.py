@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from model.errors import WeightsError
 from model.weights import FOLDER, LINEARS, Config, load_builtin, read_file, read_manifest
-from training.export import adapter_tensors, listing, pack, rows_to_int8, shards, write
+from training.export import adapter_tensors, listing, pack, packed, rows_to_int8, shards, write
 
 CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, vocab=40)
 
@@ -37,7 +37,7 @@ def adapter(rank: int = 4) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write(tmp_path, CONFIG, base_tensors(), adapter(), {"tokenizer.json": b"{}"}, "test", {})
+    write(tmp_path, CONFIG, packed(base_tensors(), "base"), adapter(), {"tokenizer.json": b"{}"}, "test", {})
     return tmp_path
 
 
@@ -72,27 +72,27 @@ def test_a_weight_that_is_not_finite_is_not_written():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_everything_comes_back_with_the_decoder_merged(folder: Path, dtype: torch.dtype):
+def test_everything_comes_back(folder: Path, dtype: torch.dtype):
     got, base, low_rank = load_builtin(folder, dtype), base_tensors(), adapter()
     assert all(t.dtype == dtype for t in got.values())
-    names = {f"{part}.{i}.{name}" for part in ("layers", "decoder") for i in range(2) for name in LINEARS}
+    names = {f"layers.{i}.{name}" for i in range(2) for name in LINEARS}
     names |= {f"decoder.{i}.{name}.{half}" for i in range(2) for name in LINEARS for half in "AB"}
     assert set(got) == names | {f"layers.{i}.norm{n}" for i in range(2) for n in (1, 2)} | {"embedding", "norm", "mask_row"}
     tolerance = 0.02 if dtype == torch.float32 else 0.03
     for i in range(2):
         for name in LINEARS:
-            delta = low_rank[f"{i}.{name}.B"] @ low_rank[f"{i}.{name}.A"]
             torch.testing.assert_close(got[f"layers.{i}.{name}"].float(), base[f"layers.{i}.{name}"], atol=tolerance, rtol=0)
-            torch.testing.assert_close(got[f"decoder.{i}.{name}"].float(), base[f"layers.{i}.{name}"] + delta, atol=tolerance, rtol=0)
+            for half in (f"{i}.{name}.A", f"{i}.{name}.B"):
+                torch.testing.assert_close(got[f"decoder.{half}"].float(), low_rank[half], atol=tolerance, rtol=0)
     torch.testing.assert_close(got["embedding"][16], got["mask_row"], atol=0, rtol=0)
     torch.testing.assert_close(got["mask_row"].float(), low_rank["mask"].bfloat16().float(), atol=0, rtol=0)
 
 
-def test_one_set_of_weights_is_kept_once(tmp_path: Path):
-    write(tmp_path, CONFIG, base_tensors(), None, {}, "full", {})
+def test_one_set_of_weights_has_no_decoder(tmp_path: Path):
+    write(tmp_path, CONFIG, packed(base_tensors(), "base"), None, {}, "full", {})
     got = load_builtin(tmp_path)
     assert read_manifest(tmp_path).rank == 0
-    assert all(got[f"decoder.{i}.{name}"] is got[f"layers.{i}.{name}"] for i in range(2) for name in LINEARS)
+    assert not [name for name in got if name.startswith(("decoder.", "follow."))]
     torch.testing.assert_close(got["mask_row"], got["embedding"][16])
 
 
@@ -106,7 +106,7 @@ def test_files_are_split_below_the_bound_and_lose_nothing():
 
 def test_the_fingerprint_follows_the_weights(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     other = tmp_path_factory.mktemp("other")
-    write(other, CONFIG, base_tensors(seed=5), adapter(), {"tokenizer.json": b"{}"}, "test", {})
+    write(other, CONFIG, packed(base_tensors(seed=5), "base"), adapter(), {"tokenizer.json": b"{}"}, "test", {})
     assert read_manifest(folder).sha256 == read_manifest(folder).sha256 != read_manifest(other).sha256
     assert asdict(read_manifest(other).config) == asdict(CONFIG)
 
