@@ -101,6 +101,9 @@ def launch(engine: Engine, limits: Limits, model: str = "builtin", **options: An
 
 def serve(host: str, port: int | None, model: str, limits: str | None, browser: bool) -> int:
     """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be."""
+    # Before torch is imported: its idle threads wait this many turns of a loop, then sleep. At their own choice they keep every core
+    # busy between two passes, and on two cores a fifth of the first frames then came only after 0.3 s.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
     catalog.entry(model)
     engine = Engine(profile)
