@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from model.readout import Plan, read
+from model.errors import NumericsError
+from model.readout import FORBIDDEN, Plan, choose, glance, read, shares, weigh
 from model.settings import Settings
 from tests.tiny import Tiny
 
@@ -68,3 +72,22 @@ def test_a_forbidden_id_is_never_drawn():
     logits = torch.zeros(61)
     logits[5] = 100.0
     assert draws(logits, temperature=1.0)[5] == 0
+
+
+def test_what_is_said_of_a_few_tokens_is_what_is_said_of_many():
+    logits = torch.randn(64, generator=torch.Generator().manual_seed(3)) * 4
+    logits[7] = FORBIDDEN
+    seen = weigh(logits[None].clone(), plan())
+    p, entropy, best, top_p = glance(logits.numpy(), 20)
+    assert best == seen.top_ids[0].tolist() and top_p == pytest.approx(seen.top_p[0].tolist(), abs=1e-6)
+    assert entropy == pytest.approx(seen.entropy[0], abs=1e-5) and p == pytest.approx(seen.probability_of(0, 20), rel=1e-5)
+    token, likely, same = choose(logits[None].clone(), plan())
+    assert (token, likely, same) == (best[0], pytest.approx(top_p[0], abs=1e-6), pytest.approx(entropy, abs=1e-5))
+    for read_one in (lambda: glance(np.array([1.0, np.nan, 2.0]), 0), lambda: choose(torch.tensor([[1.0, torch.nan, 2.0]]), plan())):
+        with pytest.raises(NumericsError, match="not numbers"):
+            read_one()
+
+
+def test_a_tokens_share_is_beside_the_rows_favourite():
+    logits = torch.tensor([[0.0, 1.0, 3.0], [2.0, 2.0, -1.0]])
+    assert shares(logits, [1, 0]) == [pytest.approx(math.exp(-2)), 1.0]
