@@ -120,12 +120,12 @@ def glance(logits: np.ndarray, place: int) -> tuple[float, float, list[int], lis
     """Return what `weigh` says of one row of a few tokens (m,): the probability of the one at `place`, entropy (nats), and the TOP
     best places with theirs. Raise NumericsError on NaN. In plain Python: for so few numbers every call of a library costs more."""
     values = logits.tolist()
+    if not math.isfinite(sum(values)):
+        raise NumericsError(NOT_NUMBERS)
     best = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:TOP]
     peak = values[best[0]]
     weights = [math.exp(value - peak) for value in values]
     total = sum(weights)
-    if not math.isfinite(total):
-        raise NumericsError(NOT_NUMBERS)
     entropy = math.log(total) - sum(weight * (value - peak) for weight, value in zip(weights, values, strict=True)) / total
     return weights[place] / total, entropy, best, [weights[i] / total for i in best]
 

@@ -187,7 +187,7 @@ class Run:
                     p.copy_(stored.get_tensor(f"param {name}"))
                     if self.average:
                         self.average[name].copy_(stored.get_tensor(f"average {name}" if f"average {name}" in names else f"param {name}"))
-                    known = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key} {name}" in names]
+                    known = ("step", "exp_avg", "exp_avg_sq") if f"step {name}" in names else ()  # none: it never had a gradient
                     self.optimizer.state[p] = {key: stored.get_tensor(f"{key} {name}") for key in known}
         self.step, self.tokens = int(about["step"]), int(about["tokens"])
         self.seconds, self.best = float(about["seconds"]), float(about["best"])

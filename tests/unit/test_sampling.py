@@ -83,7 +83,7 @@ def test_what_is_said_of_a_few_tokens_is_what_is_said_of_many():
     assert entropy == pytest.approx(seen.entropy[0], abs=1e-5) and p == pytest.approx(seen.probability_of(0, 20), rel=1e-5)
     token, likely, same = choose(logits[None].clone(), plan())
     assert (token, likely, same) == (best[0], pytest.approx(top_p[0], abs=1e-6), pytest.approx(entropy, abs=1e-5))
-    for read_one in (lambda: glance(np.array([1.0, np.nan, 2.0]), 0), lambda: choose(torch.tensor([[1.0, torch.nan, 2.0]]), plan())):
+    for read_one in (lambda: glance(np.array([np.nan, FORBIDDEN, 2.0]), 0), lambda: choose(torch.tensor([[1.0, torch.nan, 2.0]]), plan())):
         with pytest.raises(NumericsError, match="not numbers"):
             read_one()
 
