@@ -21,7 +21,7 @@ LIBRARIES = ("torch", "transformers", "gradio", "numpy")
 
 def machine(model: Any) -> dict[str, Any]:
     """Return what the numbers depend on: hardware, dtype, threads, versions, date."""
-    from model.backends.base import hardware
+    from model.models.base import hardware
 
     torch = sys.modules.get("torch")
     return {
@@ -37,7 +37,7 @@ def machine(model: Any) -> dict[str, Any]:
 
 def preset(name: str) -> Settings:
     """Return the settings that the page calls `name`, or starts with."""
-    from playground.controls import PRESETS, START
+    from playground.web.controls import PRESETS, START
 
     if name and name not in PRESETS:
         raise SystemExit(f"--preset must be one of {', '.join(PRESETS)}; it was {name!r}.")

@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
-from model.backends.base import hardware
-from model.noise import denoise
-from model.run import Stopwatch
+from model.loops.stopwatch import Stopwatch
+from model.loops.uniform import Loop, fixed_cache
+from model.loops.uniform_frames import denoise
+from model.models.base import hardware
 from model.settings import Settings
-from model.uniform import Loop, fixed_cache
 
 NEVER = 1e-30  # a mean entropy that is looked for at every step, as in real runs, and never reached
 PERIOD = ["sliding_attention"] * 5 + ["full_attention"]

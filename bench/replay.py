@@ -97,7 +97,7 @@ def replay(html: Path, width: int = 1280, height: int = 900) -> dict[str, Any]:
 
 def measure(keep: Path | None = None) -> dict[str, Any]:
     """Write the page and play it; `keep`: leave it there."""
-    from playground.standalone import page_html
+    from playground.web.components.assets import page_html
 
     with tempfile.TemporaryDirectory() as folder:
         html = keep or Path(folder) / "replay.html"

@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "load": "catalog", "Engine": "engine", "Run": "run", "Request": "run", "Settings": "settings", "Limits": "settings",
-    "LOCAL": "settings", "PUBLIC": "settings", "Trace": "trace", "Frame": "trace", "ModelSpec": "trace", "PlaygroundError": "errors",
+    "load": "engine.catalog", "Engine": "engine.engine", "Run": "run", "Request": "request", "Settings": "settings", "Limits": "settings",
+    "LOCAL": "settings", "PUBLIC": "settings", "Trace": "trace.trace", "Frame": "trace.frame", "ModelSpec": "spec",
+    "PlaygroundError": "errors",
 }  # fmt: skip
 __all__ = list(_HOME)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from .errors import SettingError
+from model.errors import SettingError
 
 SCHEDULES = ("linear", "cosine", "power", "sigmoid", "log", "exp")
 ORDERS = ("confidence", "margin", "entropy", "random", "left_to_right", "proportional")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from scripts.budgets import ROOT, sources
 
-CONTRACTS = ("errors", "settings", "trace", "trace_json", "schedules", "run", "text")
+CONTRACTS = ("errors", "settings", "spec", "request", "entry", "run", "text", "paths", "trace*", "worlds*",
+             "loops.orders", "loops.schedules")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,30 @@ class Rule:
 
 
 MODEL, PLAYGROUND = ("model", "model.*"), ("playground", "playground.*")
+FLOORS = (  # each may import from those before it, never from those behind it
+    ("model.errors", "model.text", "model.paths", "model.settings", "model.spec", "model.worlds", "model.sudoku"),
+    ("model.trace",),
+    ("model.loops", "model.request", "model.run", "model.entry"),
+    ("model.models",),
+    ("model.engine",),
+    ("playground.compare", "playground.presets"),
+    ("playground.web", "playground.cli"),
+)
+NO_GRADIO = tuple(f"playground{part}" for part in ("", ".__main__", ".presets", ".compare*", ".cli*", ".web.views*"))
 RULES = (
     Rule(MODEL, ("playground", "training", "bench", "gradio")),
     Rule(("training", "training.*"), ("playground", "bench", "gradio")),
     Rule(PLAYGROUND, ("torch", "transformers", "accelerate", "training")),
-    Rule(tuple(f"playground.{part}*" for part in ("pages", "controls", "plots", "exports", "player")), ("model.backends",)),
+    Rule(("playground.web*",), ("model.models",)),
     Rule(tuple(f"model.{name}" for name in CONTRACTS) + ("model",), ("torch", "transformers", "safetensors", "tokenizers")),
     Rule((*MODEL, *PLAYGROUND, "app", "bench", "bench.*"), ("transformers", "accelerate", "plotly", "PIL", "rich"), loading=True),
-    Rule(("model.catalog", "model.backends", "app"), ("torch",), loading=True),
-    Rule(("playground", "playground.__main__", "playground.cli*", "playground.plots*", "playground.exports*"), ("gradio",), loading=True),
+    Rule(("model.engine", "model.engine.catalog", "model.models", "model.models.*record*", "app"), ("torch",), loading=True),
+    Rule(NO_GRADIO, ("gradio",), loading=True),
     Rule(("model*", "playground*", "training*", "bench*", "app"), ("pickle", "dill", "joblib")),
+    *(
+        Rule(tuple(f"{room}*" for room in floor), tuple(room for above in FLOORS[i + 1 :] for room in above))
+        for i, floor in enumerate(FLOORS)
+    ),
 )
 SHIPPED = ("model", "playground", "app")
 GLOBAL_SEED = "a run has its own generator: the global seed is everybody's"

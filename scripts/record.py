@@ -10,8 +10,8 @@ import datetime
 from pathlib import Path
 
 from model import Settings, load
-from playground.controls import PRESETS
-from playground.strings import EXAMPLES
+from playground.web.controls import PRESETS
+from playground.web.strings import EXAMPLES
 
 TRACES = Path(__file__).resolve().parent.parent / "assets" / "traces"
 RECORDINGS = (("1-sky", 0, "careful"), ("2-fox", 1, "balanced"), ("3-letter", 3, "careful"))  # file, example, preset

@@ -41,11 +41,11 @@ class Server:
 @contextmanager
 def serving(limits_name: str = "local", queue: int | None = None, recordings: Path | None = None, **fake_options: Any) -> Iterator[Server]:
     """Serve the app over one fake, opening without a recording unless told; close it whatever happens, and leave no run behind."""
-    from model.backends.fake import Fake
-    from model.engine import Engine
+    from model.engine.engine import Engine
+    from model.models.scripted import Fake
     from model.settings import PROFILES
-    from playground import server as serving_module
-    from playground.pages import watch
+    from playground.web import server as serving_module
+    from playground.web.tabs import watch
 
     fake, limits = Fake(**fake_options), PROFILES[limits_name]
     engine = Engine(limits, loader=lambda model_id, progress: fake)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from model.backends.base import TorchModel
-from model.network import Network, Session
-from model.trace import ModelSpec
-from model.weights import LINEARS, Config
+from model.models.base import TorchModel
+from model.models.chat135m.network import Network, Session
+from model.models.chat135m.weights import LINEARS, Config
+from model.spec import ModelSpec
 
 CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, vocab=61)
 MASK, EOS = 5, 2

@@ -1,6 +1,6 @@
 """Many texts at once: every run in a thread of its own, as if it were alone, and all their forward passes in one.
 
-A run here is what the playground runs: a loop of `model`, asking a `model.network.Session`. Only the network that the session asks is
+A run here is what the playground runs: a loop of `model`, asking a `Session` of `model.models.chat135m`. Only the network that it asks is
 another: `Shared` makes a run wait until the others want something too, and answers all of them by one padded pass of the batched twin,
 on a CPU or one CUDA GPU. Shapes: B runs, n new tokens of one of them, D width, V vocabulary.
 """
@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from model.backends.builtin import Builtin
-from model.weights import Manifest, load_builtin
+from model.models.chat135m.model import Builtin
+from model.models.chat135m.weights import Manifest, load_builtin
 
 from .network import Kept, Network
 
@@ -125,7 +125,7 @@ class Head(Question):
 
 
 class Shared:
-    """One network, asked by many sessions as each asks its own: implements what `model.network.Session` needs of `Network`."""
+    """One network, asked by many sessions as each asks its own: what the built-in `Session` needs of its `Network`."""
 
     def __init__(self, network: Network):
         self.network, self.embedding = network, network.base["embedding"].cpu()
@@ -143,14 +143,14 @@ class Shared:
         return Seat(length)
 
     def forward(self, ids: torch.Tensor, start: int, cache: Seat, causal: bool) -> torch.Tensor:
-        """See `model.network.Network.forward`."""
+        """See `model.models.chat135m.network.Network.forward`."""
         n = len(ids)
         sees = torch.ones(n, n, dtype=torch.bool)
         gate = torch.full((n,), not causal)
         return self._meeting.ask(Pass(cache, start, ids, torch.arange(start, start + n), sees.tril() if causal else sees, gate))
 
     def ahead(self, ids: torch.Tensor, behind: torch.Tensor, start: int, cache: Seat) -> torch.Tensor:
-        """See `model.network.Network.ahead`."""
+        """See `model.models.chat135m.network.Network.ahead`."""
         n, (rows, masks) = len(ids), behind.shape
         group = torch.arange(n - rows, n).repeat_interleave(masks)  # index of the token that each mask stands behind
         last = torch.cat([torch.arange(n), group])  # the last token that each may see
@@ -166,7 +166,7 @@ class Shared:
         return self._meeting.ask(Head(hidden))
 
     def follow(self, hidden: torch.Tensor, before: int, told: torch.Tensor | None) -> torch.Tensor:
-        """See `model.network.Network.follow`; return it on the CPU. One run's alone: it is small."""
+        """See `model.models.chat135m.network.Network.follow`; return it on the CPU. One run's alone: it is small."""
         device = hidden.device
         if "follow.A" not in (self.network.adapter or {}):
             return hidden.cpu()
@@ -253,7 +253,7 @@ def twin(tensors: dict[str, torch.Tensor], manifest: Manifest, device: torch.dev
 class Batched(Builtin):
     """The built-in model, its runs sharing every pass: `together` runs them. dtype: None chooses by the CPU, bfloat16 on a GPU."""
 
-    network: Any  # Shared, in the place of `model.network.Network`
+    network: Any  # Shared, in the place of `model.models.chat135m.network.Network`
 
     def __init__(self, folder: Path | str, dtype: torch.dtype | None = None, device: str = "cpu"):
         self.device = device

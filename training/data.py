@@ -29,7 +29,7 @@ DOCUMENT = 0  # <|endoftext|>: what stood before every text in pretraining
 
 
 class Chat:
-    """SmolLM2's tokenizer and chat template, equal to `model.backends.builtin`; special tokens typed by a visitor stay text."""
+    """SmolLM2's tokenizer and chat template, equal to `model.models.chat135m.model`; special tokens typed by a visitor stay text."""
 
     def __init__(self, folder: Path):
         from tokenizers import Tokenizer

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.quality import distinct, repetition
+from model.engine.quality import distinct, repetition
+from model.models.chat135m.weights import read_manifest
 from model.settings import Settings
-from model.trace import Trace
-from model.weights import read_manifest
+from model.trace.trace import Trace
 
 from .batched import Batched
 from .data import DATA, lines

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from model.weights import FORMAT, LINEARS, Config, load_builtin
+from model.models.chat135m.weights import FORMAT, LINEARS, Config, load_builtin
 
 from .network import EOS, MASK, read_adapter, read_base
 

@@ -1,4 +1,4 @@
-"""The trainable twin of `model.network`: the same tensors under the same names, with gradients, batches and any attention mask.
+"""The trainable twin of `model.models.chat135m.network`: the same tensors and names, with gradients, batches and any attention mask.
 
 One set of weights (`adapter` None) serves both modes, or the frozen base writes token by token and a low-rank product per matrix
 (LoRA, arXiv:2106.09685) turns it into the denoising decoder. Shapes: B batch, L new tokens, Lp cached ones, D width, V vocabulary.
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from model.weights import LINEARS, Config, load_builtin, read_manifest
+from model.models.chat135m.weights import LINEARS, Config, load_builtin, read_manifest
 
 MASK, EOS = 16, 2
 Tensors = dict[str, torch.Tensor]

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from model.schedules import counts, share_steps
+from model.loops.schedules import counts, share_steps
 from model.settings import Settings
-from model.trace import (
+from model.spec import ModelSpec
+from model.trace.frame import (
     AFTER_END,
     COMMITTED,
     MASK,
@@ -20,12 +21,11 @@ from model.trace import (
     TAKEN_BACK,
     TOP,
     Frame,
-    ModelSpec,
     Reason,
-    Trace,
     pack_entropy,
     pack_probability,
 )
+from model.trace.trace import Trace
 
 STORY = (
     "Once upon a rainy evening the lighthouse keeper wrote a letter to the sea.\n\nDear Sea,\n    you have been loud again; "

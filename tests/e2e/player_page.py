@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from model.trace import Trace
-from playground.standalone import page_html
+from model.trace.trace import Trace
+from playground.web.components.assets import page_html
 from tests.e2e.player_harness import shapes
 
 CHROMIUM = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from model.backends.fake import SCRIPT, Fake
+from model.models.scripted import SCRIPT, Fake
 from model.settings import Settings
-from playground import cli
+from playground.cli import main as cli
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "app"
@@ -270,7 +270,7 @@ def test_only_what_applies_is_shown(server, visit):
 
 
 def test_a_preset_sets_its_knobs(server, visit):
-    from playground.controls import PRESETS
+    from playground.web.controls import PRESETS
 
     page = visit(server)
     page.locator("#preset").get_by_text("Careful").click()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from model.backends import diffusion_gemma
-from model.backends.fake import SCRIPT
-from playground import handlers
+from model.models.gemma import record as diffusion_gemma
+from model.models.scripted import SCRIPT
 from playground.presets import PRESETS, START
+from playground.web.handlers import runs as handlers
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "models"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.trace import STATES, UNDECIDED, Trace, unpack_entropy
+from model.trace.frame import STATES, UNDECIDED, unpack_entropy
+from model.trace.trace import Trace
 from tests.e2e.player_harness import HOSTILE
 from tests.e2e.player_page import PLAYER, RUNS, browser, cell, copied, index, show, until  # noqa: F401
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.trace import COMMITTED, SETTLED, TAKEN_BACK, Trace
-from model.trace import STOPPED as ENDINGS
-from playground.wire import STOPPED, Recorder, trace_message
+from model.trace.frame import COMMITTED, SETTLED, TAKEN_BACK
+from model.trace.trace import STOPPED as ENDINGS
+from model.trace.trace import Trace
+from playground.web.wire import STOPPED, Recorder, trace_message
 from tests.e2e.player_page import PLAYER, RUNS, browser, cell, copied, index, show, until  # noqa: F401
 
 pytestmark = pytest.mark.e2e

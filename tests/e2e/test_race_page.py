@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model.backends.fake import SCRIPT
+from model.models.scripted import SCRIPT
 
 pytestmark = pytest.mark.e2e
 SHOTS = Path("test-output")
@@ -245,11 +245,11 @@ def test_lab_on_a_phone(visit, server):
 def test_a_heatmap_follows_its_player_and_a_click_scrubs_there(browser):
     import gradio as gr
 
-    from model.backends.fake import Fake
+    from model.models.scripted import Fake
     from model.settings import Settings
-    from playground.chart import Chart, chart_value, plotly_route
-    from playground.player import Player, trace_message
-    from playground.plots import heatmap
+    from playground.web.components.chart import Chart, chart_value, plotly_route
+    from playground.web.components.player import Player, trace_message
+    from playground.web.views.plots import heatmap
 
     trace = Fake().denoise("hi", Settings(new_tokens=32, steps=16)).finish()
     with gr.Blocks(analytics_enabled=False) as blocks:

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from model.settings import FIELD, REMASKING, RULES, Settings, applies
-from playground.plots import HEATS, heat
-from playground.tour import SCENES
-from playground.wire import Recorder
+from playground.web.views.plots import HEATS, heat
+from playground.web.views.tour import SCENES
+from playground.web.wire import Recorder
 from tests.conftest import serving
 from tests.e2e.player_harness import shapes
 
@@ -46,7 +46,7 @@ def press(page, way: str) -> None:
 
 
 def choose(page, name: str, value: str) -> None:
-    from playground.strings import choice
+    from playground.web.strings import choice
 
     page.locator(f"#knob-{name} input").click()
     page.get_by_role("option", name=choice(value), exact=True).click()

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from gradio_client import Client as GradioClient
 
-from model.backends.fake import SCRIPT
+from model.models.scripted import SCRIPT
 from model.settings import FIELDS
-from model.trace import Trace
+from model.trace.trace import Trace
 from tests.http_client import NAMES, Client
 
 NUMBERS = [field.name for field in FIELDS if field.kind != "choice"]
@@ -70,7 +70,7 @@ def test_the_endpoint_takes_every_knob_by_name_and_needs_only_a_prompt(server):
 
 
 def test_page_api_and_command_line_refuse_in_the_same_words(client, server, capsys):
-    from playground import cli
+    from playground.cli import main as cli
 
     assert cli.main(["run", "--model", "fake", "--prompt", "x", "--steps", "2000"]) == 2
     assert refused(client, server, steps=2000) + "\n" == capsys.readouterr().err

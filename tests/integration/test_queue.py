@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from gradio_client import Client as GradioClient
 
-from model.backends.fake import SCRIPT
-from model.trace import Trace
+from model.models.scripted import SCRIPT
+from model.trace.trace import Trace
 from tests.http_client import Client
 
 

@@ -8,8 +8,8 @@ import json
 import pytest
 from gradio_client import Client
 
-from model.trace import Trace
-from playground.cli import main
+from model.trace.trace import Trace
+from playground.cli.main import main
 
 
 @pytest.fixture
@@ -150,8 +150,8 @@ def test_cli_refuses_with_status_2_and_one_sentence(capsys, arguments, words):
 
 
 def test_cli_says_what_failed_and_ends_with_1(capsys, monkeypatch):
-    from model import engine
-    from model.backends.fake import Fake
+    from model.engine import engine
+    from model.models.scripted import Fake
 
     usual = engine.Engine.__init__.__kwdefaults__
     monkeypatch.setattr(engine.Engine.__init__, "__kwdefaults__", {**usual, "loader": lambda model_id, progress: Fake(fail_at=1)})

@@ -1,0 +1,72 @@
+"""Every model by id: what it is, what it needs, whether it can run here, and how to load it.
+
+The table is data. A family adds itself by exposing `ENTRIES` in a module named in `SOURCES`; such a module must be cheap to import
+(heavy libraries inside functions), because listing the models imports all of them and loads none."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from model.run import Model
+from model.entry import Entry, Progress
+from model.models.chat135m.record import BUILTIN, weights_shipped
+
+SOURCES = ("model.models.gemma.record", "model.models.masked.records", "model.models.scripted")
+
+
+@cache
+def _table() -> dict[str, Entry]:
+    builtin = Entry(BUILTIN, "model.models.chat135m.model:load", "any CPU, 1 GB of memory", weights_shipped, tuned=True)
+    return {BUILTIN.id: builtin} | {entry.spec.id: entry for source in SOURCES for entry in import_module(source).ENTRIES}
+
+
+def entries() -> tuple[Entry, ...]:
+    """Return every known model, the built-in one first."""
+    return tuple(_table().values())
+
+
+def is_own(model_id: str) -> bool:
+    """Whether an id means a checkpoint of the owner's: a folder's path, or 'hf:owner/name'. Not for visitors of a public page."""
+    if model_id in _table() or not ("/" in model_id or model_id.startswith("~")):
+        return False
+    try:
+        return model_id.startswith("hf:") or Path(model_id).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # no path at all: too long, a NUL in it, nobody's home
+        return False
+
+
+def entry(model_id: str) -> Entry:
+    """Return one model's entry, or that of an own checkpoint; raise ModelUnavailable naming the id."""
+    if is_own(model_id):
+        own: Entry = import_module("model.models.own").entry(model_id)
+        return own
+    if model_id not in _table():
+        known = ", ".join(_table())
+        raise ModelUnavailable(f"There is no model called '{model_id[:60]}'; known are {known}.")
+    return _table()[model_id]
+
+
+def known(model_id: str) -> Entry | None:
+    """Return the entry of a model of the table; None for an own checkpoint, whose files have to be read, and for an unknown id."""
+    return _table().get(model_id)
+
+
+def check(wanted: Entry) -> None:
+    """Raise ModelUnavailable with one sentence where a model cannot run here."""
+    usable, reason = wanted.available()
+    if not usable:
+        raise ModelUnavailable(f"{wanted.spec.name} cannot be loaded here: {reason}")
+
+
+def load(model_id: str = "builtin", progress: Progress | None = None, **options: Any) -> Model:
+    """Load a model and return it; raise ModelUnavailable with one sentence where it cannot run here."""
+    found = entry(model_id)
+    check(found)
+    module, _, function = found.loader.partition(":")
+    return getattr(import_module(module), function)(progress=progress, **(found.options | options))

@@ -1,0 +1,34 @@
+"""The one way in: from untrusted values to a request, the same for page, API and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.engine import catalog
+from model.errors import SettingError
+from model.request import Request, parse_pinned, visible_text
+from model.settings import LOCAL, MODES, Limits, Settings
+
+
+def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
+                  system: Any = "", pinned: Any = "", image: bytes = b"", limits: Limits = LOCAL) -> Request:  # fmt: skip
+    """Return a request from untrusted values; raise SettingError with one sentence before anything is computed.
+
+    Knobs that are not given are the model's own (see `model.entry.Entry.defaults`). pinned: text of lines 'position: words', or a mapping.
+    """
+    prompt = visible_text("The prompt", prompt, limits.prompt_chars)
+    if not prompt.strip():
+        raise SettingError("Write a prompt first: it must have at least 1 character.", "prompt")
+    if mode not in MODES:
+        raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
+    if not isinstance(model, str) or len(model) > 300:
+        raise SettingError("Model must be a name of at most 300 characters.", "model")
+    entry, given = catalog.known(model), {} if settings is None else settings
+    parsed = Settings.parse({**entry.defaults, **given} if entry and isinstance(given, Mapping) else given, limits)
+    system = visible_text("The system prompt", system or "", limits.prompt_chars)
+    asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), image, tuple(given))
+    asked.check_image(entry.spec if entry else None, limits)
+    if entry:  # what is wrong for this model whatever its files say is said before it loads
+        asked.check_pinned(entry.spec)
+    return asked

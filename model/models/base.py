@@ -1,0 +1,155 @@
+"""What every torch model shares: from a prompt to a `Run`, through the one loop of its family."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from model.errors import SettingError
+from model.loops.autoregressive import decode
+from model.loops.canvas import Canvas
+from model.loops.masked import Predictor, denoise
+from model.loops.plan import Plan
+from model.loops.stopwatch import Clock, Stopwatch
+from model.request import Request
+from model.run import Run, stopper
+from model.settings import LOCAL, Limits, Settings
+from model.spec import ModelSpec
+from model.trace.frame import Frame
+from model.trace.trace import Trace
+
+SCORED_AT_ONCE = 128  # answer tokens whose logits are held at a time: 128 rows of 49,152 are 25 MB
+
+
+class TorchModel(ABC):
+    """A loaded masked or autoregressive model; subclasses say how to tokenize and how to predict. Implements `run.Model`."""
+
+    spec: ModelSpec
+    dtype = "float32"
+    device = "cpu"
+    weights_sha256 = ""
+
+    @abstractmethod
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the templated prompt's ids."""
+
+    @abstractmethod
+    def tokens(self, text: str) -> list[int]:
+        """Return plain text's ids, special tokens kept as text."""
+
+    @abstractmethod
+    def piece(self, token: int) -> bytes:
+        """Return one token's bytes."""
+
+    @abstractmethod
+    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+        """Return what the loop asks, for one run."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self.__dict__.clear()
+
+    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
+                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
+                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = ()) -> Run:  # fmt: skip
+        """Return a run of `prompt`; raise SettingError before anything is computed.
+
+        deadline: seconds the run may take, waiting included. start: ids of a partly filled canvas to begin with, -1 where undecided.
+        """
+        request = Request(prompt, self.spec.id, mode, settings or Settings(), system, dict(pinned or {}))
+        ids = self.encode(prompt, system)
+        request.check(self.spec, len(ids), limits)
+        given = self.given(request.pinned, request.settings.new_tokens)
+        self._check_start(start, request.settings.new_tokens)
+        trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
+                      self.weights_sha256, versions(), branch="a partly filled canvas" if len(start) else "")  # fmt: skip
+        cancelled = cancelled or threading.Event()
+        return Run(trace, self._frames(trace, request, ids, (given, start), clock, cancelled, deadline), self.piece, cancelled)
+
+    @torch.inference_mode()
+    def score(self, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
+        """Return -ln p (nats) of each answer id under the autoregressive mode, after the same prompt; None where there is no such mode."""
+        if "ar" not in self.spec.modes:
+            return None
+        predictor = self.predictor(prompt, system, self.encode(prompt, system), len(ids), Settings(), "ar")
+        nats: list[float] = []
+        for start in range(0, len(ids), SCORED_AT_ONCE):
+            stop, first = min(start + SCORED_AT_ONCE, len(ids)), max(0, start - 1)
+            given = list(ids[first : stop - 1])  # the last id of each chunk predicts nothing in it
+            logits = predictor.advance(first, given, list(range(len(given) - (stop - start), len(given))))
+            assert logits is not None
+            log_p = logits.float().log_softmax(-1)
+            nats += (-log_p.gather(1, torch.tensor(ids[start:stop], device=log_p.device)[:, None])[:, 0]).tolist()
+        return nats
+
+    def given(self, pinned: Mapping[int, str], length: int) -> dict[int, int]:
+        """Return {position: id} of pinned words; raise SettingError where they run off the canvas or into each other."""
+        out: dict[int, int] = {}
+        for position, words in sorted(pinned.items()):
+            for offset, token in enumerate(self.tokens(words)):
+                if position + offset >= length or position + offset in out:
+                    where = "run over the end of the canvas" if position + offset >= length else "overlap"
+                    raise SettingError(f"Pinned words must fit between 0 and {length - 1}; those at {position} {where}.", "pinned")
+                out[position + offset] = token
+        return out
+
+    def _check_start(self, start: Sequence[int], length: int) -> None:
+        if len(start) > length:
+            raise SettingError(f"A canvas to start from may have at most {length} positions; it has {len(start)}.", "start")
+        for token in start:
+            if not -1 <= token < self.spec.vocab_size or token == self.spec.mask_id:
+                most = self.spec.vocab_size - 1
+                raise SettingError(f"A canvas to start from holds ids from 0 to {most}, or -1; it held {token}.", "start")
+
+    def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
+                cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+        settings, spec = request.settings, self.spec
+        canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, known[0], start=known[1])
+        forbidden = () if spec.mask_id is None else (spec.mask_id,)
+        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
+                    stopper(cancelled, deadline))
+        watch = Stopwatch(clock)
+        watch.resume()
+        try:
+            predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
+            loop = decode if request.mode == "ar" else denoise
+            trace.finish((yield from loop(predictor, canvas, plan, watch)))
+        except GeneratorExit:
+            raise
+        except Exception:
+            trace.finish("error")
+            raise
+
+
+def inputs_device(embedding: Any) -> torch.device:
+    """Return where a loaded network takes its ids: where its embedding lies, or will be brought to for each pass."""
+    device: torch.device = embedding.weight.device
+    if device.type == "meta":  # offloaded: accelerate moves inputs to the GPU itself
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return device
+
+
+@functools.cache
+def hardware() -> str:
+    """Return the processor's name and the threads torch uses, as far as the system tells."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions a trace should remember."""
+    return {"python": platform.python_version(), "torch": torch.__version__}

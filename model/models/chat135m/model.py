@@ -1,0 +1,115 @@
+"""The model that ships: SmolLM2-135M-Instruct, adapted to block diffusion. Runs on any CPU, offline, from `assets/weights/`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from model.errors import WeightsError
+from model.loops.masked import Predictor
+from model.models.base import TorchModel
+from model.models.chat135m.network import Network, Session
+from model.models.chat135m.record import BUILTIN
+from model.models.chat135m.weights import FOLDER, Manifest, load_builtin, read_file, read_manifest
+from model.settings import Settings
+
+START, END = 1, 2  # <|im_start|>, <|im_end|>
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+
+def fast_dtype() -> torch.dtype:
+    """Return bfloat16 where this CPU multiplies it fast (AMX, AVX512-BF16, Arm BF16), else float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        flags = ""
+    fast = any(flag in flags for flag in ("amx_bf16", "avx512_bf16", " bf16"))
+    return torch.bfloat16 if fast and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+class Builtin(TorchModel):
+    """The built-in network with its tokenizer. dtype: None chooses by the CPU."""
+
+    def __init__(self, folder: Path | str = FOLDER, dtype: torch.dtype | None = None, progress: Callable[[float, str], None] | None = None):
+        from tokenizers import Tokenizer
+
+        report = progress or (lambda share, what: None)
+        report(0.05, "Checking the weights")
+        manifest = read_manifest(folder)
+        self.spec = replace(BUILTIN, block_lengths=(1, *manifest.block_lengths), revision=manifest.version)
+        self.weights_sha256 = manifest.sha256
+        raw = read_file(folder, "tokenizer.json", manifest)
+        try:
+            self._tokenizer = Tokenizer.from_str(raw.decode())
+        except Exception as error:  # the tokenizers library raises bare Exception
+            raise WeightsError(f"{Path(folder) / 'tokenizer.json'} cannot be read: {str(error)[:100]}.") from error
+        dtype = dtype or fast_dtype()
+        self.dtype = str(dtype).removeprefix("torch.")
+        report(0.2, "Reading the weights")
+        self.network = self._load(folder, dtype, manifest)
+        self._bytes = _byte_pieces(self._tokenizer)
+        report(0.9, "Warming up")
+        self._prefix = self._system_cache()
+        report(1.0, "Ready")
+
+    def _load(self, folder: Path | str, dtype: torch.dtype, manifest: Manifest) -> Network:
+        """Return the network of a folder; a subclass may have another one that a session can ask."""
+        return Network(load_builtin(folder, dtype), manifest.config, self.spec.max_tokens)
+
+    def _system_cache(self) -> tuple[list[int], torch.Tensor] | None:
+        """Compute the default system turn's cache once; every prompt begins with it. Doubles as the warm-up."""
+        ids = self._turn("system", SYSTEM)
+        cache = self.network.new_cache(len(ids))
+        hidden = self.network.forward(torch.tensor(ids), 0, cache, causal=True)
+        self.network.logits(hidden[-1:])
+        return ids, cache
+
+    def _turn(self, role: str, text: str) -> list[int]:
+        return [START, *self.tokens(f"{role}\n{text}"), END, *self.tokens("\n")]
+
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return SmolLM2's chat template around the prompt (system turn, user turn, start of the answer)."""
+        return [*self._turn("system", system or SYSTEM), *self._turn("user", prompt), START, *self.tokens("assistant\n")]
+
+    def tokens(self, text: str) -> list[int]:
+        """Return ids of plain text: '<|im_end|>' or '<empty_output>' typed by a visitor stay ordinary text."""
+        return self._plain.encode(text, add_special_tokens=False).ids
+
+    @functools.cached_property
+    def _plain(self):
+        """The tokenizer with its special tokens treated as text."""
+        from tokenizers import Tokenizer
+
+        plain = Tokenizer.from_str(self._tokenizer.to_str())
+        plain.encode_special_tokens = True
+        return plain
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of one token."""
+        return self._bytes[token] if 0 <= token < len(self._bytes) else b""
+
+    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+        """Return a session over the network; guidance is not offered for this model."""
+        assert self.spec.mask_id is not None
+        return Session(self.network, ids, length, self.spec.mask_id, self._prefix)
+
+
+def _byte_pieces(tokenizer) -> list[bytes]:
+    """Bytes of every id of a byte-level BPE vocabulary (GPT-2's printable stand-ins undone)."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in printable]
+    table = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(rest)}
+    pieces = []
+    for token in range(tokenizer.get_vocab_size()):
+        text = tokenizer.id_to_token(token) or ""
+        pieces.append(bytes(table[c] for c in text) if all(c in table for c in text) else text.encode())
+    return pieces
+
+
+def load(progress: Callable[[float, str], None] | None = None, **options) -> Builtin:
+    """Load the built-in model; raise WeightsError if its files are missing or damaged."""
+    return Builtin(progress=progress, **options)

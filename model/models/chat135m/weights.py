@@ -1,0 +1,186 @@
+"""Weights on disk: 8-bit rows in safetensors files beside a manifest, read and checked in one go.
+
+A folder holds `manifest.json`, the files it names (sha256 and size each), and nothing that could run code: pickled files are
+never opened. A matrix `name` [R, C] is stored as `name.int8` [R, C] and `name.scale` [R] (bfloat16); weight = int8 * scale. The
+scales were rounded before the rows were, so the product is exact in float32 and rounds once to bfloat16.
+
+Tensors, D width, I inner width, V vocabulary: `embedding` [V, D], `norm` [D], per layer i `layers.{i}.` `qkv` [(H + 2 KV) * 64, D],
+`o` [D, D], `gate_up` [2 I, D], `down` [D, I], `norm1`, `norm2` [D]: the autoregressive weights, tied embedding. The denoising
+decoder differs by a low-rank product per matrix, layers + B A (LoRA, arXiv:2106.09685), stored as
+`decoder.{i}.{linear}.A` [rank, columns] and `.B` [rows, rank], and by `mask_row` [D], the embedding of the mask token; both are
+absent where one set of weights serves both modes. `follow.A` [2 D, 3 D] and `follow.B` [D, 2 D], where they exist, weigh a mask's guesses
+again once the tokens before them are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.errors import WeightsError
+from model.paths import ASSETS
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDER = ASSETS / "weights"
+FORMAT = "inkblot-weights"
+LINEARS = ("qkv", "o", "gate_up", "down")
+_LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the transformer: a Llama with grouped-query attention and a tied embedding."""
+
+    layers: int = 30
+    width: int = 576
+    heads: int = 9
+    kv_heads: int = 3
+    head_dim: int = 64
+    inner: int = 1536
+    vocab: int = 49152
+    rope_theta: float = 100_000.0
+    norm_eps: float = 1e-5
+
+    def linear(self, name: str) -> tuple[int, int]:
+        """Return (rows, columns) of one of `LINEARS`."""
+        return {
+            "qkv": ((self.heads + 2 * self.kv_heads) * self.head_dim, self.width),
+            "o": (self.width, self.heads * self.head_dim),
+            "gate_up": (2 * self.inner, self.width),
+            "down": (self.width, self.inner),
+        }[name]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of weights promises. rank 0: no decoder of its own. sha256: one fingerprint over all files."""
+
+    config: Config
+    files: dict[str, dict[str, Any]]
+    rank: int
+    mask_id: int
+    eos_id: int
+    block_lengths: tuple[int, ...]
+    version: str
+    sha256: str
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def read_manifest(folder: Path | str = FOLDER) -> Manifest:
+    """Return the folder's manifest; raise WeightsError if it is missing or malformed. Reads no weights."""
+    path = Path(folder) / "manifest.json"
+    try:
+        raw = path.read_bytes()
+        found = json.loads(raw)
+        if found["format"] != FORMAT:
+            raise ValueError(f"its format is {found['format']!r}, not {FORMAT!r}")
+        files = {str(name): {"sha256": str(row["sha256"]), "bytes": int(row["bytes"])} for name, row in found["files"].items()}
+        if any(Path(name).name != name for name in files):
+            raise ValueError("it names a file outside its folder")
+        everything = "".join(f"{name}:{files[name]['sha256']};" for name in sorted(files))
+        return Manifest(
+            Config(**found["config"]), files, int(found["rank"]), int(found["mask_id"]), int(found["eos_id"]),
+            tuple(int(n) for n in found["block_lengths"]), str(found["version"]),
+            hashlib.sha256(everything.encode()).hexdigest(), dict(found.get("about", {})),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise WeightsError(f"The built-in weights are missing: there is no {path}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}.") from error
+
+
+def read_file(folder: Path | str, name: str, manifest: Manifest) -> bytes:
+    """Return the bytes of one listed file, its size and sha256 checked; raise WeightsError naming the file and the cause."""
+    path = Path(folder) / name
+    promised = manifest.files.get(name)
+    if promised is None:
+        raise WeightsError(f"{path} is not listed in its manifest.")
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if raw.startswith(_LFS):
+        raise WeightsError(f"{path} is a Git LFS pointer, not the file itself: run 'git lfs pull'.")
+    if len(raw) != promised["bytes"]:
+        raise WeightsError(f"{path} is incomplete: it has {len(raw):,} bytes, its manifest says {promised['bytes']:,}.")
+    if hashlib.sha256(raw).hexdigest() != promised["sha256"]:
+        raise WeightsError(f"{path} is damaged: its sha256 differs from its manifest.")
+    return raw
+
+
+def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+    """Return every tensor of the folder by the names above, in `dtype` (default bfloat16).
+
+    Row `mask_id` of `embedding` already is the mask row (its logit is never wanted and no clean text holds it). Raise WeightsError on
+    any missing, damaged, renamed, misshapen or non-finite tensor.
+    """
+    import torch
+
+    manifest = read_manifest(folder)
+    dtype = dtype or torch.bfloat16
+    stored = _read_tensors(folder, manifest)
+    tensors = {}
+    for name, shape in _base_shapes(manifest.config).items():
+        tensors[name] = _take(stored, name, shape, dtype)
+    for i in range(manifest.config.layers):
+        for linear in LINEARS if manifest.rank else ():
+            (rows, columns), key = manifest.config.linear(linear), f"decoder.{i}.{linear}"
+            tensors[f"{key}.A"] = _take(stored, f"{key}.A", (manifest.rank, columns), dtype)
+            tensors[f"{key}.B"] = _take(stored, f"{key}.B", (rows, manifest.rank), dtype)
+    width = manifest.config.width
+    tensors["mask_row"] = _take(stored, "mask_row", (width,), dtype) if manifest.rank else tensors["embedding"][manifest.mask_id].clone()
+    tensors["embedding"][manifest.mask_id] = tensors["mask_row"]
+    for half, rows, columns in (("A", 2 * width, 3 * width), ("B", width, 2 * width)):
+        if f"follow.{half}.int8" in stored:
+            tensors[f"follow.{half}"] = _take(stored, f"follow.{half}", (rows, columns), dtype)
+    if stored:
+        raise WeightsError(f"The weights in {folder} hold a tensor that does not belong there: {sorted(stored)[0]}.")
+    return tensors
+
+
+def _base_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (config.vocab, config.width), "norm": (config.width,)}
+    for i in range(config.layers):
+        shapes |= {f"layers.{i}.{name}": config.linear(name) for name in LINEARS}
+        shapes |= {f"layers.{i}.norm1": (config.width,), f"layers.{i}.norm2": (config.width,)}
+    return shapes
+
+
+def _read_tensors(folder: Path | str, manifest: Manifest) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    stored: dict[str, torch.Tensor] = {}
+    for name in manifest.files:
+        if name.endswith(".safetensors"):
+            raw = read_file(folder, name, manifest)
+            try:
+                stored |= load(raw)
+            except (SafetensorError, ValueError, KeyError) as error:
+                raise WeightsError(f"{Path(folder) / name} is not a valid safetensors file: {error}.") from error
+    return stored
+
+
+def _take(stored: dict[str, torch.Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Remove `name` from `stored` and return it expanded to `dtype`, its shape and values checked."""
+    import torch
+
+    scale = None
+    values = stored.pop(name, None)
+    if values is None:
+        values, scale = stored.pop(f"{name}.int8", None), stored.pop(f"{name}.scale", None)
+        if values is None or scale is None:
+            raise WeightsError(f"The weights lack the tensor {name}.")
+        if values.dtype != torch.int8 or tuple(scale.shape) != shape[:1]:
+            raise WeightsError(f"The tensor {name} is stored as {values.dtype} with scales {tuple(scale.shape)}, not as 8-bit rows.")
+    if tuple(values.shape) != shape:
+        raise WeightsError(f"The tensor {name} has shape {tuple(values.shape)}, not {shape}.")
+    if not torch.isfinite(values if scale is None else scale).all():
+        raise WeightsError(f"The tensor {name} holds values that are not finite.")
+    expanded = values.to(dtype)
+    return expanded if scale is None else expanded.mul_(scale.to(dtype)[:, None])

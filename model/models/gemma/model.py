@@ -1,0 +1,240 @@
+"""A loaded DiffusionGemma: prompts, images, pinned words and start texts become runs of the one loop for random canvases."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from model.entry import Progress
+from model.errors import SettingError
+from model.loops.stopwatch import Clock, Stopwatch
+from model.loops.uniform import Loop, State, defaults, fixed_cache
+from model.loops.uniform_frames import denoise, thought
+from model.models import hub
+from model.models.base import hardware, inputs_device, versions
+from model.models.chat import Chat, ChatModel
+from model.models.placement import Placement
+from model.request import Request
+from model.run import PAUSED, Run, replayed, stopper
+from model.settings import LOCAL, Limits, Settings
+from model.spec import ModelSpec
+from model.trace.frame import Frame
+from model.trace.trace import Trace
+
+IMAGE_SIDE = 4_096
+
+
+class DiffusionRun(Run):
+    """A run that can be paused: stop asking for frames (or stop it), then `resume` it, or branch from a `snapshot`, once or often.
+
+    play: given a trace, a loop, notes, a clock, an event that cancels and a deadline, it yields the loop's frames.
+    """
+
+    def __init__(self, trace: Trace, loop: Loop, piece: Callable[[int], bytes], cancelled: threading.Event,
+                 play: Callable[..., Iterator[Frame]], frames: Iterator[Frame]):  # fmt: skip
+        super().__init__(trace, frames, piece, cancelled)
+        self._loop: Loop | None = loop
+        self._play = play
+
+    @property
+    def _paused(self) -> Loop:
+        if self._loop is None or self._loop.state.frame is None or (self.trace.result and self.trace.result.stopped not in PAUSED):
+            raise SettingError("A run can be continued from its first frame until it is finished or closed.", "frame")
+        return self._loop
+
+    def snapshot(self) -> State:
+        """Return all the run holds after its last frame; raise SettingError where there is nothing to continue from."""
+        return self._paused.snapshot()
+
+    def resume(self, clock: Clock = time.perf_counter, cancelled: threading.Event | None = None,
+               deadline: float | None = None) -> DiffusionRun:  # fmt: skip
+        """Return a run that yields this one's frames again and goes on behind them; raise SettingError as `snapshot` does."""
+        loop, cancelled = self._paused.fork(), cancelled or threading.Event()
+        trace = replace(self.trace, frames=[], pieces={}, result=None)
+        frames = replayed(self.trace.frames, self._play(trace, loop, {}, clock, cancelled, deadline))
+        return DiffusionRun(trace, loop, self._piece, cancelled, self._play, frames)
+
+    def close(self) -> None:
+        """End the run now and free what it holds."""
+        super().close()
+        self._loop = None
+
+
+class DiffusionGemma(ChatModel):
+    """See the module docstring. `defaults` are the knobs as the checkpoint's generation config sets them."""
+
+    def __init__(self, model: Any, chat: Chat, spec: ModelSpec, image_processor: Any = None, compiled: bool = False):
+        self.model, self.chat, self.spec, self._image_processor = model, chat, spec, image_processor
+        self.defaults = defaults(model.generation_config, spec.canvas)
+        self.pad_id = model.generation_config.pad_token_id
+        self.torch_device = inputs_device(model.model.decoder.embed_tokens)
+        self.device, self.dtype = str(self.torch_device), str(model.dtype).removeprefix("torch.")
+        self._decode = torch.compile(model.forward, mode="reduce-overhead") if compiled else None
+        self._cache, self._room = None, 0
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: hub.Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None = None, *,
+                        thinking: bool = False, compiled: bool = False) -> DiffusionGemma:  # fmt: skip
+        """Load tokenizer and weights; raise ModelUnavailable. An image processor is looked for when the first image comes."""
+        from transformers import DiffusionGemmaForBlockDiffusion
+
+        from model.models.gemma.record import KEEP
+
+        chat = Chat(hub.load_tokenizer(checkpoint, spec.name), thinking)
+        model = hub.load_model(DiffusionGemmaForBlockDiffusion, checkpoint, place, spec.name, progress, KEEP)
+        text, length = model.config.text_config, model.config.canvas_length
+        known = replace(
+            spec, family="uniform", vocab_size=text.vocab_size, causal_prefix=True, self_conditioning=True, canvas=length,
+            vision=model.config.vision_config is not None,
+            default_block=length, block_lengths=(length,), max_tokens=text.max_position_embeddings,
+            parameters=sum(p.numel() for p in model.parameters()),
+            eos_ids=chat.ends(model.generation_config),
+        )  # fmt: skip
+        out = cls(model, chat, known, compiled=compiled)
+        out._find_image_processor = lambda: hub.load_image_processor(checkpoint, spec.name)
+        if place.way == "fp8":
+            out.dtype = "fp8"
+        return out
+
+    _find_image_processor: Any = None
+
+    # ------------------------------------------------------------ text
+    def predictor(self, *_: Any, **__: Any) -> Any:
+        """Nothing: this family has a loop of its own."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ runs
+    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
+                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
+                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = (),
+                image: bytes = b"", state: State | None = None) -> DiffusionRun:  # fmt: skip
+        """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
+
+        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt; state:
+        a snapshot of another run with the same prompt and settings, which this one continues as a branch.
+        """
+        request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}), image)
+        ids = self.encode(prompt, system)
+        extra: dict[str, Any] = {}
+        notes: dict[str, Any] = {}
+        if image:
+            request.check_image(self.spec, limits)
+            ids, extra = self._with_image(prompt, system, image)
+            notes["image_sha256"] = hashlib.sha256(image).hexdigest()
+        request.check(self.spec, len(ids), limits)
+        given = self.given(request.pinned, request.length(self.spec))
+        trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, self.hardware,
+                      versions=_versions())  # fmt: skip
+        trace.branch = "a partly filled canvas" if len(start) else ""
+        if state is not None and state.frame is not None:
+            trace.branch = f"step {state.frame.step}"
+        cancelled = cancelled or threading.Event()
+        loop = self._loop(request.settings, ids, given, self._start_canvas(start), extra)
+        if state is not None:
+            loop.resume(state)
+        frames = self._run(trace, loop, notes, clock, cancelled, deadline)
+        return DiffusionRun(trace, loop, self.piece, cancelled, self._run, frames)
+
+    @property
+    def hardware(self) -> str:
+        """The GPU's name, or the processor's."""
+        return torch.cuda.get_device_name(self.torch_device) if self.torch_device.type == "cuda" else hardware()
+
+    def _loop(self, settings: Settings, ids: list[int], given: dict[int, int], start: torch.Tensor | None, extra: dict[str, Any]) -> Loop:
+        prompt = torch.tensor([ids], device=self.torch_device)
+        tokens = len(ids) + settings.canvas_count(self.spec.canvas) * self.spec.canvas
+        if self._decode and tokens > self._room:
+            self._room = 1 << (tokens - 1).bit_length()  # few sizes, for each is compiled anew
+            self._cache = fixed_cache(self.model, self._room)
+        extra = {name: value.to(self.torch_device) for name, value in extra.items()}
+        start = None if start is None else start.to(self.torch_device)
+        return Loop(self.model, settings, prompt, eos_ids=self.spec.eos_ids, pad_id=self.pad_id, pinned=given, extra=extra, start=start,
+                    cache=self._cache, decode=self._decode, thinking=self.chat.thinking)  # fmt: skip
+
+    def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
+             deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+        try:
+            why = yield from denoise(loop, Stopwatch(clock), stopper(cancelled, deadline), notes)
+        except GeneratorExit:
+            raise
+        except Exception:
+            trace.finish("error")
+            raise
+        trace.finish(why)
+        answer_only(trace, self.chat)
+        if why in PAUSED:
+            loop.resume(loop.snapshot())  # apart from a cache of fixed size, which the next run writes to
+        else:
+            loop.release()
+
+    def _start_canvas(self, start: Sequence[int]) -> torch.Tensor | None:
+        """Return (1, L) ids that the first canvas begins with, or None; raise SettingError if they do not fit."""
+        self._check_start(start, self.spec.canvas)
+        return torch.tensor([[*start, *[-1] * (self.spec.canvas - len(start))]]) if len(start) else None
+
+    # ------------------------------------------------------------ an image before the prompt
+    def _with_image(self, prompt: str, system: str, image: bytes) -> tuple[list[int], dict[str, Any]]:
+        """Return the prompt's ids with the image's places in them, and the encoder's inputs for it; raise SettingError."""
+        picture = open_image(image)
+        if self._image_processor is None:
+            if self._find_image_processor is None:
+                raise SettingError(f"{self.spec.name} takes no image: it came without an image processor.", "image")
+            self._image_processor = self._find_image_processor()
+        seen = self._image_processor(images=[picture], return_tensors="pt")
+        config, places = self.model.config, int(seen["num_soft_tokens_per_image"][0])
+        ids = self.chat.encode(prompt, system, image=True)
+        if ids.count(config.image_token_id) != 1:
+            raise SettingError(f"{self.spec.name} takes no image: its chat template has no place for one.", "image")
+        at = ids.index(config.image_token_id)
+        ids[at : at + 1] = [config.boi_token_id, *[config.image_token_id] * places, config.eoi_token_id]
+        kinds = torch.tensor([[int(token == config.image_token_id) for token in ids]])
+        return ids, {"pixel_values": seen["pixel_values"].to(self.model.dtype), "image_position_ids": seen["image_position_ids"],
+                     "mm_token_type_ids": kinds}  # fmt: skip
+
+    def close(self) -> None:
+        """Free the model's memory, the GPU's too."""
+        on_gpu = self.torch_device.type == "cuda"
+        super().close()
+        if on_gpu:
+            import gc
+
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def answer_only(trace: Trace, chat: Chat) -> None:
+    """Leave the thinking channel out of the result's text; the canvas keeps it."""
+    ids, result = trace.final_ids, trace.result
+    span = thought(ids, *chat.thinking) if chat.thinking else None
+    if span and result:
+        kept = [token for token in ids[: span[0]] + ids[span[1] :] if token not in trace.spec.eos_ids]
+        trace.result = replace(result, text=b"".join(map(chat.piece, kept)).decode("utf-8", errors="replace"))
+
+
+def open_image(data: bytes) -> Any:
+    """Return a picture in RGB from a visitor's file; raise SettingError where it has too many pixels or is no picture."""
+    from PIL import Image
+
+    try:
+        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+        width, height = picture.size
+        if max(width, height) > IMAGE_SIDE:
+            raise SettingError(f"An image may have at most {IMAGE_SIDE} pixels a side; it has {width} x {height}.", "image")
+        return picture.convert("RGB")
+    except SettingError:
+        raise
+    except Exception:  # PIL raises many kinds on damaged files
+        raise SettingError("This image cannot be read; PNG, JPEG, WebP, GIF and BMP files can.", "image") from None
+
+
+def _versions() -> dict[str, str]:
+    import transformers
+
+    return versions() | {"transformers": transformers.__version__}

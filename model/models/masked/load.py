@@ -1,0 +1,208 @@
+"""Masked models out of transformers checkpoints: a record of `families`, or anybody's own folder or hub id ('hf:...').
+
+Weights go into stock classes (`layouts`), so that no checkpoint's code runs; every weight must be there, and of its shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from model.entry import Progress
+from model.errors import ModelUnavailable, SettingError, WeightsError
+from model.loops.masked import Predictor
+from model.models import hub
+from model.models.base import inputs_device
+from model.models.chat import Chat, ChatModel
+from model.models.masked import dit
+from model.models.masked import formats as layouts
+from model.models.masked.predictors import Blocks, Full, Guided, Logits, decoder_logits, encoder_logits
+from model.models.masked.records import HUB, WORKING, Family
+from model.models.placement import Hardware, Needs, Placement, plan, survey
+from model.settings import Settings
+from model.spec import ModelSpec
+
+
+class HFMasked(ChatModel):
+    """A loaded masked model. network: the class itself where there is an exact cache to keep, else what `predictors.Full` asks."""
+
+    def __init__(self, network: Any, tokenizer: Any, spec: ModelSpec, family: Family, device: torch.device, dtype: torch.dtype):
+        self.network, self.spec, self.family, self.torch_device = network, spec, family, device
+        self.chat, self.templated = Chat(tokenizer), bool(tokenizer.chat_template)
+        self.device, self.dtype = str(device), str(dtype).removeprefix("torch.")
+
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the templated prompt's ids; without a template, those of the text to continue."""
+        if not self.templated:
+            return self.chat.tokens(f"{system}\n{prompt}" if system else prompt)
+        return super().encode(prompt, system)
+
+    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+        """Return what the loop asks; with guidance, twice: once more with the whole prompt hidden behind masks, as LLaDA was trained."""
+        mask, family, device = self.spec.mask_id, self.family, self.torch_device
+        assert mask is not None
+        if family.block:
+            width = settings.block_length or family.block
+            blocks = Blocks(self.network, ids, mask, family.shift, family.block, family.from_answer, device, width)
+            count = -(-(length + blocks.lead % width) // width)
+            if settings.steps < count:
+                each = f"one for each block of {width}, the prompt's end being in the first"
+                raise SettingError(f"Steps must be at least {count}, {each}; it was {settings.steps}.", "steps")
+            return blocks
+        full = Full(self.network, ids, mask, family.shift, device)
+        if not settings.guidance:
+            return full
+        return Guided(full, Full(self.network, [mask] * len(ids), mask, family.shift, device), settings.guidance)
+
+    def close(self) -> None:
+        """Free the model's memory, the GPU's too."""
+        super().close()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def load(progress: Progress | None = None, *, spec: ModelSpec, family: Family, where: str = "", way: str = "auto", revision: str = "",
+         dtype: str = "", mask: str = "") -> HFMasked:  # fmt: skip
+    """Load a masked model from its hub id, or from `where`: a folder, or another hub id. Raises ModelUnavailable with one sentence.
+
+    way: one of `placement.WAYS`. revision: another commit than the record's. dtype: 'float32' or 'bfloat16' (empty: what the place does
+    fast). mask: the mask token, if not the family's own.
+    """
+    hardware = survey()
+    number = _dtype(dtype, hardware, way)
+    if not where:  # refuse before anything is asked of the hub
+        plan(Needs(spec.name, spec.parameters * number.itemsize, 0, WORKING), hardware, way)
+    checkpoint = hub.find(where or spec.url.removeprefix(HUB), revision or ("" if where else spec.revision), spec.name, progress,
+                          fits=lambda weights: plan(Needs(spec.name, weights, 0, WORKING), hardware, way))  # fmt: skip
+    size = checkpoint.weights * number.itemsize // _stored(checkpoint.config).itemsize
+    return open_masked(checkpoint, spec, family, plan(Needs(spec.name, size, 0, WORKING), hardware, way), number, progress, mask)
+
+
+def open_masked(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, place: Placement, dtype: torch.dtype,
+                progress: Progress | None = None, mask: str = "") -> HFMasked:  # fmt: skip
+    """Load tokenizer and weights of a checkpoint on this disk; raise ModelUnavailable."""
+    layout = layouts.layout(spec.name, checkpoint.config)
+    if family.block and layout.kind != "decoder":
+        kind = f"a network of the type '{checkpoint.kind[:40]}' sees the whole canvas"
+        raise ModelUnavailable(f"{spec.name} cannot be loaded: {kind}, so block must be 0; it was {family.block}.")
+    tokenizer = _tokenizer(checkpoint, family, spec.name)
+    chat = Chat(tokenizer)
+    network, vocab, limit, device = _weights(checkpoint, layout, bool(family.block), place, dtype, spec.name, progress)
+    known = vocab - 1 if family.mask_is_last else chat.token_id(family.mask) if family.mask else None
+    named = (checkpoint.config.get("mask_token_id"), tokenizer.mask_token_id, known, spec.mask_id)
+    mask_id = _mask_id(chat, named, spec.name, vocab, mask)
+    ends = [chat.token_id(text) for text in family.ends] + list(chat.eos_ids) + _as_list(checkpoint.config.get("eos_token_id"))
+    ends = [end for end in dict.fromkeys(ends) if end is not None and end != mask_id and end < vocab]
+    spec = replace(
+        spec, vocab_size=vocab, mask_id=mask_id, eos_ids=tuple(ends), shift=family.shift, causal_prefix=bool(family.block),
+        block_lengths=family.widths, default_block=family.block or spec.default_block,
+        max_tokens=min(spec.max_tokens or limit, limit) if limit else spec.max_tokens or 1024, revision=checkpoint.revision,
+        memory_bytes=checkpoint.weights,
+    )  # fmt: skip
+    return HFMasked(network, tokenizer, spec, family, device, dtype)
+
+
+# ---------------------------------------------------------------- weights
+def _dtype(wanted: str, hardware: Hardware, way: str) -> torch.dtype:
+    if wanted not in ("", "float32", "bfloat16"):
+        raise ModelUnavailable(f"A model's numbers must be float32 or bfloat16; they were '{wanted[:20]}'.")
+    if wanted:
+        return torch.float32 if wanted == "float32" else torch.bfloat16
+    from model.models.chat135m.model import fast_dtype
+
+    return torch.bfloat16 if hardware.gpus and way != "cpu" else fast_dtype()
+
+
+def _stored(config: dict[str, Any]) -> torch.dtype:
+    """The number format of the stored weights, as far as the config says; bfloat16 otherwise."""
+    said = getattr(torch, str(config.get("dtype") or config.get("torch_dtype") or "bfloat16"), torch.bfloat16)
+    return said if isinstance(said, torch.dtype) else torch.bfloat16
+
+
+def _weights(checkpoint: hub.Checkpoint, layout: layouts.Layout, cached: bool, place: Placement, dtype: torch.dtype, name: str,
+             progress: Progress | None) -> tuple[Any, int, int, torch.device]:  # fmt: skip
+    """Return (the network or its pass, vocabulary size, most positions, the device its inputs go to)."""
+    if layout.kind == "dit":
+        target = next(iter(place.device_map.values())) if isinstance(place.device_map, dict) else "cpu"
+        with hub.told(name, "its weights"):
+            network = dit.load(checkpoint.folder, dict(layout.config), dtype, torch.device(target), name)
+        return network, layout.config["vocab_size"], int(checkpoint.config.get("model_length", 0)), torch.device(target)
+    model = hub.load_model(_Recast(layout, checkpoint.config, dtype, name), checkpoint, place, name, progress)
+    logits: Callable[[Any], Logits] = decoder_logits if layout.kind == "decoder" else encoder_logits
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    embedding = model.get_input_embeddings()
+    return (model if cached else logits(model)), embedding.num_embeddings, limit, inputs_device(embedding)
+
+
+class _Recast:
+    """Stands where `hub.load_model` expects a class: loads a layout's weights into its stock class, and checks that all were there."""
+
+    def __init__(self, layout: layouts.Layout, config: dict[str, Any], dtype: torch.dtype, name: str):
+        self.layout, self.config, self.dtype, self.name = layout, config, dtype, name
+
+    def from_pretrained(self, folder: Any, **options: Any) -> Any:
+        import transformers
+
+        options["dtype"] = self.dtype
+        if self.layout.kind == "encoder":
+            stock: Any = transformers.AutoModelForMaskedLM
+        else:
+            stock = getattr(transformers, f"{self.layout.stock}ForCausalLM")
+            config = getattr(transformers, f"{self.layout.stock}Config")(**self.layout.config)
+            config.is_causal = False
+            options |= {"config": config, "key_mapping": dict(self.layout.keys), "generation_config": transformers.GenerationConfig()}
+        model, report = stock.from_pretrained(folder, output_loading_info=True, **options)
+        missing = sorted(map(str, report["missing_keys"]))
+        unknown = [key for key in sorted(map(str, report["unexpected_keys"])) if not key.endswith("inv_freq") and key != "lm_head.weight"]
+        for what, keys in (("missing", missing), ("not known", unknown)):
+            if keys:
+                raise WeightsError(f"{self.name} cannot be loaded: {len(keys)} weights are {what}, {keys[0]} among them.")
+        return model
+
+
+# ---------------------------------------------------------------- tokens
+def _tokenizer(checkpoint: hub.Checkpoint, family: Family, name: str) -> Any:
+    """Return the checkpoint's tokenizer in a stock class, with the family's template where it has none.
+
+    Not through AutoTokenizer where that can be helped: before a checkpoint that brings code along it stops to ask on the terminal.
+    """
+    import transformers
+
+    folder = checkpoint.folder
+    with hub.told(name, "its tokenizer"):
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        elif family.tokenizer:
+            own = (folder / "vocab.json").is_file() or not family.tokenizer_from
+            stock = getattr(transformers, family.tokenizer)
+            tokenizer = stock.from_pretrained(folder, local_files_only=True) if own else stock.from_pretrained(family.tokenizer_from)
+        else:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if family.raw:
+        tokenizer.chat_template = None
+    elif not tokenizer.chat_template and family.template:
+        tokenizer.chat_template = family.template
+    return tokenizer
+
+
+def _mask_id(chat: Chat, named: tuple[int | None, ...], name: str, vocab: int, wanted: str) -> int:
+    """Return the mask token's id: the one asked for, else the first that config, tokenizer or family name; raise ModelUnavailable."""
+    if wanted:
+        found = int(wanted) if wanted.isdecimal() else chat.token_id(wanted)
+        if found is None:
+            raise ModelUnavailable(f"{name} cannot be used: its vocabulary has no token '{wanted[:40]}'.")
+    else:
+        found = next((each for each in named if each is not None), None)
+    if found is None:
+        ask = "say which, as in 'hf:...?mask=<token>'"
+        raise ModelUnavailable(f"{name} cannot be used: neither its config nor its tokenizer names a mask token; {ask}.")
+    if not 0 <= found < vocab:
+        raise ModelUnavailable(f"{name} cannot be used: its mask token must be below its vocabulary's size, {vocab}; it was {found}.")
+    return int(found)
+
+
+def _as_list(value: Any) -> list[int]:
+    return [int(v) for v in value] if isinstance(value, list | tuple) else [] if value is None else [int(value)]

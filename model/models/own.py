@@ -1,0 +1,120 @@
+"""Anybody's own checkpoint, as the model 'hf:<folder or hub id>': masked, DiffusionGemma or causal, whichever its files say it is.
+
+What the files do not say is asked for behind a question mark: 'hf:owner/name?shift=yes&block=0&mask=<|mask|>'.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from model.entry import Entry, Progress
+from model.errors import ModelUnavailable
+from model.models.gemma import record as diffusion_gemma
+from model.models.masked.records import BERT, CHATML, DEFAULTS, HUB, WORKING, Family
+from model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from model.models.hub import Checkpoint
+    from model.run import Model
+
+PREFIX = "hf:"
+ASKS = ("shift", "block", "mask", "mode", "way", "revision", "dtype")
+YES, NO = ("yes", "true", "1"), ("no", "false", "0")
+
+
+def entry(model_id: str) -> Entry:
+    """Return the entry of a folder, or of 'hf:<folder or hub id>[?what=...]'; a folder's config tells its family, loading the rest.
+
+    Raises ModelUnavailable where the id cannot be read.
+    """
+    where, asked = parse(model_id)
+    known = diffusion_gemma.own_entry(where).spec
+    folder = Path(where).expanduser()
+    if asked.get("mode") != "ar" and (asked.keys() & {"shift", "block", "mask"} or _says_masked(folder)):
+        known = replace(known, family="masked")
+    elif not (folder / "config.json").is_file():  # on the hub: anything, until it is loaded
+        known = replace(known, family="masked", modes=("diffusion", "ar"))
+    elif known.family == "autoregressive":
+        known = replace(known, modes=("ar",))
+    url = "" if folder.is_dir() else HUB + where.partition("@")[0]
+    spec = replace(known, id=model_id, url=url, note="Your own checkpoint.")
+    return Entry(spec, "model.models.own:load", "depends on its size", options={"spec": spec, "where": where, **asked})
+
+
+def parse(model_id: str) -> tuple[str, dict[str, str]]:
+    """Return (folder or hub id, what was asked for); raise ModelUnavailable naming what is not known."""
+    where, _, query = model_id.removeprefix(PREFIX).partition("?")
+    asked = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
+    unknown = sorted(asked.keys() - set(ASKS))
+    if not where.strip() or unknown:
+        what = f"'{unknown[0][:40]}' is not one of {', '.join(ASKS)}" if unknown else "there is nothing behind 'hf:'"
+        raise ModelUnavailable(f"Your own model must be given as 'hf:folder' or 'hf:owner/name'; {what}.")
+    return where, asked
+
+
+def load(progress: Progress | None = None, *, spec: ModelSpec, where: str, shift: str = "", block: str = "", mask: str = "", mode: str = "",
+         way: str = "auto", revision: str = "", dtype: str = "") -> Model:  # fmt: skip
+    """Load a folder or hub id; raise ModelUnavailable with one sentence, also where it has to be told what it cannot see."""
+    from model.models import hub
+    from model.models.masked import load as hf_masked
+    from model.models.placement import Needs, plan, survey
+
+    hardware = survey()
+    checkpoint = hub.find(where, revision, spec.name, progress,
+                          fits=lambda size: plan(Needs(spec.name, size, 0, WORKING), hardware, way))  # fmt: skip
+    if mode not in ("", "ar"):
+        raise ModelUnavailable(f"mode must be ar, or left out; it was '{mode[:20]}'.")
+    if mode == "ar" or not (mask or shift or block or _says_masked(checkpoint.folder)):
+        model = diffusion_gemma.open_checkpoint(where, progress, way=way, revision=checkpoint.revision)
+        model.spec = replace(model.spec, id=spec.id, url=spec.url, note=spec.note)
+        return model
+    asked = family(checkpoint, spec.name, shift, block)
+    return hf_masked.load(progress, spec=replace(spec, family="masked", max_tokens=0), family=asked, where=where, way=way,
+                          revision=checkpoint.revision, dtype=dtype, mask=mask)  # fmt: skip
+
+
+def _says_masked(folder: Path) -> bool:
+    """Whether the config, or a tokenizer with a mask token, says that this is a masked model; False where they cannot be read.
+
+    Only types that can be loaded as one are looked at: Gemma's tokenizers name a mask token too.
+    """
+    from model.models.masked.formats import FORMATS, is_encoder
+
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        tokens = folder / "tokenizer_config.json"
+        kind, named = str(config.get("model_type", "")), tokens.is_file() and json.loads(tokens.read_text()).get("mask_token")
+    except (OSError, ValueError, AttributeError):
+        return False
+    stock = kind in FORMATS and kind not in DEFAULTS and not kind.startswith("a2d-")
+    return bool("mask_token_id" in config or named) if stock else kind in FORMATS or is_encoder(kind)
+
+
+def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
+    """Return how to decode: as the config's type tells, or as asked; raise ModelUnavailable where neither says it."""
+    from model.models.masked.formats import is_encoder, is_llada_moe
+
+    kind, config = checkpoint.kind, checkpoint.config
+    start = DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (BERT if is_encoder(kind) else None)
+    if start is not None:
+        trained = config.get("bd_size") or config.get("block_size") or start.block
+        start = replace(start, block=int(trained) if start.block else 0)
+    else:
+        start = Family(ends=CHATML, from_answer=kind.startswith("a2d-"))
+        lacking = [what for what, said in (("block", block), ("shift", shift or kind.startswith("a2d-"))) if not said]
+        if lacking:
+            meanings = {"block": "block=0 if it sees the whole canvas, else the block length it was trained with",
+                        "shift": "shift=yes if the output at one position predicts the next token, as in Dream, else shift=no"}  # fmt: skip
+            ask = "; ".join(meanings[what] for what in lacking)
+            unsaid = f"{name} is a masked '{kind[:40]}' whose files do not say how it was trained"
+            raise ModelUnavailable(f"{unsaid}; add behind a '?': {ask}{'' if shift or kind.startswith('a2d-') else '; or mode=ar'}.")
+    if shift and shift not in (*YES, *NO):
+        raise ModelUnavailable(f"shift must be yes or no; it was '{shift[:20]}'.")
+    if block and not (block.isdecimal() and int(block) <= 4096):
+        raise ModelUnavailable(f"block must be a whole number from 0 to 4096; it was '{block[:20]}'.")
+    changes: dict[str, Any] = ({"shift": shift in YES} if shift else {}) | ({"block": int(block)} if block else {})
+    return replace(start, **changes)

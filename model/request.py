@@ -1,0 +1,134 @@
+"""What a visitor asks for, parsed and checked once, the same for page, API and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from model.errors import SettingError
+from model.settings import FIELD, Limits, Settings, bounds
+from model.spec import ModelSpec
+from model.text import normalise
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on; `image` is a picture file.
+
+    asked: the knobs that were given by name; the others are the model's to set once it is loaded. None: all are as they are.
+    """
+
+    prompt: str
+    model: str = "builtin"
+    mode: str = "diffusion"
+    settings: Settings = field(default_factory=Settings)
+    system: str = ""
+    pinned: Mapping[int, str] = field(default_factory=dict)
+    image: bytes = field(default=b"", repr=False)
+    asked: tuple[str, ...] | None = field(default=None, compare=False)
+
+    def on(self, own: Settings | None, limits: Limits) -> Request:
+        """Return the request as a loaded checkpoint completes it: knobs nobody asked for are its own, as far as the limits go."""
+        if own is None or self.asked is None:
+            return self
+        values = own.as_dict() | {name: getattr(self.settings, name) for name in self.asked}
+        for name in values.keys() - set(self.asked):
+            if FIELD[name].kind != "choice":
+                values[name] = min(values[name], bounds(FIELD[name], limits)[1])
+        return replace(self, settings=Settings(**values))
+
+    def check(self, spec: ModelSpec, prompt_tokens: int, limits: Limits) -> None:
+        """Refuse what this model, or this profile of limits, cannot run; raise SettingError with one sentence."""
+        s = self.settings
+        if self.mode not in spec.modes:
+            raise SettingError(f"{spec.name} runs in mode {' or '.join(spec.modes)}; the mode was {self.mode}.", "mode")
+        self.check_image(spec, limits)
+        self.check_pinned(spec)
+        if prompt_tokens > limits.prompt_tokens:
+            raise SettingError(f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt")
+        if self.mode == "diffusion" and spec.family == "uniform":
+            s.check_ramp()
+        total = prompt_tokens + self.length(spec)
+        if spec.max_tokens and total > spec.max_tokens:
+            raise SettingError(
+                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {total}.", "new_tokens")
+        if self.mode == "diffusion" and spec.family == "masked":
+            self._check_masked(spec)
+        block = self.block_length(spec)
+        family = "autoregressive" if self.mode == "ar" else spec.family
+        ahead = s.one_guess and block <= spec.ahead  # masks stand behind every token of the block
+        cost = s.cost(prompt_tokens, block**2 if ahead else block, family, spec.causal_prefix)
+        if cost > limits.cost:
+            raise SettingError(
+                f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
+                "Lower the steps or the length.", "steps")  # fmt: skip
+
+    def check_image(self, spec: ModelSpec | None, limits: Limits) -> None:
+        """Refuse a picture that is too large, or that the model cannot see (spec None: not known yet); raise SettingError."""
+        size, most = len(self.image), limits.image_bytes
+        if size and not most:
+            raise SettingError("An image with the prompt is taken only by a playground of your own, not on a public page.", "image")
+        if size > most:
+            raise SettingError(f"An image may have at most {most / 1e6:g} MB; it has {size / 1e6:.1f} MB.", "image")
+        if size and spec is not None and not spec.vision:
+            raise SettingError(f"{spec.name} takes no image: it has no vision tower.", "image")
+
+    def check_pinned(self, spec: ModelSpec) -> None:
+        """Refuse words pinned beyond what the model writes; raise SettingError."""
+        last = self.length(spec) - 1
+        if beyond := [position for position in self.pinned if position > last]:
+            raise SettingError(f"A pinned position must be between 0 and {last}; it was {max(beyond)}.", "pinned")
+
+    def _check_masked(self, spec: ModelSpec) -> None:
+        s, block = self.settings, self.block_length(spec)
+        if spec.block_lengths and s.block_length and s.block_length not in spec.block_lengths:
+            known = ", ".join(map(str, spec.block_lengths))
+            raise SettingError(f"Block length must be one of {known} on {spec.name}; it was {s.block_length}.", "block_length")
+        if s.guidance and not spec.guidance:
+            raise SettingError(f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance")
+        if s.remasking == "verify" and not spec.verify:
+            raise SettingError(f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking")
+        if s.remasking not in ("none", "verify") and s.rule != "schedule":
+            raise SettingError(f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking")
+        blocks = -(-s.new_tokens // block)
+        if s.steps < blocks and block > 1:
+            raise SettingError(
+                f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.",
+                "steps")  # fmt: skip
+
+    def length(self, spec: ModelSpec) -> int:
+        """At most how many positions are written: the setting, or as many whole canvases where a model's canvas has a fixed length."""
+        s = self.settings
+        return s.canvas_count(spec.canvas) * spec.canvas if spec.canvas and self.mode == "diffusion" else s.new_tokens
+
+    def block_length(self, spec: ModelSpec) -> int:
+        """Positions denoised together: the setting, the model's own, or the whole canvas."""
+        if spec.canvas and self.mode == "diffusion":
+            return spec.canvas
+        return min(self.settings.block_length or spec.default_block or self.settings.new_tokens, self.settings.new_tokens)
+
+
+def parse_pinned(pinned: Any) -> dict[int, str]:
+    """Return {position: words} from lines '5: upon' (or a mapping); raise SettingError naming the line."""
+    lines = [f"{k}: {v}" for k, v in pinned.items()] if isinstance(pinned, Mapping) else "" if pinned is None else pinned
+    if isinstance(lines, str):
+        lines = [line for line in lines.splitlines() if line.strip()]
+    if not isinstance(lines, list) or len(lines) > 64:
+        raise SettingError("Pinned words must be at most 64 lines like '5: upon'.", "pinned")
+    out: dict[int, str] = {}
+    for line in lines:
+        where, colon, words = str(line).partition(":")
+        if not colon or not where.strip().isdecimal() or len(where) > 20 or not words.strip() or len(words) > 200:
+            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {repr(str(line)[:40])[:60]}.", "pinned")
+        out[int(where)] = normalise(words.rstrip("\n"))
+    return out
+
+
+def visible_text(what: str, value: Any, most: int) -> str:
+    """Return untrusted text without control characters; raise SettingError where it is no text, or too long."""
+    if not isinstance(value, str):
+        raise SettingError(f"{what} must be text.", "prompt")
+    if len(value) > most:
+        raise SettingError(f"{what} may have at most {most:,} characters; it has {len(value):,}.", "prompt")
+    return normalise(value)

@@ -1,0 +1,42 @@
+"""What differs between models, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What differs between models, as data.
+
+    family: 'masked', 'uniform' (random canvas, no mask token) or 'autoregressive'. shift: the output at position i - 1 predicts
+    position i. causal_prefix: finished text enters through an exact cache and is computed once. block_lengths: those it was
+    trained for (empty: any). ahead: longest block that one pass can guess while it checks the block before; 0: none. canvas: fixed
+    canvas length, 0 where the length is free. modes: what it can run. vision: takes an image.
+    """
+
+    id: str
+    name: str
+    family: str
+    vocab_size: int
+    eos_ids: tuple[int, ...]
+    mask_id: int | None = None
+    shift: bool = False
+    causal_prefix: bool = False
+    block_lengths: tuple[int, ...] = ()
+    default_block: int = 0
+    canvas: int = 0
+    self_conditioning: bool = False
+    guidance: bool = False
+    verify: bool = False
+    ahead: int = 0
+    vision: bool = False
+    modes: tuple[str, ...] = ("diffusion",)
+    twin: str = ""
+    max_tokens: int = 1024
+    parameters: int = 0
+    memory_bytes: int = 0
+    license: str = ""
+    url: str = ""
+    revision: str = ""
+    note: str = ""

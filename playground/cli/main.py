@@ -1,0 +1,248 @@
+"""The command line: `python -m playground run | race | sweep | models | serve`. Every knob is an option made from `model.settings.FIELDS`.
+
+A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
+Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from model.engine.catalog import entries, entry, known
+from model.engine.parsing import parse_request
+from model.errors import ModelUnavailable, PlaygroundError, SettingError
+from model.request import Request
+from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
+from model.trace.trace import Trace
+from playground.cli.terminal import harmless, watch
+from playground.compare.summary import summary
+from playground.presets import PRESETS, START
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one sentence and end with status 2."""
+        self.exit(2, f"{self.prog}: {harmless(message)}\n")
+
+
+# ---------------------------------------------------------------- options shared by subcommands
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add one option per knob of `Settings`."""
+    for field in FIELDS:
+        shown = "|".join(field.choices) if field.choices else "X" if field.kind == "float" else "N"
+        about = f"{field.help} (default {field.default}, or the model's own)".replace("%", "%%")
+        parser.add_argument(f"--{field.name.replace('_', '-')}", metavar=shown, dest=field.name, help=about)
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the knobs that were given, numbers read as numbers; `Settings.parse` refuses the rest.
+
+    Where none is given that says how to write, a model that the page's presets were tuned for begins as the page does.
+    """
+    given = {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
+    record = known(args.model)
+    tuned = record is not None and record.tuned and given.keys() <= {"new_tokens", "seed"}
+    return PRESETS[START] | given if tuned else given
+
+
+def value_of(field: Field, text: str) -> Any:
+    if field.kind == "choice":
+        return text
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def requests_of(args: argparse.Namespace) -> list[Request]:
+    """Return the checked requests of --prompt or --prompts; raise SettingError before anything runs."""
+    prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
+    values, pinned = settings_of(args), args.pinned.replace("\\n", "\n")
+    try:
+        spec = entry(args.model).spec
+    except ModelUnavailable as error:
+        raise SettingError(str(error), "model") from None
+    mode, image = args.mode or spec.modes[0], picture(args.image) if args.image else b""
+    common = {"model": args.model, "mode": mode, "system": args.system, "pinned": pinned, "image": image}
+    return [parse_request(prompt, values, **common) for prompt in prompts]
+
+
+def picture(path: Path) -> bytes:
+    """Return an image file's bytes, one more than allowed at most; raise SettingError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LOCAL.image_bytes + 1)
+    except OSError as error:
+        raise SettingError(f"The image cannot be read: {error}.", "image") from None
+
+
+def lines_of(path: Path) -> list[str]:
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"The file of prompts cannot be read: {error}.", "prompts") from None
+    if not lines:
+        raise SettingError(f"The file of prompts must have at least 1 line with text; {path} has none.", "prompts")
+    return lines
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object as one line of ASCII."""
+    print(json.dumps(value, ensure_ascii=True, allow_nan=False), flush=True)
+
+
+# ---------------------------------------------------------------- run
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `run`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--prompt", metavar="TEXT", help="what to answer")
+    source.add_argument("--prompts", metavar="FILE", type=Path, help="a file with one prompt a line; prints one JSON object a line")
+    parser.add_argument("--model", default="builtin", metavar="ID", help="see `models` (default builtin)")
+    parser.add_argument("--mode", metavar="|".join(MODES), help="denoise, or write left to right (default: denoise, where the model can)")
+    parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
+    parser.add_argument("--pinned", default="", metavar="'5: upon'",
+                        help="words that must stand at a position; several lines, or \\n between them")
+    parser.add_argument("--image", metavar="FILE", type=Path, help="a picture before the prompt, for models that take one")
+    parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON (one prompt only)")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
+    add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise one prompt, or every line of a file."""
+    requests = requests_of(args)
+    if args.trace and args.prompts:
+        raise SettingError("--trace writes one run; give it with --prompt, not with --prompts.", "trace")
+    for trace in finished(requests):
+        if args.trace:
+            args.trace.write_text(trace.to_json(), encoding="utf-8")
+        if args.prompts is None:
+            print(harmless(trace.final_text), flush=True)
+        if args.prompts is not None or args.json:
+            print_json(summary(trace))
+    return 0
+
+
+def finished(requests: Sequence[Request]) -> Iterator[Trace]:
+    """Run one request after the other on one loaded model, drawing on a terminal; yield each finished trace."""
+    from model.engine.engine import Engine
+
+    with closing(Engine()) as engine:
+        for request in requests:
+            with engine.run(request) as run:
+                for waiting in run.prepare():
+                    note(waiting.words)
+                note("")
+                assert run.trace is not None
+                for _ in watch(run, run.trace):
+                    pass
+                yield run.trace
+
+
+def note(words: str) -> None:
+    """Show on one line of a terminal what is being waited for."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{words}", end="", file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------- models
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `models`."""
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def models(args: argparse.Namespace) -> int:
+    """List every model, whether it can run here, and if not, why."""
+    rows: list[dict[str, Any]] = []
+    for record in entries():
+        usable, reason = record.available()
+        standing, words = record.standing()
+        spec = record.spec
+        told = {name: getattr(spec, name) for name in ("id", "name", "family", "modes", "parameters", "license", "url", "note")}
+        rows.append(told | {"available": usable, "reason": reason, "needs": record.needs, "standing": standing, "words": words,
+                            "bytes": spec.memory_bytes, "defaults": record.defaults})  # fmt: skip
+    if args.json:
+        for row in rows:
+            print_json(row)
+        return 0
+    width = max(len(row["id"]) for row in rows)
+    for row in rows:
+        print(f"{row['id']:{width}}  {row['name']}: {row['words']}")
+        print(" " * (width + 2) + "; ".join(filter(None, [f"needs {row['needs']}", row["license"], row["note"]])))
+    return 0
+
+
+# ---------------------------------------------------------------- serve
+def add_serve(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `serve` (and of app.py)."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
+    parser.add_argument("--model", default="builtin", metavar="ID", help="model to load at the start (default builtin)")
+    parser.add_argument("--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Open the page and serve it until interrupted."""
+    from playground.web.server import serve as start
+
+    return start(host=args.host, port=args.port, model=args.model, limits=args.limits, browser=not args.no_browser)
+
+
+class Command(NamedTuple):
+    """One subcommand."""
+
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    main: Callable[[argparse.Namespace], int]
+
+
+def lazily(module: str, name: str) -> Callable[[Any], Any]:
+    """Return a function of one argument that imports `module` only when it is called."""
+    return lambda argument: getattr(import_module(module), name)(argument)
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("write an answer, denoising in the terminal", add_run, run),
+    "race": Command("race lanes on one prompt", lazily("playground.cli.compare", "add_race"), lazily("playground.cli.compare", "race")),
+    "sweep": Command("sweep one knob", lazily("playground.cli.compare", "add_sweep"), lazily("playground.cli.compare", "sweep")),
+    "models": Command("list the models", add_models, models),
+    "serve": Command("open the page", add_serve, serve),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    whole = _Parser(prog="playground", description="Inkblot: watch a language model write by denoising.", allow_abbrev=False)
+    commands = whole.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS), parser_class=_Parser)
+    for name, command in COMMANDS.items():
+        command.add_options(commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False))
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status."""
+    args = parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command].main(args)
+    except SettingError as error:
+        status, words = 2, str(error)
+    except PlaygroundError as error:
+        status, words = 1, str(error)
+    except KeyboardInterrupt:
+        status, words = 130, "Stopped."
+    except BrokenPipeError:  # `| head`: nobody reads on, and nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    print(harmless(words), file=sys.stderr)
+    return status

@@ -1,0 +1,140 @@
+"""Who won a race, by what factor, on what hardware, and when it would be otherwise: one plain sentence, from measured figures only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playground.compare.figures import LaneResult
+
+NOISE = 1.05  # lanes closer than this are a tie: two runs of the same thing differ by as much
+WORSE_NATS = 0.3  # from here on a text is called less likely
+
+
+def verdict(results: Sequence[LaneResult]) -> str:
+    """Return the sentence. Lanes that failed or were cut off are named and take no part."""
+    fit = [r for r in results if r.median("tokens_per_second")]
+    out = [r for r in results if r not in fit]
+    if not fit:
+        reasons = [r.error for r in out if r.error]
+        return f"No lane reached its end, so nobody won{': ' + _clause(reasons[0]) if reasons else ''}."
+    fit.sort(key=_speed, reverse=True)
+    rest = "".join(f"; {_name(r)} {_absence(r)}" for r in out)
+    if len(fit) == 1:
+        alone = "; one lane alone wins nothing" if not out else ", so there is nothing to compare it with"
+        return f"{fit[0].label} wrote {_rate(fit[0])} tokens a second on {hardware(fit[0])}{rest}{alone}."
+    if _tied(fit[0], fit[1]):
+        return _tie(fit, rest)
+    return _win(fit, rest)
+
+
+def hardware(result: LaneResult) -> str:
+    """Return where a lane ran and in what number format."""
+    trace = result.shown.trace if result.shown else None
+    if trace is None:
+        return "unknown hardware"
+    if trace.device == "script":
+        return "a script, not on hardware"
+    where = trace.hardware or trace.device or "unknown hardware"
+    return f"{where}, {trace.dtype}" if trace.dtype else where
+
+
+def _win(fit: list[LaneResult], rest: str) -> str:
+    first, second, factor = fit[0], fit[1], _speed(fit[0]) / _speed(fit[1])
+    behind = f"{_rate(second)} of {_name(second)}" if len(fit) == 2 else " and ".join(f"{_rate(r)} of {_name(r)}" for r in fit[1:])
+    than = "" if len(fit) == 2 else f" {_name(second)}"
+    places = f"{hardware(first)}" if hardware(first) == hardware(second) else f"{hardware(first)} against {hardware(second)}"
+    worse = _worse_text(first, fit[1:])
+    return (
+        f"{first.label} won with {_rate(first)} tokens a second against {behind}, {_times(factor)} as fast"
+        f"{' as' + than if than else ''}, on {places}{worse}; {_otherwise(first, second, factor)}{rest}."
+    )
+
+
+def _tie(fit: list[LaneResult], rest: str) -> str:
+    tied = [r for r in fit if _tied(fit[0], r)]
+    names = ", ".join(_name(r) for r in tied[:-1]) + f" and {_name(tied[-1])}"
+    rates = ", ".join(_rate(r) for r in tied[:-1]) + f" and {_rate(tied[-1])}"
+    behind = "".join(f", ahead of {_name(r)} with {_rate(r)}" for r in fit if r not in tied)
+    runs = min(len(r.finished) for r in tied)
+    why = "one run each cannot tell them apart; more repeats might"
+    if runs > 1:
+        why = f"over {runs} runs each, the difference is no larger than the noise"
+    return f"A tie: {names} wrote {rates} tokens a second on {hardware(fit[0])}{behind}{_likeliest(fit)}; {why}{rest}."
+
+
+def _tied(first: LaneResult, other: LaneResult) -> bool:
+    """Whether the medians are within noise, or, with repeats, the ranges overlap."""
+    overlap = len(other.finished) > 1 and min(first.values("tokens_per_second")) <= max(other.values("tokens_per_second"))
+    return first is other or _speed(first) < NOISE * _speed(other) or overlap
+
+
+def _otherwise(first: LaneResult, second: LaneResult, factor: float) -> str:
+    """Return when the second would have been first, from what a forward pass took and how many tokens it decided."""
+    loser, winner = _name(second), _name(first)
+    if second.lane.request.mode == "diffusion":
+        decided = second.median("tokens_per_forward") or 0.0
+        needs, block = decided * factor, _block(second)
+        if needs > block:
+            return f"{loser} could win only above {needs:.1f} tokens per forward pass, which its block of {block} cannot hold"
+        return f"{loser} would win with more than {needs:.1f} tokens per forward pass, and decided {decided:.1f}"
+    if first.lane.request.mode == "diffusion":
+        decided = first.median("tokens_per_forward") or 0.0
+        fewer = f"fewer than {decided / factor:.1f} tokens per forward pass"
+        return f"{loser} would win if {winner} decided {fewer}, and it decided {decided:.1f}"
+    took = second.median("ms_per_forward") or 0.0
+    return f"{loser} would win if one of its forward passes took less than {took / factor:.1f} ms, and it took {took:.1f} ms"
+
+
+def _block(result: LaneResult) -> int:
+    trace = result.shown.trace if result.shown else None
+    return result.lane.request.block_length(trace.spec) if trace else 0
+
+
+def _worse_text(first: LaneResult, others: list[LaneResult]) -> str:
+    """Return what the speed was paid with, where the twin finds the winner's text clearly less likely than the best other one."""
+    mine = first.median("nll")
+    theirs = [value for r in others if (value := r.median("nll")) is not None]
+    if mine is None or not theirs or mine < min(theirs) + WORSE_NATS:
+        return ""
+    return f", with a text that the autoregressive twin finds less likely ({mine:.2f} against {min(theirs):.2f} nats a token)"
+
+
+def _likeliest(fit: list[LaneResult]) -> str:
+    """Return whose text the twin finds clearly likelier than another's, where speed does not tell the lanes apart."""
+    known = sorted((value, _name(r)) for r in fit if (value := r.median("nll")) is not None)
+    if len(known) < 2 or known[-1][0] < known[0][0] + WORSE_NATS:
+        return ""
+    (low, name), (high, _) = known[0], known[-1]
+    return f"; the autoregressive twin finds the text of {name} the likeliest ({low:.2f} against up to {high:.2f} nats a token)"
+
+
+def _speed(result: LaneResult) -> float:
+    return result.median("tokens_per_second") or 0.0
+
+
+def _rate(result: LaneResult) -> str:
+    speed = _speed(result)
+    return f"{speed:.0f}" if speed >= 100 else f"{speed:.1f}" if speed >= 1 else f"{speed:.2g}"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.0f} times" if factor >= 10 else f"{factor:.1f} times" if factor >= 1.15 else f"{factor:.2f} times"
+
+
+def _name(result: LaneResult) -> str:
+    """The label as it reads inside a sentence: names of models keep their capital."""
+    label = result.label
+    return label[0].lower() + label[1:] if label.startswith(("Autoregressive", "Diffusion", "Order", "Block", "Threshold")) else label
+
+
+def _absence(result: LaneResult) -> str:
+    if result.error:
+        return f"failed ({_clause(result.error)})"
+    return "was stopped before its end" if result.runs else "was not run"
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as part of another one."""
+    return sentence.strip().rstrip(".")

@@ -1,0 +1,57 @@
+"""The player as a Gradio component: its value is one JSON text (see `wire.py`), everything on screen is drawn in the browser."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from playground.web.components.assets import script, style
+from playground.web.wire import STOPPED, Recorder, stream, trace_message
+
+__all__ = ["STOPPED", "Player", "Recorder", "stream", "trace_message"]
+
+JS = """
+const host = element.querySelector('.ib-host');
+const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick: (detail) => trigger('pick', detail) });
+element.__player = player;
+const take = () => {
+  if (!props.value) return;
+  let message;
+  try { message = JSON.parse(props.value); } catch (error) { return; }
+  if (message.play) player.recording = message.trace;
+  player.receive(message);
+};
+watch('value', take);
+take();
+"""
+
+
+def css_literal(css: str) -> str:
+    """Return a style sheet as Gradio wants it: the source of a template literal."""
+    return css.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+
+
+class Player(gr.HTML):
+    """A `gr.HTML` whose value is one wire message; yield those of `Recorder` or `stream`, start it with `trace_message`.
+
+    options: those of `mountPlayer` in `assets/player/player.js` (controls, strips, numbers, legend, prompt, title, inspector, even,
+    speed, loop, theme). `.pick(fn)` fires when a token is chosen; `gr.EventData` then has position, id, step, index and run.
+    """
+
+    def __init__(self, value: str | None = None, *, options: dict[str, Any] | None = None, **kwargs: Any):
+        chosen = escape(json.dumps(options or {}), quote=True).replace("{", "&#123;").replace("$", "&#36;")
+        kwargs.setdefault("apply_default_css", False)
+        super().__init__(
+            value=value,
+            html_template=f'<div class="ib-host" data-options="{chosen}"></div>',
+            css_template=css_literal(style()),
+            js_on_load=f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n{JS}",
+            **kwargs,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        """Describe the value to API clients."""
+        return {"type": "string", "description": 'JSON text: {"run", "frames", ...} as they come, last {"run", "trace", "done": true}'}

@@ -1,0 +1,172 @@
+"""Generators that join the engine and the page: read what was sent, check it, pass on what comes. None of them knows a model."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gradio as gr
+
+from model.engine.engine import Engine, EngineRun
+from model.engine.parsing import parse_request
+from model.errors import PlaygroundError
+from model.request import Request
+from model.settings import FIELD, Limits
+from model.trace.trace import STOPPED
+from playground.web import strings
+from playground.web.components.picture import picture_of
+from playground.web.wire import Recorder
+
+log = logging.getLogger("inkblot")
+
+
+def request_of(values: dict[str, Any], limits: Limits) -> Request:
+    """Return the checked request of one page's controls, given by name; raise SettingError."""
+    given = dict(values)
+    prompt, image = given.pop("prompt", None), picture_of(given.pop("image", None))
+    settings = {name: given.pop(name) for name in list(given) if name in FIELD}
+    return parse_request(prompt, settings, image=image, limits=limits, **given)
+
+
+def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """Return the handler that streams one run as (wire message, status line)."""
+
+    # Those that default to None are optional for API clients; the others' defaults are the page's own values.
+    def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, image: Any = None,
+                **values: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
+        """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
+        with shown():
+            asked = request_of(values | {"system": system, "pinned": pinned or "", "image": image}, engine.limits)
+        yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
+        with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
+            yield from messages(run, engine.limits)
+
+    return handler
+
+
+def resume(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """Return the handler that streams this visitor's stopped run from its first frame and goes on behind its last."""
+
+    def handler(request: gr.Request) -> Iterator[tuple[str, Any]]:
+        """Go on with your run that was stopped last, where its model can: yields as /denoise does, the steps there were first."""
+        yield waiting(strings.STARTING)
+        with shown(), engine.resume(request.session_hash or "") as run:
+            yield from messages(run, engine.limits)
+
+    return handler
+
+
+def on_resume(button: gr.Button, engine: Engine, begins: list[Any], stopped: Any) -> None:
+    """Hide a Continue button when a run begins, in the browser alone, and show it after Stop where what was stopped can go on."""
+    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def offer(request: gr.Request) -> Any:
+        return gr.update(visible=engine.resumable(request.session_hash or ""))
+
+    gr.on(begins, None, None, button, js="() => ({ __type__: 'update', visible: false })", **silent)
+    stopped.then(offer, None, button, concurrency_limit=None, **silent)
+
+
+def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
+    """Yield a run's wait, its frames and at last the whole of it, as (wire message, status line); after an error too."""
+    said, polls = "", 0
+    try:
+        for why in run.prepare():
+            words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
+            if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
+                yield waiting(words)
+            said, polls = words, polls + 1
+    except Exception:
+        yield waiting("")
+        raise
+    if run.trace is None:
+        yield waiting(strings.STOPPED)
+        return
+    recorder = Recorder(run.trace)
+    try:
+        for frame in run:
+            if message := recorder.add(frame):
+                yield message, ""
+    except Exception:
+        if run.trace.frames:
+            yield recorder.final(limits.trace_bytes), status("An error ended it.")
+        raise
+    result = run.trace.result
+    yield recorder.final(limits.trace_bytes), status("" if result is None or result.stopped in ("end", "full") else STOPPED[result.stopped])
+
+
+def waiting(words: str) -> tuple[str, str]:
+    """Return a message without frames, for a run that has none yet."""
+    return json.dumps({"waiting": words}), status(words)
+
+
+def status(words: str) -> str:
+    """Return our own words as the status line's HTML."""
+    return f"<span>{html.escape(words[:1].upper() + words[1:])}</span>" if words else ""
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Turn what is raised inside into what a visitor may read; anything unexpected gets a number that is in the log too."""
+    try:
+        yield
+    except PlaygroundError as error:
+        words = str(error)
+    except gr.Error:
+        raise
+    except Exception as error:
+        number = uuid.uuid4().hex[:6]
+        log.error("error %s", number, exc_info=error)
+        words = f"Something unexpected went wrong; the log has it under {number}. You can run again."
+    else:
+        return
+    raise gr.Error(html.escape(words, quote=False), print_exception=False)  # toasts are drawn as HTML
+
+
+def stop(engine: Engine) -> Callable[..., Any]:
+    """Return the handler of Stop: end this visitor's runs before their next step and wait until they have said their last."""
+
+    async def handler(request: gr.Request) -> None:
+        visitor = request.session_hash or ""
+        for run in engine.runs(visitor):
+            run.stop()
+        for _ in range(200):
+            if not engine.runs(visitor):
+                return
+            await asyncio.sleep(0.05)
+
+    return handler
+
+
+def on_stop(button: gr.Button, handler: Callable[..., Any], started: list[Any], **options: Any) -> Any:
+    """Join a Stop button: `handler` ends what runs and lets it say its last, then the events that still wait are given up.
+
+    Gradio binds `cancels` only to a component's own event, never to a `.then`; hence a button that nobody sees, pressed by script.
+    """
+    give_up = gr.Button(visible="hidden", elem_id=f"{button.elem_id}-waiting")
+    give_up.click(None, cancels=started, api_visibility="private")
+    silent = {"api_visibility": "private", "show_progress": "hidden"}
+    ended = button.click(handler, concurrency_limit=None, **silent, **options)
+    return ended.then(None, js=f"() => document.getElementById('{give_up.elem_id}')?.click()", **silent)
+
+
+def watch_loading(engine: Engine, model_id: str) -> Callable[[], AsyncIterator[str]]:
+    """Return the handler that shows, from the page's first moment, how far the first model's loading is."""
+
+    async def handler() -> AsyncIterator[str]:
+        said = None
+        while (loading := engine.loading(model_id)) is not None:
+            words = f"{loading.words} {loading.share:.0%}"
+            if words != said:
+                yield status(words)
+            said = words
+            await asyncio.sleep(0.1)
+        yield ""
+
+    return handler

@@ -1,0 +1,131 @@
+"""Serving the app: one set of launch flags, everything closed that the playground does not use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model.engine import catalog
+from model.engine.engine import Engine
+from model.errors import PlaygroundError
+from model.settings import PROFILES, PUBLIC, Limits
+from playground.web.app import build_app, head
+from playground.web.components.chart import plotly_route
+from playground.web.queue import limit_waiting
+from playground.web.theme import style, theme
+
+log = logging.getLogger("inkblot")
+QUEUE = 32  # requests that may wait, all visitors together
+SESSIONS = 200
+BODY_BYTES = {"local": 256_000, "public": 64_000}
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    # Gradio compiles its templates in the browser, hence unsafe-eval; nothing may come from or go to another address.
+    "content-security-policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'",
+}
+
+
+class MaxBody:
+    """Refuse requests with a body over `limit` bytes: by their stated length, and by counting what streams in."""
+
+    def __init__(self, app: ASGIApp, limit: int):
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        if not stated.isdigit() or int(stated) > self.limit:
+            return await self._refuse(send)
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.limit:
+                return {"type": "http.disconnect"}
+            return message
+
+        return await self.app(scope, counted, send)
+
+    async def _refuse(self, send: Send) -> None:
+        body = f'{{"detail": "A request may have at most {self.limit:,} bytes."}}'.encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class SafeHeaders:
+    """Add the security headers to every response."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+        # A Space shows the page in a frame with scripts of its own.
+        kept = {name: value for name, value in HEADERS.items() if name != "content-security-policy" or "SPACE_ID" not in os.environ}
+        self.headers = [(name.encode(), value.encode()) for name, value in kept.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *self.headers]
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def launch(engine: Engine, limits: Limits, model: str = "builtin", **options: Any) -> tuple[gr.Blocks, str]:
+    """Serve the app without blocking; return it and its address. options: those of `gr.Blocks.launch` (server_name, server_port, ...)."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
+    limit_waiting(blocks, limits)
+    middleware = [Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name])]
+    settings: dict[str, Any] = {
+        "server_name": "127.0.0.1", "share": False, "show_error": False, "debug": False, "ssr_mode": False, "max_threads": 16,
+        "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
+        "mcp_server": False, "allowed_paths": [], "footer_links": ["api", "settings"], "prevent_thread_lock": True, "quiet": True,
+        "theme": theme(), "css": style(), "head": head(limits),
+        "app_kwargs": {"routes": [plotly_route()], "middleware": middleware},
+    }  # fmt: skip
+    _, address, _ = blocks.launch(**settings | options)
+    return blocks, address
+
+
+def serve(host: str, port: int | None, model: str, limits: str | None, browser: bool) -> int:
+    """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be."""
+    # Before torch is imported: its idle threads wait this many turns of a loop, then sleep. At their own choice they keep every core
+    # busy between two passes, and on two cores a fifth of the first frames then came only after 0.3 s.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
+    catalog.entry(model)
+    engine = Engine(profile)
+    try:
+        blocks, address = launch(engine, profile, model, server_name=host, server_port=port, inbrowser=browser)
+    except OSError as error:  # the port is taken, or the address is not ours
+        raise PlaygroundError(f"The page cannot be served at {host}, port {port or 'any'}: {error}") from None
+    print(f"Inkblot is at {address}", flush=True)
+    try:
+        print(_load(engine, model), flush=True)
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        blocks.close(verbose=False)
+        engine.close()
+        return 0
+
+
+def _load(engine: Engine, model: str) -> str:
+    """Load the first model and say how it went; a page without one still serves the others and the recordings."""
+    try:
+        engine.load(model)
+    except PlaygroundError as error:
+        return str(error)
+    return f"{model} is ready"

@@ -1,0 +1,90 @@
+"""Watch: one prompt, one run, every step of it."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from model.paths import ASSETS
+from playground.web import strings
+from playground.web.components import picker
+from playground.web.components.heatmap import Heatmap
+from playground.web.components.player import STOPPED, Player, trace_message
+from playground.web.components.status import Status
+from playground.web.context import Context
+from playground.web.controls import PRESETS, START, knobs
+from playground.web.handlers import runs as handlers
+from playground.web.queue import MODEL
+
+TRACES = ASSETS / "traces"
+TITLE = "Watch"
+TOUR = '<button type="button" class="ink-open-tour" data-open="tour">How it works</button>'
+# Where a run's last message never came, this ends the player's waiting for it.
+HALT = f"() => document.querySelector('#player .ib-host').__player.receive({STOPPED})"
+
+
+def recording() -> str | None:
+    """Return the message that plays the first shipped recording, None where there is none."""
+    shipped = sorted(TRACES.glob("*.json"))
+    return trace_message(shipped[0].read_text(encoding="utf-8"), play=True) if shipped else None
+
+
+def build(ctx: Context) -> None:
+    """Lay the page out and join it to the engine."""
+    with gr.Row(elem_classes="ink-columns"):
+        with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
+            with gr.Row(elem_classes="ink-ask"):
+                prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=1, max_lines=8, scale=1,
+                                    max_length=ctx.limits.prompt_chars, elem_id="prompt", value=strings.EXAMPLES[0])  # fmt: skip
+                with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
+                    run = gr.Button("Run", variant="primary", elem_id="run")
+                    stop = gr.Button("Stop", elem_id="stop")
+                    go_on = gr.Button("Continue", elem_id="continue", visible=False)
+            chips = gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in strings.EXAMPLES], type="values",
+                               sample_labels=list(strings.CHIPS), elem_id="examples", samples_per_page=20)  # fmt: skip
+            opening = recording()
+            with gr.Row(elem_classes="ink-line"):
+                status = Status(elem_id="status", apply_default_css=False, container=False)
+                if opening:
+                    gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
+            player = Player(opening, label="run", elem_id="player")
+            Heatmap("#player", elem_id="heatmap", container=False)
+        with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
+            preset = gr.Radio([(name.capitalize(), name) for name in PRESETS], value=START, label="Preset", elem_id="preset")
+            model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
+                                visible=len(ctx.model_choices) > 1)  # fmt: skip
+            image = picker.build(ctx)
+            mode = gr.Radio([(strings.choice(name), name) for name in ctx.modes], value="diffusion", label="Way of writing", elem_id="mode")
+            controls = knobs(ctx.limits, ctx.chosen)
+            with gr.Accordion("Pinned words, system prompt", open=False, elem_id="extras"):
+                pinned = gr.Textbox(label="Pinned words", info="One a line: a position, a colon, the words that must stand there.",
+                                    placeholder="5: upon", lines=2, elem_id="pinned", value="")  # fmt: skip
+                system = gr.Textbox(label="System prompt", info="Empty: the model's own.", lines=2, elem_id="system",
+                                    value="", max_length=ctx.limits.prompt_chars)  # fmt: skip
+            with gr.Accordion("Copy as command line or Python", open=False, elem_id="recipe"):
+                write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
+                shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True)
+                python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
+            picker.build_list(ctx, model, [mode, preset, *controls.values()])
+    gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
+
+    inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls | {"image": image}
+    shows = {"outputs": [player, status], "show_progress": "minimal", "show_progress_on": status}
+    event = {"inputs_kwargs": inputs, "preprocess": False, **shows, **MODEL}
+    handler = handlers.denoise(ctx.engine)
+    started = [run.click(handler, api_name="denoise", **event)]
+    chosen = chips.click(lambda row: row[0], chips, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
+    started.append(chosen.then(handler, api_visibility="private", **event))
+    silent = {"api_visibility": "private", "show_progress": "hidden"}
+    started.append(go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows, **MODEL))
+    stopped = handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
+    handlers.on_resume(go_on, ctx.engine, [run.click, chips.click, go_on.click], stopped)
+    ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,
+                    show_progress="hidden")  # fmt: skip
+
+    choosing = [model, mode, controls["rule"], controls["remasking"], controls["schedule"]]
+    gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
+          js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
+    ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
+    every = list(controls.values())
+    preset.input(None, [preset, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)

@@ -1,0 +1,71 @@
+"""The model that ships, run for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from model import Settings, load
+from model.models.chat135m.model import fast_dtype
+from model.models.chat135m.weights import FOLDER
+
+pytestmark = pytest.mark.skipif(not (FOLDER / "manifest.json").is_file(), reason="the weights are not in this checkout")
+PROMPT = "Why is the sky blue?"
+
+
+@pytest.fixture(scope="module", params=["bfloat16", "float32"])
+def model(request):
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    loaded = load("builtin", dtype=getattr(torch, request.param))
+    yield loaded
+    loaded.close()
+
+
+def test_block_length_one_is_its_own_greedy_autoregressive_text(model):
+    ar = model.denoise(PROMPT, Settings(new_tokens=24), mode="ar").finish()
+    block = model.denoise(PROMPT, Settings(new_tokens=24, block_length=1)).finish()
+    assert ar.final_ids == block.final_ids and ar.result.forwards == block.result.forwards == 24
+
+
+def test_it_writes_words_and_many_at_once(model):
+    trace = model.denoise(PROMPT, Settings(new_tokens=32, block_length=16, steps=8)).finish()
+    assert len(trace.final_text.split()) >= 8 and trace.result.forwards == 2 + 8
+    assert max(len(frame.committed) for frame in trace.frames) >= 3
+    assert trace.pieces and trace.final_text == b"".join(trace.pieces[i] for i in trace.final_ids if i not in trace.spec.eos_ids).decode()
+
+
+def test_special_tokens_typed_by_a_visitor_stay_text(model):
+    ids = model.encode("a <empty_output> <|im_end|> [MASK] b")
+    assert model.spec.mask_id not in ids and ids.count(2) == 2  # the template's own two ends
+
+
+def test_pinned_words_stand_at_every_step(model):
+    trace = model.denoise("Tell me a story.", Settings(new_tokens=16, block_length=16, steps=8), pinned={5: " upon"}).finish()
+    (token,) = model.tokens(" upon")
+    assert all(frame.ids[5] == token for frame in trace.frames) and " upon" in trace.final_text
+
+
+def test_the_template_is_the_one_it_was_trained_with(model):
+    ids = model.encode("hello")
+    text = b"".join(model.piece(i) for i in ids).decode()
+    assert text == (
+        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+        "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_hardware_and_weights_are_in_the_header(model):
+    trace = model.denoise(PROMPT, Settings(new_tokens=1)).finish()
+    assert trace.hardware and trace.dtype == model.dtype and len(trace.weights_sha256) == 64 and trace.versions["torch"]
+
+
+@pytest.mark.parametrize(("instructions", "dtype"), [("AVX2", torch.float32), ("", fast_dtype())], ids=["AVX2 only", "all there are"])
+def test_a_processor_without_fast_bfloat16_computes_in_float32(instructions, dtype):
+    asked = "from model.models.chat135m.model import fast_dtype; print(fast_dtype())"
+    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions} if instructions else os.environ
+    said = subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True, timeout=120)
+    assert said.stdout.split()[-1] == str(dtype)
