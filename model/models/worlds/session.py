@@ -1,0 +1,105 @@
+"""The small networks at work: passes written for speed on a CPU, and what the loops ask of them in one run.
+
+Float32 on every CPU: at this size a pass is bound by the number of operations, not by their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .network import EPS, Network
+
+
+class Passes:
+    """A trained network, laid out for passes over whole canvases, or token by token over a cache."""
+
+    def __init__(self, network: Network):
+        self.shape = shape = network.shape
+        self.embed, self.norm = network.embed.detach(), network.norm.detach()
+        self.guess = None if network.guess is None else network.guess.detach()
+        self.tables = [table.detach() for table in network.places]
+        self.layers = [
+            tuple(w.detach() for w in (b.norm1, b.norm2, b.qkv, b.out, b.up, b.down))
+            for b in network.blocks  # type: ignore[union-attr]
+        ]
+        self.head = shape.width // shape.heads
+        self.cos, self.sin = network.cos[:, None, None], network.sin[:, None, None]
+
+    def new_cache(self, rows: int) -> Tensor:
+        """Return an empty cache (layers, 2, rows, heads, positions, width of a head)."""
+        s = self.shape
+        return torch.zeros(s.layers, 2, rows, s.heads, s.positions, self.head)
+
+    @torch.inference_mode()
+    def run(self, ids: Tensor, start: int = 0, cache: Tensor | None = None, guess: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """Return features (B, T, width) of ids (B, T) at positions [start, start + T); see `Network.forward` for guess and places.
+
+        cache: keys and values before `start`, written at these positions too; a causal network needs it, others never have one.
+        """
+        x, (b, t), d = F.embedding(ids, self.embed), ids.shape, self.shape.width
+        if self.guess is not None and guess is not None:
+            x = x + F.linear(F.rms_norm(guess @ self.embed, (d,), None, EPS), self.guess)
+        if places is not None:
+            for table, rows in zip(self.tables, places, strict=True):
+                x = x + table[rows]
+        cos, sin, half = self.cos[start : start + t], self.sin[start : start + t], self.head // 2
+        for i, (norm1, norm2, qkv, out, up, down) in enumerate(self.layers):
+            z = F.linear(F.rms_norm(x, (d,), norm1, EPS), qkv).view(b, t, 3, self.shape.heads, self.head)
+            qk = F.rms_norm(z[:, :, :2], (self.head,), None, EPS)
+            qk = qk * cos + torch.cat((-qk[..., half:], qk[..., :half]), -1) * sin
+            q, k, v = qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), z[:, :, 2].transpose(1, 2)
+            if cache is not None:
+                cache[i, 0, :, :, start : start + t], cache[i, 1, :, :, start : start + t] = k, v
+                k, v = cache[i, 0, :, :, : start + t], cache[i, 1, :, :, : start + t]
+            mask = torch.ones(t, start + t, dtype=torch.bool).tril(start) if self.shape.causal and t > 1 else None
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            x = x + F.linear(y.transpose(1, 2).reshape(b, t, d), out)
+            gate, value = F.linear(F.rms_norm(x, (d,), norm2, EPS), up).chunk(2, -1)
+            x = x + F.linear(F.silu(gate).mul_(value), down)
+        return F.rms_norm(x, (d,), self.norm, EPS)
+
+    @torch.inference_mode()
+    def logits(self, features: Tensor) -> Tensor:
+        """Return scores (..., vocabulary) of features (..., width)."""
+        return F.linear(features, self.embed)
+
+
+class Canvas:
+    """One run of a network that sees the whole canvas at every pass. A denoiser of `loops.masked`."""
+
+    passes = 1
+
+    def __init__(self, passes: Passes, prompt: Sequence[int], mask_id: int, places: Tensor | None = None):
+        self.network, self.prompt, self.mask_id, self.places = passes, list(prompt), mask_id, places
+
+    def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> Tensor:
+        """Return logits (len(positions), V) of canvas ids, -1 where undecided."""
+        ids = torch.tensor([self.prompt + [self.mask_id if token < 0 else token for token in canvas]])
+        features = self.network.run(ids, places=self.places)[0]
+        return self.network.logits(features[torch.tensor(positions) + len(self.prompt)])
+
+
+class Reader:
+    """One run of the autoregressive twin over its cache. A reader of `loops.autoregressive`."""
+
+    passes = 1
+
+    def __init__(self, passes: Passes, prompt: Sequence[int], places: Tensor | None = None):
+        self.network, self.prompt, self.cache, self.places = passes, list(prompt), passes.new_cache(1), places
+        self.begun = False
+
+    def advance(self, start: int, ids: list[int], rows: list[int]) -> Tensor:
+        """Append finished ids at [start, start + len(ids)); the prompt goes before the first. Return next-token logits of `rows`."""
+        first, new = (len(self.prompt) + start, ids) if self.begun else (0, self.prompt + ids)
+        self.begun = True
+        places = None if self.places is None else self.places[:, first : first + len(new)]
+        features = self.network.run(torch.tensor([new]), first, self.cache, places=places)[0]
+        shift = len(new) - len(ids)
+        return self.network.logits(features[torch.tensor([shift + row for row in rows])])
+
+    def crop(self, length: int) -> None:
+        """Nothing to do: what lies behind is overwritten."""

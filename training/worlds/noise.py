@@ -1,0 +1,84 @@
+"""What the three worlds networks are shown, and what they are asked: masks, random words, or what comes next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.worlds import PROMPT
+
+Batch = dict[str, Tensor]
+MASK = 0
+KEPT = 0.1  # share of the disturbed words that make room for undisturbed ones, which teach the network what fits
+
+
+def masked(ids: Tensor, rng: torch.Generator) -> Batch:
+    """Mask each row's canvas at its own rate (15 % of the rows: all; 20 %: below 0.3); in half the rows replace up to 15 % of what stays.
+
+    ids: (B, T). Returned: seen (B, T), rows: flat positions whose loss counts, wanted: their ids; always as many, so that a compiled
+    network sees one shape.
+    """
+    b, t = ids.shape
+    canvas = torch.arange(t) >= PROMPT
+    u, kind = torch.rand(b, 1, generator=rng), torch.rand(b, 1, generator=rng)
+    rate = torch.where(kind < 0.15, torch.ones_like(u), torch.where(kind < 0.8, u, 0.3 * u))
+    gone = (torch.rand(b, t, generator=rng) < rate) & canvas
+    share = 0.15 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.5)
+    wrong = (torch.rand(b, t, generator=rng) < share) & canvas & ~gone
+    seen = torch.where(wrong, _others(ids, rng), ids).masked_fill(gone, MASK)
+    return _asked(seen, ids, gone | wrong, rng)
+
+
+def _others(ids: Tensor, rng: torch.Generator) -> Tensor:
+    """Return words to put in place of others: of another row at the same position, or from anywhere in this row's canvas."""
+    b, t = ids.shape
+    across = ids[torch.randperm(b, generator=rng)]
+    within = ids.gather(1, torch.randint(PROMPT, t, (b, t), generator=rng))
+    return torch.where(torch.rand(b, t, generator=rng) < 0.5, across, within)
+
+
+def _asked(seen: Tensor, ids: Tensor, disturbed: Tensor, rng: torch.Generator) -> Batch:
+    """Ask for half of all canvas positions: first the disturbed ones, a tenth of the places for those that kept their word."""
+    b, t = ids.shape
+    canvas = torch.arange(t) >= PROMPT
+    urgent = torch.rand(b, t, generator=rng) + disturbed * (torch.rand(b, t, generator=rng) > KEPT)
+    rows = (urgent + 2 * canvas).flatten().topk(b * (t - PROMPT) // 2).indices
+    return {"seen": seen, "rows": rows, "wanted": ids.flatten()[rows]}
+
+
+def random_words(ids: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
+    """Replace each row's canvas by random `words` at its own rate (10 % of the rows: all); every position is asked for.
+
+    conditioned: there in half of the batches, which also see the network's own first guess.
+    """
+    b, t = ids.shape
+    canvas = torch.arange(t) >= PROMPT
+    u = torch.rand(b, 1, generator=rng)
+    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.1, torch.ones_like(u), u)
+    wrong = (torch.rand(b, t, generator=rng) < rate) & canvas
+    noise = words[torch.randint(len(words), (b, t), generator=rng)]
+    batch = _asked(torch.where(wrong, noise, ids), ids, wrong, rng)
+    return batch | ({"conditioned": torch.tensor(True)} if torch.rand((), generator=rng) < 0.5 else {})
+
+
+def next_words(ids: Tensor, end: int, rng: torch.Generator) -> Batch:
+    """Ask for each word from those before it, up to and including the first end."""
+    wanted = ids[:, 1:]
+    ended = (ids == end).cumsum(1)[:, :-1] > 0
+    counted = (torch.arange(1, ids.shape[1]) >= PROMPT) & ~ended
+    order = counted.flatten().float() + torch.rand(counted.numel(), generator=rng)
+    rows = order.topk(int(0.6 * counted.numel())).indices  # always as many: a few positions behind the end may be among them
+    return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows]}
+
+
+def loss(network: Any, batch: Batch) -> Tensor:
+    """Return the mean cross-entropy (nats) of the rows that count."""
+    guess = None
+    if "conditioned" in batch:
+        with torch.no_grad():
+            guess = network.logits(network(batch["seen"])).softmax(-1)
+    features = network(batch["seen"], guess)
+    return F.cross_entropy(network.logits(features.flatten(0, 1)[batch["rows"]]), batch["wanted"])

@@ -1,0 +1,68 @@
+"""Train one of the worlds networks: `python -m training.worlds.train --kind masked --out run --seconds 5400`.
+
+No text is seen twice: the grammar is the data set. Kinds: masked, noisy (random words, self-conditioning), causal (the twin).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from model import worlds
+from model.models.worlds.network import Shape
+from training.small import Batch, Trainer, add_options
+
+from . import noise
+
+KINDS = ("masked", "noisy", "causal")
+ROWS = -(-len(worlds.VOCABULARY) // 64) * 64  # of the embedding
+
+
+def texts(r: random.Random, count: int) -> Tensor:
+    """Return (count, PROMPT + CANVAS) ids of fresh texts behind prompts that ask for some of what is in them."""
+    rows = []
+    for _ in range(count):
+        text = worlds.write(r)
+        ids = worlds.encode(text.words)
+        rows.append(worlds.training_prompt(text, r) + ids + [worlds.END] * (worlds.CANVAS - len(ids)))
+    return torch.tensor(rows)
+
+
+def batches(kind: str, r: random.Random, count: int, rng: torch.Generator) -> Iterator[Batch]:
+    """Yield batches of `count` texts without end."""
+    words = torch.arange(worlds.END, len(worlds.VOCABULARY))
+    words = words[(words == worlds.END) | (words >= worlds.FIRST_WORD)]
+    while True:
+        ids = texts(r, count)
+        if kind == "masked":
+            yield noise.masked(ids, rng)
+        elif kind == "noisy":
+            yield noise.random_words(ids, rng, words)
+        else:
+            yield noise.next_words(ids, worlds.END, rng)
+
+
+def shape(kind: str, smoke: bool) -> Shape:
+    """Return the sizes of a kind's network."""
+    size = {"width": 32, "layers": 1, "heads": 1, "hidden": 64} if smoke else {}
+    return Shape(ROWS, worlds.PROMPT + worlds.CANVAS, causal=kind == "causal", conditioned=kind == "noisy", **size)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train until the schedule or this call ends."""
+    cli = argparse.ArgumentParser(description=__doc__)
+    cli.add_argument("--kind", choices=KINDS, default="masked")
+    add_options(cli)
+    args = cli.parse_args(argv)
+    trainer = Trainer(args, shape(args.kind, args.smoke), "cuda" if torch.cuda.is_available() else "cpu")
+    r = random.Random(f"{args.seed} {trainer.step}")
+    print(f"{sum(p.numel() for p in trainer.network.parameters()) / 1e6:.2f} M parameters, {len(worlds.VOCABULARY)} words", flush=True)
+    trainer.run(batches(args.kind, r, args.batch, trainer.generator), noise.loss)
+
+
+if __name__ == "__main__":
+    main()
