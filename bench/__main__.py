@@ -35,13 +35,14 @@ def machine(model: Any) -> dict[str, Any]:
     }
 
 
-def preset(name: str) -> Settings:
-    """Return the settings that the page calls `name`, or starts with."""
-    from playground.web.controls import PRESETS, START
+def preset(name: str, model: str) -> Settings:
+    """Return the settings that the page calls `name` on a model, or starts it with."""
+    from playground.presets import START, presets_of
 
-    if name and name not in PRESETS:
-        raise SystemExit(f"--preset must be one of {', '.join(PRESETS)}; it was {name!r}.")
-    return Settings.parse(PRESETS[name or START])
+    presets = presets_of(model)
+    if name and name not in presets:
+        raise SystemExit(f"--preset must be one of {', '.join(presets)}; it was {name!r}.")
+    return Settings.parse(presets.get(name or START, {}))
 
 
 def measure(model_id: str, settings: Settings, rounds: int, page: bool) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-page", action="store_true", help="leave the server out: only the model")
     parser.add_argument("--preset", default="", help="settings to write with, by the page's name for them (default: those it starts with)")
     args = parser.parse_args(arguments)
-    result = measure(args.model, preset(args.preset), args.rounds, not args.no_page)
+    result = measure(args.model, preset(args.preset, args.model), args.rounds, not args.no_page)
     for name, value in result.items():
         print(f"{name:32} {value}", file=sys.stderr)
     print(json.dumps(result, allow_nan=False))

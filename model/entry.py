@@ -22,8 +22,7 @@ class Entry:
     """One model. `loader` is 'module:function', called as function(progress=..., **options) -> Model.
 
     available, fetched: answer, without loading anything heavy, whether it can run here (if not, why, in one sentence) and whether its
-    weights are on this machine. defaults: the knobs that its own generation config, or its authors, set; the rest are ours. tuned: the
-    page's presets were measured on it (or it only plays a script).
+    weights are on this machine. defaults: the knobs that its own generation config, or its authors, set; the rest are ours.
     """
 
     spec: ModelSpec
@@ -33,7 +32,6 @@ class Entry:
     options: dict[str, Any] = field(default_factory=dict)
     fetched: Callable[[], bool] = lambda: True
     defaults: dict[str, Any] = field(default_factory=dict)
-    tuned: bool = False
 
     @property
     def settings(self) -> Settings:

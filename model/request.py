@@ -89,7 +89,12 @@ class Request:
             raise SettingError(f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance")
         if s.remasking == "verify" and not spec.verify:
             raise SettingError(f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking")
-        if s.remasking not in ("none", "verify") and s.rule != "schedule":
+        if s.remasking == "recheck" and not spec.recheck:
+            raise SettingError(f"Taking back cannot be 'recheck' on {spec.name}: it never learned to doubt what it reads.", "remasking")
+        if spec.canvas and s.new_tokens > spec.canvas:
+            most = f"at most {spec.canvas} on {spec.name}, the size of its canvas"
+            raise SettingError(f"Length must be {most}; it was {s.new_tokens}.", "new_tokens")
+        if s.remasking not in ("none", "verify", "recheck") and s.rule != "schedule":
             raise SettingError(f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking")
         blocks = -(-s.new_tokens // block)
         if s.steps < blocks and block > 1:
@@ -100,7 +105,9 @@ class Request:
     def length(self, spec: ModelSpec) -> int:
         """At most how many positions are written: the setting, or as many whole canvases where a model's canvas has a fixed length."""
         s = self.settings
-        return s.canvas_count(spec.canvas) * spec.canvas if spec.canvas and self.mode == "diffusion" else s.new_tokens
+        if not spec.canvas or (self.mode == "ar" and spec.family != "masked"):
+            return s.new_tokens
+        return spec.canvas if spec.family == "masked" else s.canvas_count(spec.canvas) * spec.canvas
 
     def block_length(self, spec: ModelSpec) -> int:
         """Positions denoised together: the setting, the model's own, or the whole canvas."""

@@ -15,8 +15,8 @@ from model.errors import SettingError
 
 SCHEDULES = ("linear", "cosine", "power", "sigmoid", "log", "exp")
 ORDERS = ("confidence", "margin", "entropy", "random", "left_to_right", "proportional")
-RULES = ("schedule", "threshold", "factor", "entropy")
-REMASKING = ("none", "verify", "remdm_cap", "remdm_rescale", "remdm_conf", "p2")
+RULES = ("schedule", "threshold", "factor", "entropy", "independent")
+REMASKING = ("none", "verify", "remdm_cap", "remdm_rescale", "remdm_conf", "p2", "recheck")
 MODES = ("diffusion", "ar")
 
 Kind = Literal["int", "float", "choice"]
@@ -78,7 +78,8 @@ FIELDS: tuple[Field, ...] = (
           help="0 takes the likeliest token; higher values sample more freely. Confidence is always shown before temperature."),
     Field("rule", "Commit rule", "choice", "schedule", choices=RULES, common=True,
           help="How many tokens a step commits: a planned count (schedule), all above a probability (threshold), as many as the sum of "
-               "doubts allows (factor), or as many as a budget of entropy allows (entropy)."),
+               "doubts allows (factor), as many as a budget of entropy allows (entropy), or those and all free choices that cannot "
+               "contradict each other (independent)."),
     Field("threshold", "Confidence threshold", "float", 0.9, 0.0, 1.0, 0.01, common=True,
           help="Rule 'threshold': every token at least this probable is committed, and always the surest one."),
     Field("schedule", "Schedule", "choice", "linear", choices=SCHEDULES, common=True,
@@ -99,10 +100,12 @@ FIELDS: tuple[Field, ...] = (
     Field("remasking", "Taking back", "choice", "none", choices=REMASKING,
           help="Rules that take tokens back: 'verify' lets the model's own causal pass check a finished block (a short block at "
                "threshold 0 is guessed in the very pass that checks the one before); ReMDM re-masks at random (cap, rescale) or the "
-               "unsure first (conf), P2 re-ranks every position at every step."),
+               "unsure first (conf), P2 re-ranks every position at every step, 'recheck' takes back what the rest of the canvas makes "
+               "unlikely (the model must have learned to doubt what it reads)."),
     Field("remask_strength", "Taking back: strength", "float", 0.1, 0.0, 1.0, 0.01,
           help="ReMDM: eta, the chance that a decided token is masked again. 'verify': the least probability, relative to the causal "
-               "pass's own favourite, at which a token is kept (1 keeps favourites only)."),
+               "pass's own favourite, at which a token is kept (1 keeps favourites only). 'recheck': the least probability, given the rest "
+               "of the canvas."),
     Field("guidance", "Guidance", "float", 0.0, 0.0, 10.0, 0.1,
           help="Classifier-free guidance weight; 0 is off. Doubles the forward passes, which are counted."),
     Field("canvases", "Canvases", "int", 1, 1, 16, 1, families=("uniform",),
@@ -223,9 +226,9 @@ def bounds(field: Field, limits: Limits) -> tuple[float, float]:
 
 def applies(field: Field, settings: Settings) -> bool:
     """Whether the chosen commit and take-back rules read this knob (a page greys out or hides the others)."""
-    needs = {"threshold": "threshold", "factor": "factor", "entropy_bound": "entropy", "schedule": "schedule"}
+    needs = {"threshold": ("threshold",), "factor": ("factor",), "entropy_bound": ("entropy", "independent"), "schedule": ("schedule",)}
     if field.name in needs and field.families[0] == "masked":
-        return settings.rule == needs[field.name]
+        return settings.rule in needs[field.name]
     if field.name == "remask_strength":
         return settings.remasking not in ("none", "p2")
     return True

@@ -11,8 +11,9 @@ class ModelSpec:
 
     family: 'masked', 'uniform' (random canvas, no mask token) or 'autoregressive'. shift: the output at position i - 1 predicts
     position i. causal_prefix: finished text enters through an exact cache and is computed once. block_lengths: those it was
-    trained for (empty: any). ahead: longest block that one pass can guess while it checks the block before; 0: none. canvas: fixed
-    canvas length, 0 where the length is free. modes: what it can run. vision: takes an image.
+    trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. ahead: longest block that one pass can guess
+    while it checks the block before; 0: none. recheck: it learned to doubt wrong words that it reads. checked: its texts can be
+    checked exactly. modes: what it can run. vision: takes an image.
     """
 
     id: str
@@ -29,6 +30,8 @@ class ModelSpec:
     self_conditioning: bool = False
     guidance: bool = False
     verify: bool = False
+    recheck: bool = False
+    checked: bool = False
     ahead: int = 0
     vision: bool = False
     modes: tuple[str, ...] = ("diffusion",)

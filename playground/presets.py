@@ -4,15 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-# The page's three ways to run, from measurements of the built-in model. Each sets every knob it names and leaves the others.
-_BLOCKS = {"new_tokens": 64, "block_length": 8, "order": "confidence", "schedule": "linear", "threshold": 0.4, "remask_strength": 0.3}
+from model.worlds import CANVAS
+
+START = "balanced"
+# The chat model's, from its measurements. Each sets every knob it names and leaves the others.
+_BLOCKS = {"new_tokens": 64, "block_length": 8, "order": "confidence", "schedule": "linear", "threshold": 0.4, "remask_strength": 0.3,
+           "temperature": 0.0, "entropy_bound": 0.1}  # fmt: skip
 _AHEAD = _BLOCKS | {"steps": 256, "rule": "threshold", "threshold": 0.0, "block_length": 4, "remasking": "verify"}
-PRESETS: dict[str, dict[str, Any]] = {
+_CHAT: dict[str, dict[str, Any]] = {
     # as balanced, with a more lenient check: the most tokens a pass, a little rougher
     "fast": _AHEAD | {"remask_strength": 0.1},
     # one pass checks a block and guesses the next: about as good as token by token, in less than half the passes
     "balanced": _AHEAD,
     # a few passes a block before its check: the most to see
     "careful": _BLOCKS | {"steps": 128, "rule": "threshold", "remasking": "verify"},
+    # every position of half the canvas re-ranked at every step: words appear all over it, and read rougher
+    "all over": _BLOCKS | {"new_tokens": 32, "block_length": 32, "steps": 64, "rule": "schedule", "remasking": "p2"},
 }
-START = "balanced"
+# The small worlds': the whole canvas at once, from the sweep in their model card.
+_CANVAS = {"new_tokens": CANVAS, "block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.4, "remask_strength": 0.1,
+           "temperature": 1.0, "steps": 40, "rule": "independent", "entropy_bound": 0.1, "remasking": "recheck"}  # fmt: skip
+_WORLDS: dict[str, dict[str, Any]] = {
+    # a fixed number of words a pass and nothing taken back: what goes wrong when words that must agree are decided at once
+    "fast": _CANVAS | {"steps": 8, "rule": "schedule", "remasking": "none"},
+    # every free choice that cannot contradict another, in one pass; what turns out not to fit is taken back
+    "balanced": _CANVAS,
+    # one word after the other, the surest first: as many passes as words
+    "careful": _CANVAS | {"steps": CANVAS, "rule": "schedule", "remasking": "none"},
+}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {"worlds": _WORLDS, "builtin": _CHAT, "fake": _CHAT}
+NAMES = tuple(dict.fromkeys(name for presets in PRESETS.values() for name in presets))
+
+
+def presets_of(model: str) -> dict[str, dict[str, Any]]:
+    """Return the presets of a model by name; none where none were measured."""
+    return PRESETS.get(model, {})
+
+
+def start_of(model: str) -> dict[str, Any] | None:
+    """Return what the page, and a command line without knobs, start a model with; None: what its record says."""
+    return presets_of(model).get(START)

@@ -10,21 +10,25 @@ import datetime
 from pathlib import Path
 
 from model import Settings, load
-from playground.web.controls import PRESETS
-from playground.web.strings import EXAMPLES
+from playground.presets import presets_of
+from playground.web.strings import CHAT, WORLDS
 
 TRACES = Path(__file__).resolve().parent.parent / "assets" / "traces"
-RECORDINGS = (("1-sky", 0, "careful"), ("2-fox", 1, "balanced"), ("3-letter", 3, "careful"))  # file, example, preset
+RECORDINGS = (  # file, model, prompt, preset, seed: the page opens with the first
+    ("1-notice", "worlds", WORLDS["Lost animal"], "balanced", 0),
+    ("2-sky", "builtin", CHAT["Blue sky"], "careful", 0),
+    ("3-fox", "builtin", CHAT["A fox"], "balanced", 0),
+)
 
 
 def main() -> None:
     """Write every recording, replacing what is there."""
-    model = load("builtin")
     for old in TRACES.glob("*.json"):
         old.unlink()
-    for name, example, preset in RECORDINGS:
-        model.denoise(EXAMPLES[example], Settings(**PRESETS[preset])).finish()  # warm-up
-        trace = model.denoise(EXAMPLES[example], Settings(**PRESETS[preset])).finish()
+    for name, model_id, prompt, preset, seed in RECORDINGS:
+        model, settings = load(model_id), Settings(**presets_of(model_id)[preset], seed=seed)
+        model.denoise(prompt, settings).finish()  # warm-up
+        trace = model.denoise(prompt, settings).finish()
         trace.recorded = datetime.date.today().isoformat()
         text = trace.to_json()
         (TRACES / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ class Tiny(TorchModel):
     def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float32, eos: bool = True, same: bool = False, rank: int = 0, **spec):
         self.network = Network(tensors(seed, dtype, same, rank), CONFIG, 512)
         known = dict(id="tiny", name="Tiny", family="masked", vocab_size=CONFIG.vocab, eos_ids=(EOS,) if eos else (), mask_id=MASK,
-                     shift=True, causal_prefix=True, default_block=8, verify=True, ahead=8, modes=("diffusion", "ar"),
+                     shift=True, causal_prefix=True, default_block=8, verify=True, recheck=True, ahead=8, modes=("diffusion", "ar"),
                      max_tokens=512)  # fmt: skip
         self.spec = ModelSpec(**(known | spec))
 

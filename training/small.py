@@ -67,7 +67,7 @@ class Optimizers:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything the optimizers remember, by name."""
-        out = {}
+        out: dict[str, Tensor] = {}
         for optimizer in self.all:
             for parameter, state in optimizer.state.items():
                 out |= {f"{self.named[id(parameter)]}|{key}": torch.as_tensor(value) for key, value in state.items() if value is not None}
@@ -137,7 +137,7 @@ class Trainer:
             self._average()
             self.step, self.rows = self.step + 1, self.rows + self.args.batch
             now = time.time()
-            self.spent, total, seen = start + now - began, total + float(value), seen + 1
+            self.spent, total, seen = start + now - began, total + float(value.detach()), seen + 1
             done = self.spent >= self.args.seconds or now - began >= self.args.stop_after or (self.args.smoke and seen >= 3)
             if done or now - shown >= self.args.every:
                 self._say(total / seen, float(norm))

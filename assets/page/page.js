@@ -9,7 +9,7 @@ window.inkblot = (() => {
   let hidden = new Set();
 
   /** What is known of a model; one that the page has not heard of is taken for a masked one. */
-  const known = (model) => data.models[model] || { family: "masked", modes: data.modes, defaults: {}, start: {} };
+  const known = (model) => data.models[model] || { family: "masked", modes: data.modes, presets: {}, defaults: {}, start: {} };
 
   /** Remember an own checkpoint. */
   function learn(told) {
@@ -20,7 +20,7 @@ window.inkblot = (() => {
   /** Return [way of writing, preset, ...knobs] as a model that was just chosen starts; the seed stays. */
   function choose(model, mode, preset, ...values) {
     const spec = known(model);
-    return [spec.modes.includes(mode) ? mode : spec.modes[0], spec.tuned ? data.preset : preset, ...names.map((name, i) => (name === "seed" ? values[i] : spec.start[name] ?? values[i]))];
+    return [spec.modes.includes(mode) ? mode : spec.modes[0], data.preset in spec.presets ? data.preset : preset, ...names.map((name, i) => (name === "seed" ? values[i] : spec.start[name] ?? values[i]))];
   }
 
   /** Show the knobs that apply to the model, the way of writing and the rules, and mark the chosen schedule's curve. */
@@ -36,13 +36,15 @@ window.inkblot = (() => {
     if (hidden.has("schedule")) gone.push("#curves");
     if (ar) gone.push("#pinned");
     if (spec.modes.length < 2) gone.push("#mode");
-    if (!spec.tuned) gone.push("#preset");
+    if (!Object.keys(spec.presets).length) gone.push("#preset");
+    else for (const name of data.presetNames) if (!(name in spec.presets)) gone.push(`#preset label:has(input[value="${name}"])`);
+    gone.push(model === "worlds" ? "#examples-chat" : "#examples-worlds");
     if (!spec.vision) gone.push("#image");
     sheet.textContent = `${gone.join(", ")} { display: none !important; } #model-line p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
-  const preset = (name, ...values) => names.map((knob, i) => (knob in (data.presets[name] || {}) ? data.presets[name][knob] : values[i]));
+  const preset = (name, model, ...values) => names.map((knob, i) => known(model).presets[name]?.[knob] ?? values[i]);
 
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));

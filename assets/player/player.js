@@ -13,6 +13,7 @@ const LAYOUT = `
   <div class="ib-paper">
     <div class="ib-prompt"><span class="ib-prompt-word">Prompt</span><p></p></div>
     <div class="ib-stage"><svg class="ib-outline" aria-hidden="true"></svg><div class="ib-text" role="listbox" tabindex="0" aria-orientation="horizontal" aria-label="Canvas"></div></div>
+    <p class="ib-verdict" hidden></p>
     <p class="ib-empty">The canvas is empty.</p>
   </div>
   <div class="ib-transport">
@@ -210,6 +211,7 @@ class Player {
     if (!this.clock.playing) this.clock.set(k);
     this.canvas.draw(frame);
     this.canvas.outline(frame);
+    verdict(this, k === this.length - 1 && !this.live ? this.run.result : null);
     if (this.options.numbers) this.numbers.update(this.run, frame);
     if (!this.inspector.card.hidden) this.ask(this.inspector.position);
     this.position();

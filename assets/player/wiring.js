@@ -3,6 +3,19 @@
 const KEYS = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
 
 /** The title line and the prompt of a run. */
+/** What an exact check says of the finished text: consistent, or the first contradiction, its words underlined. */
+function verdict(player, result) {
+  const line = player.$("verdict"), faults = result && result.faults, key = faults ? JSON.stringify(faults) : "";
+  if (player.checked === key) return;
+  player.checked = key;
+  line.hidden = !faults;
+  line.classList.toggle("ib-wrong", Boolean(faults && faults.length));
+  line.replaceChildren(...(!faults ? [] : !faults.length ? [make("b", "", "Consistent"), " \u2013 every word agrees with every other."]
+    : [make("b", "", faults.length === 1 ? "1 contradiction" : `${faults.length} contradictions`), ` \u2013 ${faults[0][0]}`]));
+  const marked = new Set(faults ? faults.flatMap(([, positions]) => positions) : []);
+  player.canvas.cells.forEach((cell, i) => cell.el.classList.toggle("ib-fault", marked.has(i)));
+}
+
 function heading(player) {
   const { run, $ } = player, { header, model } = run;
   $("model").textContent = model.name || model.id;

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 from model.entry import Entry, Progress
 from model.models.chat135m.record import BUILTIN, weights_shipped
 
-SOURCES = ("model.models.gemma.record", "model.models.masked.records", "model.models.scripted")
+SOURCES = ("model.models.worlds.record", "model.models.gemma.record", "model.models.masked.records", "model.models.scripted")
 
 
 @cache
 def _table() -> dict[str, Entry]:
-    builtin = Entry(BUILTIN, "model.models.chat135m.model:load", "any CPU, 1 GB of memory", weights_shipped, tuned=True)
+    builtin = Entry(BUILTIN, "model.models.chat135m.model:load", "any CPU, 1 GB of memory", weights_shipped)
     return {BUILTIN.id: builtin} | {entry.spec.id: entry for source in SOURCES for entry in import_module(source).ENTRIES}
 
 

@@ -18,7 +18,7 @@ from model.loops.canvas import Canvas
 from model.loops.orders import Guess, admit
 from model.loops.plan import Plan
 from model.loops.readout import Readout, choose, glance, pick, read, shares, shield
-from model.loops.remasking import SIGMAS, ranked_out
+from model.loops.remasking import SIGMAS, doubted, ranked_out
 from model.loops.schedules import counts, share_steps, targets
 from model.loops.stopwatch import Stopwatch
 from model.trace.frame import Frame
@@ -94,6 +94,7 @@ class _Loop:
         self.left = plan.settings.steps  # denoising passes that may still be made
         self.cached = -1  # canvas positions in the cache; -1: not even the prompt
         self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
+        self.times = np.zeros(len(canvas))  # how often 'recheck' took each position back
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
         at_once = plan.settings.one_guess and 1 < plan.block <= plan.spec.ahead
         self.grid = predictor if isinstance(predictor, OnGrid) else None
@@ -242,16 +243,18 @@ class _Loop:
         if not masks or canvas.end >= 0:
             return ""
         passes = self._passes(masks)
-        takes_back = settings.remasking in ("p2", *SIGMAS)
+        takes_back, rechecks = settings.remasking in ("p2", *SIGMAS), settings.remasking == "recheck"
         plan = targets(settings.schedule, masks, passes) if takes_back else list(accumulate(counts(settings.schedule, masks, passes)))
         for number, target in enumerate(plan):
             if why := self.plan.should_stop():
                 return why
             canvas.age()
-            step = self._rerank if settings.remasking == "p2" else self._commit
+            step = self._rerank if settings.remasking == "p2" else self._recheck if rechecks else self._commit
             step(target, masks, last=number == len(plan) - 1)
             self.left -= 1
             yield from self._show()
+            if rechecks and canvas.reasons:
+                continue  # what a pass decided, the next one checks
             if (not len(canvas.masked(self.start, self.stop)) and not canvas.taken) or canvas.end >= 0:
                 break
         return ""
@@ -276,10 +279,33 @@ class _Loop:
         decided = masks - len(open_)
         if settings.remasking in SIGMAS and decided and not last:
             decided -= self._remask(decided / masks, target / masks)
-        bound = {"threshold": settings.threshold, "factor": settings.factor, "entropy": settings.entropy_bound}.get(settings.rule, 0.0)
-        guess = Guess(seen.p, seen.margin, seen.entropy, self.plan.uniform)
-        for row, rule, value, limit in admit(settings.rule, guess, settings.order, max(0, target - decided), bound, last):
-            self._decide(int(open_[row]), seen, row, rule, value, limit)
+        self._admit(open_, seen, np.arange(len(open_)), max(0, target - decided), last)
+
+    def _admit(self, open_: np.ndarray, seen: Readout, rows: np.ndarray, count: int, last: bool) -> None:
+        """Decide the undecided positions that the rule admits; rows: of the readout, one per position."""
+        settings = self.plan.settings
+        bound = {"threshold": settings.threshold, "factor": settings.factor}.get(settings.rule, settings.entropy_bound)
+        guess = Guess(seen.p[rows], seen.margin[rows], seen.entropy[rows], self.plan.uniform, lambda: seen.overlap(rows))
+        for i, rule, value, limit in admit(settings.rule, guess, settings.order, count, bound, last):
+            self._decide(int(open_[i]), seen, int(rows[i]), rule, value, limit)
+
+    def _recheck(self, target: int, masks: int, last: bool) -> None:
+        """One pass over all positions: take back decided tokens that the rest makes unlikely, admit undecided ones by the rule."""
+        canvas, movable = self.canvas, self._movable()
+        open_ = canvas.masked(self.start, self.stop)
+        positions = np.concatenate([open_, movable])
+        seen = self._predict(positions)
+        rows = np.arange(len(open_))
+        canvas.look(open_, seen.entropy[rows], seen.top_ids[rows], seen.top_p[rows])
+        if len(open_):
+            self._admit(open_, seen, rows, max(0, target - (masks - len(open_))), last)
+        if last or not len(movable):
+            return
+        least = self.plan.settings.remask_strength
+        today = np.array([seen.probability_of(len(open_) + i, int(canvas.ids[position])) for i, position in enumerate(movable)])
+        for i in doubted(today, self.times[movable], least):
+            canvas.take_back(int(movable[i]), "doubted", float(today[i]), least)
+            self.times[movable[i]] += 1
 
     def _movable(self) -> np.ndarray:
         """Decided positions of the block that a rule may take back."""

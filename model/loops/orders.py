@@ -22,6 +22,7 @@ class Guess:
     margin: np.ndarray
     entropy: np.ndarray
     uniform: Callable[[int], np.ndarray]  # n draws from U(0, 1) by the run's own generator
+    overlap: Callable[[], np.ndarray] = lambda: np.zeros((0, 0))  # (n, n) Bhattacharyya coefficients of the distributions
 
 
 def _gumbel(uniform: np.ndarray) -> np.ndarray:
@@ -75,12 +76,35 @@ def by_entropy(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
     return [(int(i), "entropy", float(s), bound) for i, s in zip(ranked, spent, strict=True) if s <= bound]
 
 
+SURE, OPEN, APART = 0.05, 1.2, 0.2  # nats under which a position is decided, over which it is a free choice; overlap that links two
+
+
+def by_independent(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
+    """Admit as `by_entropy` does, and beside those every free choice that no other uncertain one of this step can contradict.
+
+    An entropy budget cannot tell ten free choices from ten copies of one: both are uncertain. Two positions that may hold the same words
+    are likely to be the same thing said twice, or the same sentence shifted, so one of them waits for the other; positions of high entropy
+    whose distributions do not overlap are admitted together. Entropies between (a pronoun before its name) wait: they follow from others.
+    """
+    admitted = by_entropy(guess, score, bound)
+    overlap, entropy = guess.overlap(), guess.entropy
+    uncertain = [i for i, *_ in admitted if entropy[i] > SURE]
+    there = {i for i, *_ in admitted}
+    for i in (int(i) for i in np.argsort(entropy, kind="stable") if entropy[i] > OPEN and int(i) not in there):
+        closest = float(overlap[i, uncertain].max()) if uncertain else 0.0
+        if closest < APART:
+            admitted.append((i, "independent", closest, APART))
+            uncertain.append(i)
+    return admitted
+
+
 def admit(rule: str, guess: Guess, order: str, count: int, bound: float, last: bool) -> Admitted:
     """Apply a rule; on the `last` pass that the step limit allows, whatever it leaves is admitted too."""
     score = ORDERS[order](guess)
     if rule == "schedule":
         return by_schedule(guess, score, len(score) if last else count)
-    admitted = {"threshold": by_threshold, "factor": by_factor, "entropy": by_entropy}[rule](guess, score, bound)
+    rules = {"threshold": by_threshold, "factor": by_factor, "entropy": by_entropy, "independent": by_independent}
+    admitted = rules[rule](guess, score, bound)
     if last:
         there = {i for i, *_ in admitted}
         rest = [int(i) for i in np.argsort(-score, kind="stable") if int(i) not in there]

@@ -27,6 +27,11 @@ class Readout:
     top_p: np.ndarray
     probability: torch.Tensor  # (n, V), overwritten by the run's next `read`
 
+    def overlap(self, rows: np.ndarray) -> np.ndarray:
+        """Return how much the distributions of rows (n,) overlap, pair by pair: Bhattacharyya coefficients (n, n), 1 for the same."""
+        root = self.probability[torch.from_numpy(rows)].sqrt()
+        return (root @ root.T).numpy()
+
     def probability_of(self, row: int, token: int) -> float:
         """Return the probability of any token in a row."""
         return float(self.probability[row, token])

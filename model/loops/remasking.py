@@ -38,6 +38,19 @@ SIGMAS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
 }  # fmt: skip
 
 
+AT_ONCE = 3  # tokens that one pass takes back: of two that contradict each other, one may be right
+
+
+def doubted(probability: np.ndarray, times: np.ndarray, least: float) -> np.ndarray:
+    """Indices of the decided tokens to take back, at most AT_ONCE: those that today, given all the rest, are less probable than `least`.
+
+    probability, times (n,): today's probability of each, and how often its position was taken back before; of equals the fresh one goes
+    first, so that two positions do not wait for each other for ever.
+    """
+    worst = np.argsort(probability + 1e-3 * times, kind="stable")[:AT_ONCE]
+    return worst[probability[worst] < least]
+
+
 def ranked_out(probability: np.ndarray, keep: int) -> np.ndarray:
     """Indices that are not among the `keep` best by today's probability (P2 / path planning, arXiv 2502.03540; top-k re-ranking)."""
     return np.argsort(-probability, kind="stable")[keep:]

@@ -8,6 +8,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -52,6 +53,10 @@ class TorchModel(ABC):
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return what the loop asks, for one run."""
 
+    def faults(self, trace: Trace) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+        """Return what is wrong with a finished text, (a sentence, positions) each; None: nothing can tell."""
+        return None
+
     def close(self) -> None:
         """Free the model's memory."""
         self.__dict__.clear()
@@ -66,8 +71,8 @@ class TorchModel(ABC):
         request = Request(prompt, self.spec.id, mode, settings or Settings(), system, dict(pinned or {}))
         ids = self.encode(prompt, system)
         request.check(self.spec, len(ids), limits)
-        given = self.given(request.pinned, request.settings.new_tokens)
-        self._check_start(start, request.settings.new_tokens)
+        given = self.given(request.pinned, request.length(self.spec))
+        self._check_start(start, request.length(self.spec))
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
                       self.weights_sha256, versions(), branch="a partly filled canvas" if len(start) else "")  # fmt: skip
         cancelled = cancelled or threading.Event()
@@ -111,7 +116,7 @@ class TorchModel(ABC):
     def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
         settings, spec = request.settings, self.spec
-        canvas = Canvas(settings.new_tokens, spec.vocab_size, spec.eos_ids, known[0], start=known[1])
+        canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known[0], start=known[1])
         forbidden = () if spec.mask_id is None else (spec.mask_id,)
         plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
                     stopper(cancelled, deadline))
@@ -120,7 +125,8 @@ class TorchModel(ABC):
         try:
             predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
             loop = decode if request.mode == "ar" else denoise
-            trace.finish((yield from loop(predictor, canvas, plan, watch)))
+            result = trace.finish((yield from loop(predictor, canvas, plan, watch)))
+            trace.result = replace(result, faults=self.faults(trace))
         except GeneratorExit:
             raise
         except Exception:

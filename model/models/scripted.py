@@ -43,7 +43,7 @@ SPEC = ModelSpec(
     causal_prefix=True, default_block=32, verify=True, modes=("diffusion", "ar"), twin="fake", max_tokens=4096,
     note="A scripted stand-in without weights: its text, confidences and order are made up.",
 )  # fmt: skip
-ENTRIES = (Entry(SPEC, "model.models.scripted:load", needs="nothing", tuned=True),)
+ENTRIES = (Entry(SPEC, "model.models.scripted:load", needs="nothing"),)
 
 
 def load(progress: Progress | None = None, **options: Any) -> Fake:

@@ -127,7 +127,10 @@ def result_dict(result: Result | None) -> dict[str, Any] | None:
     if result is None:
         return None
     rates = {"tokens_per_forward": round(result.tokens_per_forward, 4), "tokens_per_second": round(result.tokens_per_second, 3)}
-    return asdict(result) | rates | {"why": STOPPED[result.stopped]}
+    values = asdict(result)
+    if result.faults is None:
+        del values["faults"]  # as documents were before there was a check
+    return values | rates | {"why": STOPPED[result.stopped]}
 
 
 def settle(before: Frame | None, length: int, spec: ModelSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -220,10 +223,24 @@ def _decode(document: dict[str, Any]) -> Trace:
         before = _frame(before, data, guess, has_candidates, trace.spec)
         trace.frames.append(before)
     if document.get("result") is not None:
-        values = {f.name: document["result"][f.name] for f in fields(Result)}
+        values = {f.name: document["result"][f.name] for f in fields(Result) if f.name != "faults"}
+        values["faults"] = _faults(document["result"].get("faults"), document["length"])
         _need(values["stopped"] in STOPPED and isinstance(values["text"], str), "its result is not known")
         trace.result = Result(**values)
     return trace
+
+
+def _faults(stored: Any, length: int) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+    """Return what a check found, from its JSON; raise TraceError where it is malformed."""
+    if stored is None:
+        return None
+    _need(isinstance(stored, list) and len(stored) <= length + 16, "its faults are not a list")
+    for fault in stored:
+        typed = isinstance(fault, list) and list(map(type, fault)) == [str, list]
+        _need(typed, "a fault is malformed")
+        whole = all(isinstance(p, int) and not isinstance(p, bool) and 0 <= p < length for p in fault[1])
+        _need(whole and len(fault[0]) <= 300, "a fault is malformed")
+    return tuple((sentence, tuple(positions)) for sentence, positions in stored)
 
 
 def _spec(data: dict[str, Any]) -> ModelSpec:

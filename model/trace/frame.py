@@ -30,6 +30,8 @@ REASONS = {
     "schedule": "score {v}; this step takes the best {b}",
     "threshold": "p {v} >= {b}",
     "surest": "the surest one of the step: p {v} < {b}",
+    "independent": "a free choice that no other of this step can contradict: overlap {v} < {b}",
+    "doubted": "taken back: given all the rest its probability is {v} < {b}",
     "factor": "(n + 1)(1 - p) = {v} < {b}",
     "entropy": "entropy budget {v} <= {b} nats",
     "cap": "the step limit was reached with {b} left: p {v}",

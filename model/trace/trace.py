@@ -20,7 +20,10 @@ STOPPED = {
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. tokens: up to and including the end token. after_end: positions decided behind it. Rates use `tokens`."""
+    """How a run ended. tokens: up to and including the end token. after_end: positions decided behind it. Rates use `tokens`.
+
+    faults: what an exact check found wrong with the finished text, (a sentence, the positions it is about) each; None: nothing checks it.
+    """
 
     text: str
     stopped: str
@@ -29,6 +32,7 @@ class Result:
     forwards: int
     seconds: float
     first_frame_seconds: float
+    faults: tuple[tuple[str, tuple[int, ...]], ...] | None = None
 
     @property
     def tokens_per_forward(self) -> float:

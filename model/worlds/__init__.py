@@ -5,6 +5,9 @@ Pure Python, no torch: the page, the command line, training and tests use the sa
 
 from __future__ import annotations
 
+from .check import Fault, check, unholdable
+from .forms import FORMS
+from .prompt import Asked, read_prompt
 from .vocabulary import (
     ANY,
     CANVAS,
@@ -26,6 +29,6 @@ from .vocabulary import (
 from .write import Text, write
 
 __all__ = [
-    "ANY", "CANVAS", "END", "FIRST_WORD", "FORM_IDS", "MASK", "NONE", "PROMPT", "VOCABULARY", "Text", "decode", "display", "encode", "piece",
-    "prompt_ids", "tokens", "training_prompt", "write",
+    "ANY", "CANVAS", "END", "FIRST_WORD", "FORMS", "FORM_IDS", "MASK", "NONE", "PROMPT", "VOCABULARY", "Asked", "Fault", "Text", "check",
+    "decode", "display", "encode", "piece", "prompt_ids", "read_prompt", "tokens", "training_prompt", "unholdable", "write",
 ]  # fmt: skip

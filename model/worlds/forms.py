@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Form:
-    """head, middle sentences by name, tail; must: those that are always there; counts: how many of the middle are chosen, where they fit."""
+    """head, middle sentences by name, tail; must: those always there; counts: how many of the middle are chosen, where they fit."""
 
     name: str
     title: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 from .forms import FORMS, Form
 from .lexicon import DAYS, HE, MANY, NUMBERS, ONE, PLACES, RELATIVES, SHE, SOUNDS, STRANGERS
 
-SUBJECT = {**{name: "she" for name in SHE}, **{name: "he" for name in HE}, **STRANGERS,
+SUBJECT = {**dict.fromkeys(SHE, "she"), **dict.fromkeys(HE, "he"), **STRANGERS,
            **{who: {"her": "she", "his": "he"}[his] for who, his in RELATIVES.items()}}  # fmt: skip
 CASES = {"he": {"he": "he", "she": "she"}, "his": {"he": "his", "she": "her"}, "him": {"he": "him", "she": "her"}}
 SINGLE: dict[str, list[str]] = {
@@ -79,6 +79,12 @@ class Structure:
 
     def __len__(self) -> int:
         return len(self.allowed)
+
+    @cached_property
+    def linked(self) -> tuple[int, ...]:
+        """Positions of words that must agree with another one: repeated, derived, or what those follow from; articles too."""
+        sources = {part.of for part in self.parts if part.of}
+        return tuple(part.start for part in self.parts if part.of or part.kind == "a" or (part.name and part.name in sources))
 
 
 def parts_of(template: str) -> tuple[Part, ...]:

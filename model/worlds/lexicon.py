@@ -5,14 +5,11 @@ Append only: a network knows a word by its place in the vocabulary, which is bui
 
 from __future__ import annotations
 
-SHE = "Mira Ada Juno Olive Petra Selma Tilda Vera Greta Nell Ida Lotte Maud Edith Wanda".split()
-HE = "Otto Bruno Felix Hugo Ivo Jasper Milo Oskar Rufus Theo Albert Emil Gus Leopold Walter".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
-PLACES = """lighthouse harbour orchard library mountain desert island railway greenhouse observatory theatre mill marsh bakery tower canal
-museum garden bridge ferry airport hotel market quarry chapel aquarium laundry cinema pier attic cellar forest lagoon volcano glacier
-circus casino school pharmacy hospital barn castle pond swamp beach viaduct arcade planetarium monastery zoo tunnel cave meadow vineyard
-shipyard embassy courthouse windmill reservoir cemetery""".split()
+SHE = ["Mira", "Ada", "Juno", "Olive", "Petra", "Selma", "Tilda", "Vera", "Greta", "Nell", "Ida", "Lotte", "Maud", "Edith", "Wanda"]
+HE = ["Otto", "Bruno", "Felix", "Hugo", "Ivo", "Jasper", "Milo", "Oskar", "Rufus", "Theo", "Albert", "Emil", "Gus", "Leopold", "Walter"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+PLACES = ["lighthouse", "harbour", "orchard", "library", "mountain", "desert", "island", "railway", "greenhouse", "observatory", "theatre", "mill", "marsh", "bakery", "tower", "canal", "museum", "garden", "bridge", "ferry", "airport", "hotel", "market", "quarry", "chapel", "aquarium", "laundry", "cinema", "pier", "attic", "cellar", "forest", "lagoon", "volcano", "glacier", "circus", "casino", "school", "pharmacy", "hospital", "barn", "castle", "pond", "swamp", "beach", "viaduct", "arcade", "planetarium", "monastery", "zoo", "tunnel", "cave", "meadow", "vineyard", "shipyard", "embassy", "courthouse", "windmill", "reservoir", "cemetery"]
 SOUNDS = {  # an animal, and what it does when it is moved
     "heron": "croaks", "fox": "barks", "goat": "bleats", "owl": "hoots", "tortoise": "hisses", "hedgehog": "snuffles", "cat": "purrs",
     "donkey": "brays", "otter": "whistles", "crow": "caws", "badger": "growls", "goose": "honks", "dog": "barks", "pig": "grunts",

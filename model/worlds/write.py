@@ -55,22 +55,22 @@ def write(r: random.Random, form: str | None = None, held_out: bool | None = Fal
     while True:
         name = form or r.choice(tuple(FORMS))
         structure = r.choice(r.choice(_by_count(name)))
-        words, values = _fill(r, structure)
+        words = _fill(r, structure)
         if held_out is None or bool(held_out_pairs(structure, words)) == held_out:
             topics = [words[part.start] for part in structure.parts if part.kind in SALIENT]
             return Text(name, words, structure, tuple(dict.fromkeys(topics)))
 
 
-def _fill(r: random.Random, structure: Structure) -> tuple[tuple[str, ...], dict[str, str]]:
+def _fill(r: random.Random, structure: Structure) -> tuple[str, ...]:
     words: list[str] = []
     values: dict[str, str] = {}
     used: set[tuple[str, tuple[str, ...]]] = set()
     for part in structure.parts:
         words += _words(r, part, values, used)
-    for i, part in enumerate(structure.parts):
+    for part in structure.parts:
         if part.kind == "a":
             words[part.start] = article(words[part.start + 1])
-    return tuple(words), values
+    return tuple(words)
 
 
 def _words(r: random.Random, part: Part, values: dict[str, str], used: set[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from model.engine.catalog import entries, entry, known
+from model.engine.catalog import entries, entry
 from model.engine.parsing import parse_request
 from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.request import Request
@@ -24,7 +24,7 @@ from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace.trace import Trace
 from playground.cli.terminal import harmless, watch
 from playground.compare.summary import summary
-from playground.presets import PRESETS, START
+from playground.presets import start_of
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,12 +45,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the knobs that were given, numbers read as numbers; `Settings.parse` refuses the rest.
 
-    Where none is given that says how to write, a model that the page's presets were tuned for begins as the page does.
+    Where none is given that says how to write, a model that the page has presets for begins as the page does.
     """
     given = {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
-    record = known(args.model)
-    tuned = record is not None and record.tuned and given.keys() <= {"new_tokens", "seed"}
-    return PRESETS[START] | given if tuned else given
+    preset = start_of(args.model) if given.keys() <= {"new_tokens", "seed"} else None
+    return (preset or {}) | given
 
 
 def value_of(field: Field, text: str) -> Any:
@@ -187,7 +186,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     """Add the options of `serve` (and of app.py)."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
-    parser.add_argument("--model", default="builtin", metavar="ID", help="model to load at the start (default builtin)")
+    parser.add_argument("--model", default="worlds", metavar="ID", help="model to load at the start (default worlds)")
     parser.add_argument("--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 

@@ -24,7 +24,7 @@ HEADER = f"""<header class="ink-header"><svg viewBox="0 0 32 28" aria-hidden="tr
 <h1>{strings.NAME}</h1><p>{strings.TAGLINE}</p></header>"""
 
 
-def build_app(engine: Engine, limits: Limits, model: str = "builtin") -> gr.Blocks:
+def build_app(engine: Engine, limits: Limits, model: str = "worlds") -> gr.Blocks:
     """Return the app over `engine`. model: the id chosen when the page opens."""
     with gr.Blocks(title=strings.TITLE, analytics_enabled=False, delete_cache=(600, 600)) as blocks:
         ctx = Context(engine, limits, catalog.entries(), model, blocks)

@@ -14,20 +14,21 @@ from gradio.components import Component
 from model.entry import Entry
 from model.loops.schedules import CURVES
 from model.settings import FIELDS, LOCAL, MODES, REMASKING, RULES, Field, Limits, Settings, applies, bounds
-from playground.presets import PRESETS, START
+from playground.presets import NAMES, START, presets_of, start_of
 from playground.web.strings import choice
 
 
 def start_values(limits: Limits, entry: Entry | None = None) -> dict[str, Any]:
-    """Return the value every knob has when a model is chosen: its own, or the first preset (None: the built-in model's) if it has them."""
-    return Settings.parse(PRESETS[START] if entry is None or entry.tuned else entry.defaults, limits).as_dict()
+    """Return the value every knob has when a model is chosen (None: the chat model): its first preset's, or its record's."""
+    preset = start_of("builtin" if entry is None else entry.spec.id)
+    return Settings.parse(preset or (entry.defaults if entry else {}), limits).as_dict()
 
 
 def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
     """Return what the page's script must know of a model, JSON-ready."""
     spec = entry.spec
     return {"family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
-            "tuned": entry.tuned, "defaults": entry.defaults, "start": start_values(limits, entry)}  # fmt: skip
+            "presets": presets_of(spec.id), "defaults": entry.defaults, "start": start_values(limits, entry)}  # fmt: skip
 
 
 def knob(field: Field, limits: Limits, value: Any) -> Component:
@@ -82,4 +83,4 @@ def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
         for field in FIELDS
     }  # fmt: skip
     models = {entry.spec.id: model_told(entry, limits) for entry in entries}
-    return {"fields": fields, "models": models, "presets": PRESETS, "preset": START, "modes": MODES, "limits": limits.name}
+    return {"fields": fields, "models": models, "presetNames": NAMES, "preset": START, "modes": MODES, "limits": limits.name}

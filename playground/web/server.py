@@ -82,7 +82,7 @@ class SafeHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-def launch(engine: Engine, limits: Limits, model: str = "builtin", **options: Any) -> tuple[gr.Blocks, str]:
+def launch(engine: Engine, limits: Limits, model: str = "worlds", **options: Any) -> tuple[gr.Blocks, str]:
     """Serve the app without blocking; return it and its address. options: those of `gr.Blocks.launch` (server_name, server_port, ...)."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)

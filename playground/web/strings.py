@@ -3,25 +3,39 @@
 NAME = "Inkblot"
 TAGLINE = "Watch a language model write by denoising"
 TITLE = f"{NAME} \u00b7 text diffusion playground"
-EXAMPLES = (
-    "Why is the sky blue?",
-    "Write a short story about a fox who learns to paint.",
-    "List five ways to save water at home.",
-    "Write a friendly letter to a new neighbour.",
-    "Explain how a bicycle stays upright.",
-    "Give me a simple recipe for pancakes.",
-    "Describe a rainy evening in a small town.",
-    "What should I see in Rome in one day?",
-)
-CHIPS = ("Blue sky", "A fox", "Saving water", "A letter", "A bicycle", "Pancakes", "Rain", "Rome")  # the examples in a word or two
+CHAT = {  # examples for a model that answers questions, by a word or two
+    "Blue sky": "Why is the sky blue?", "A fox": "Write a short story about a fox who learns to paint.",
+    "Saving water": "List five ways to save water at home.", "A letter": "Write a friendly letter to a new neighbour.",
+    "A bicycle": "Explain how a bicycle stays upright.", "Pancakes": "Give me a simple recipe for pancakes.",
+    "Rain": "Describe a rainy evening in a small town.", "Rome": "What should I see in Rome in one day?",
+}  # fmt: skip
+WORLDS = {  # and for the small worlds: a form, and a word or two that must occur
+    "Lost animal": "A notice about a lost owl near the lighthouse", "Postcard": "A postcard from the volcano, with a penguin",
+    "Recipe": "An impossible recipe with starlight, for pirates", "Weather": "Weather report for the casino on Sunday",
+    "Museum": "A museum label for a teapot by Juno", "Diary": "A diary entry about a walrus at the cinema",
+    "Complaint": "A letter of complaint about a piano", "Horoscope": "A horoscope with a countess and seven keys",
+}  # fmt: skip
+
+
+def first_example(model: str) -> str:
+    """Return the prompt that a page opens with."""
+    return next(iter(examples(model).values()))
+
+
+def examples(model: str) -> dict[str, str]:
+    """Return a model's example prompts by their short names."""
+    return WORLDS if model == "worlds" else CHAT
+
+
 CHOICES = {  # how choices read on the page
     "diffusion": "Denoise", "ar": "Left to right", "schedule": "planned count", "threshold": "sure enough", "factor": "sum of doubts",
-    "entropy": "budget of entropy", "left_to_right": "left to right", "proportional": "drawn by probability", "random": "at random",
+    "entropy": "budget of entropy", "independent": "free choices together",
+    "left_to_right": "left to right", "proportional": "drawn by probability", "random": "at random",
     "none": "never", "verify": "causal check", "remdm_cap": "ReMDM cap",
-    "remdm_rescale": "ReMDM rescale", "remdm_conf": "ReMDM conf", "p2": "P2",
+    "remdm_rescale": "ReMDM rescale", "remdm_conf": "ReMDM conf", "p2": "P2", "recheck": "own second look",
 }  # fmt: skip
 STARTING, STOPPED = "Starting", "Stopped."
-HONEST = "The built-in model is small: it writes fluently and makes things up. Nothing you type is stored."
+HONEST = "The built-in models are small and make things up. Nothing you type is stored."
 
 
 def choice(name: str) -> str:

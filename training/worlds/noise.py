@@ -12,24 +12,26 @@ from model.worlds import PROMPT
 
 Batch = dict[str, Tensor]
 MASK = 0
+LINKED = 3.0  # how much a word counts that must agree with another
 KEPT = 0.1  # share of the disturbed words that make room for undisturbed ones, which teach the network what fits
 
 
-def masked(ids: Tensor, rng: torch.Generator) -> Batch:
-    """Mask each row's canvas at its own rate (15 % of the rows: all; 20 %: below 0.3); in half the rows replace up to 15 % of what stays.
+def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
+    """Mask each row's canvas at its own rate (8 % of the rows: all; half: below 0.4); in 30 % of the rows replace up to a tenth.
 
-    ids: (B, T). Returned: seen (B, T), rows: flat positions whose loss counts, wanted: their ids; always as many, so that a compiled
-    network sees one shape.
+    Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates. ids, linked (B, T):
+    `linked` words must agree with another one and count LINKED times. Returned: seen (B, T), rows: flat positions whose loss counts,
+    wanted: their ids, weight; always as many, so that a compiled network sees one shape.
     """
     b, t = ids.shape
     canvas = torch.arange(t) >= PROMPT
     u, kind = torch.rand(b, 1, generator=rng), torch.rand(b, 1, generator=rng)
-    rate = torch.where(kind < 0.15, torch.ones_like(u), torch.where(kind < 0.8, u, 0.3 * u))
+    rate = torch.where(kind < 0.08, torch.ones_like(u), torch.where(kind < 0.5, u, 0.4 * u))
     gone = (torch.rand(b, t, generator=rng) < rate) & canvas
-    share = 0.15 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.5)
+    share = 0.1 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.3)
     wrong = (torch.rand(b, t, generator=rng) < share) & canvas & ~gone
     seen = torch.where(wrong, _others(ids, rng), ids).masked_fill(gone, MASK)
-    return _asked(seen, ids, gone | wrong, rng)
+    return _asked(seen, ids, gone | wrong, linked, rng)
 
 
 def _others(ids: Tensor, rng: torch.Generator) -> Tensor:
@@ -40,16 +42,17 @@ def _others(ids: Tensor, rng: torch.Generator) -> Tensor:
     return torch.where(torch.rand(b, t, generator=rng) < 0.5, across, within)
 
 
-def _asked(seen: Tensor, ids: Tensor, disturbed: Tensor, rng: torch.Generator) -> Batch:
+def _asked(seen: Tensor, ids: Tensor, disturbed: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     """Ask for half of all canvas positions: first the disturbed ones, a tenth of the places for those that kept their word."""
     b, t = ids.shape
     canvas = torch.arange(t) >= PROMPT
-    urgent = torch.rand(b, t, generator=rng) + disturbed * (torch.rand(b, t, generator=rng) > KEPT)
-    rows = (urgent + 2 * canvas).flatten().topk(b * (t - PROMPT) // 2).indices
-    return {"seen": seen, "rows": rows, "wanted": ids.flatten()[rows]}
+    urgent = torch.rand(b, t, generator=rng) + disturbed * (torch.rand(b, t, generator=rng) > KEPT) + (disturbed & linked)
+    rows = (urgent + 4 * canvas).flatten().topk(b * (t - PROMPT) // 2).indices
+    weight = torch.where(disturbed, 1.0, KEPT) * torch.where(linked, LINKED, 1.0)
+    return {"seen": seen, "rows": rows, "wanted": ids.flatten()[rows], "weight": weight.flatten()[rows]}
 
 
-def random_words(ids: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
+def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
     """Replace each row's canvas by random `words` at its own rate (10 % of the rows: all); every position is asked for.
 
     conditioned: there in half of the batches, which also see the network's own first guess.
@@ -60,7 +63,7 @@ def random_words(ids: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
     rate = torch.where(torch.rand(b, 1, generator=rng) < 0.1, torch.ones_like(u), u)
     wrong = (torch.rand(b, t, generator=rng) < rate) & canvas
     noise = words[torch.randint(len(words), (b, t), generator=rng)]
-    batch = _asked(torch.where(wrong, noise, ids), ids, wrong, rng)
+    batch = _asked(torch.where(wrong, noise, ids), ids, wrong, linked, rng)
     return batch | ({"conditioned": torch.tensor(True)} if torch.rand((), generator=rng) < 0.5 else {})
 
 
@@ -71,14 +74,15 @@ def next_words(ids: Tensor, end: int, rng: torch.Generator) -> Batch:
     counted = (torch.arange(1, ids.shape[1]) >= PROMPT) & ~ended
     order = counted.flatten().float() + torch.rand(counted.numel(), generator=rng)
     rows = order.topk(int(0.6 * counted.numel())).indices  # always as many: a few positions behind the end may be among them
-    return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows]}
+    return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows], "weight": torch.ones(len(rows))}
 
 
 def loss(network: Any, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy (nats) of the rows that count."""
+    """Return the weighted mean cross-entropy (nats) of the rows that count."""
     guess = None
     if "conditioned" in batch:
         with torch.no_grad():
             guess = network.logits(network(batch["seen"])).softmax(-1)
     features = network(batch["seen"], guess)
-    return F.cross_entropy(network.logits(features.flatten(0, 1)[batch["rows"]]), batch["wanted"])
+    nats = F.cross_entropy(network.logits(features.flatten(0, 1)[batch["rows"]]), batch["wanted"], reduction="none")
+    return (nats * batch["weight"]).sum() / batch["weight"].sum()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,17 +20,21 @@ from training.small import Batch, Trainer, add_options
 from . import noise
 
 KINDS = ("masked", "noisy", "causal")
-ROWS = -(-len(worlds.VOCABULARY) // 64) * 64  # of the embedding
+ROWS = 1344  # of the embedding: room for words to come
 
 
-def texts(r: random.Random, count: int) -> Tensor:
-    """Return (count, PROMPT + CANVAS) ids of fresh texts behind prompts that ask for some of what is in them."""
-    rows = []
-    for _ in range(count):
+def texts(r: random.Random, count: int) -> tuple[Tensor, Tensor]:
+    """Return ids of fresh texts behind prompts that ask for some of what is in them, and which words must agree with another one.
+
+    Both (count, PROMPT + CANVAS).
+    """
+    rows, linked = [], torch.zeros(count, worlds.PROMPT + worlds.CANVAS, dtype=torch.bool)
+    for row in range(count):
         text = worlds.write(r)
         ids = worlds.encode(text.words)
         rows.append(worlds.training_prompt(text, r) + ids + [worlds.END] * (worlds.CANVAS - len(ids)))
-    return torch.tensor(rows)
+        linked[row, [worlds.PROMPT + position for position in text.structure.linked]] = True
+    return torch.tensor(rows), linked
 
 
 def batches(kind: str, r: random.Random, count: int, rng: torch.Generator) -> Iterator[Batch]:
@@ -37,19 +42,19 @@ def batches(kind: str, r: random.Random, count: int, rng: torch.Generator) -> It
     words = torch.arange(worlds.END, len(worlds.VOCABULARY))
     words = words[(words == worlds.END) | (words >= worlds.FIRST_WORD)]
     while True:
-        ids = texts(r, count)
+        ids, linked = texts(r, count)
         if kind == "masked":
-            yield noise.masked(ids, rng)
+            yield noise.masked(ids, linked, rng)
         elif kind == "noisy":
-            yield noise.random_words(ids, rng, words)
+            yield noise.random_words(ids, linked, rng, words)
         else:
             yield noise.next_words(ids, worlds.END, rng)
 
 
 def shape(kind: str, smoke: bool) -> Shape:
     """Return the sizes of a kind's network."""
-    size = {"width": 32, "layers": 1, "heads": 1, "hidden": 64} if smoke else {}
-    return Shape(ROWS, worlds.PROMPT + worlds.CANVAS, causal=kind == "causal", conditioned=kind == "noisy", **size)
+    full = Shape(ROWS, worlds.PROMPT + worlds.CANVAS, causal=kind == "causal", conditioned=kind == "noisy")
+    return replace(full, width=32, layers=1, heads=1, hidden=64) if smoke else full
 
 
 def main(argv: list[str] | None = None) -> None:

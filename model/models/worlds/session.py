@@ -6,12 +6,16 @@ Float32 on every CPU: at this size a pass is bound by the number of operations, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .network import EPS, Network
+from .network import EPS, Block, Network
+
+RULED_OUT = -1e4  # far enough for a probability of exactly 0
 
 
 class Passes:
@@ -24,7 +28,7 @@ class Passes:
         self.tables = [table.detach() for table in network.places]
         self.layers = [
             tuple(w.detach() for w in (b.norm1, b.norm2, b.qkv, b.out, b.up, b.down))
-            for b in network.blocks  # type: ignore[union-attr]
+            for b in cast("list[Block]", list(network.blocks))
         ]
         self.head = shape.width // shape.heads
         self.cos, self.sin = network.cos[:, None, None], network.sin[:, None, None]
@@ -35,7 +39,8 @@ class Passes:
         return torch.zeros(s.layers, 2, rows, s.heads, s.positions, self.head)
 
     @torch.inference_mode()
-    def run(self, ids: Tensor, start: int = 0, cache: Tensor | None = None, guess: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+    def run(self, ids: Tensor, start: int = 0, cache: Tensor | None = None, guess: Tensor | None = None,
+            places: Tensor | None = None) -> Tensor:  # fmt: skip
         """Return features (B, T, width) of ids (B, T) at positions [start, start + T); see `Network.forward` for guess and places.
 
         cache: keys and values before `start`, written at these positions too; a causal network needs it, others never have one.
@@ -68,38 +73,70 @@ class Passes:
         return F.linear(features, self.embed)
 
 
-class Canvas:
-    """One run of a network that sees the whole canvas at every pass. A denoiser of `loops.masked`."""
+@dataclass(frozen=True)
+class Task:
+    """What the sessions of one kind of small model share: a prompt's ids, the mask, and which ids are words.
+
+    words: ids that a canvas may hold, [first, last); end: one more below them. places: see `Network.forward`.
+    """
+
+    mask_id: int
+    words: tuple[int, int]
+    end: int | None = None
+    places: Tensor | None = None
+
+    def shown(self, logits: Tensor) -> Tensor:
+        """Return logits (n, words) over the vocabulary that is there, prompt words and spare rows ruled out in place."""
+        logits = logits[:, : self.words[1]]
+        barred = [token for token in range(self.words[0]) if token != self.end]
+        logits[:, barred] = RULED_OUT
+        return logits
+
+
+class Whole:
+    """One run of a network that sees the whole canvas at every pass. What `loops.masked` asks."""
 
     passes = 1
 
-    def __init__(self, passes: Passes, prompt: Sequence[int], mask_id: int, places: Tensor | None = None):
-        self.network, self.prompt, self.mask_id, self.places = passes, list(prompt), mask_id, places
+    def __init__(self, passes: Passes, prompt: Sequence[int], task: Task):
+        self.network, self.prompt, self.task = passes, list(prompt), task
 
+    @torch.inference_mode()
     def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> Tensor:
         """Return logits (len(positions), V) of canvas ids, -1 where undecided."""
-        ids = torch.tensor([self.prompt + [self.mask_id if token < 0 else token for token in canvas]])
-        features = self.network.run(ids, places=self.places)[0]
-        return self.network.logits(features[torch.tensor(positions) + len(self.prompt)])
+        ids = torch.tensor([self.prompt + [self.task.mask_id if token < 0 else token for token in canvas]])
+        features = self.network.run(ids, places=self.task.places)[0]
+        return self.task.shown(self.network.logits(features[torch.tensor(positions) + len(self.prompt)]))
+
+    def advance(self, start: int, ids: list[int], rows: list[int]) -> Tensor | None:
+        """Nothing: a network that sees everything has no exact prefix cache, so the loop never asks."""
+        raise NotImplementedError
+
+    def crop(self, length: int) -> None:
+        """Nothing is cached."""
 
 
 class Reader:
-    """One run of the autoregressive twin over its cache. A reader of `loops.autoregressive`."""
+    """One run of the autoregressive twin over its cache. What `loops.autoregressive` asks."""
 
     passes = 1
 
-    def __init__(self, passes: Passes, prompt: Sequence[int], places: Tensor | None = None):
-        self.network, self.prompt, self.cache, self.places = passes, list(prompt), passes.new_cache(1), places
-        self.begun = False
+    def __init__(self, passes: Passes, prompt: Sequence[int], task: Task):
+        self.network, self.prompt, self.task = passes, list(prompt), task
+        self.cache, self.begun = passes.new_cache(1), False
 
+    @torch.inference_mode()
     def advance(self, start: int, ids: list[int], rows: list[int]) -> Tensor:
         """Append finished ids at [start, start + len(ids)); the prompt goes before the first. Return next-token logits of `rows`."""
         first, new = (len(self.prompt) + start, ids) if self.begun else (0, self.prompt + ids)
-        self.begun = True
-        places = None if self.places is None else self.places[:, first : first + len(new)]
-        features = self.network.run(torch.tensor([new]), first, self.cache, places=places)[0]
-        shift = len(new) - len(ids)
-        return self.network.logits(features[torch.tensor([shift + row for row in rows])])
+        self.begun, shift, places = True, len(new) - len(ids), self.task.places
+        seen = None if places is None else places[:, first : first + len(new)]
+        features = self.network.run(torch.tensor([new]), first, self.cache, places=seen)[0]
+        return self.task.shown(self.network.logits(features[torch.tensor([shift + row for row in rows])]))
+
+    def predict(self, canvas: list[int], span: tuple[int, int], positions: list[int]) -> Tensor:
+        """Nothing: this network only reads on."""
+        raise NotImplementedError
 
     def crop(self, length: int) -> None:
         """Nothing to do: what lies behind is overwritten."""

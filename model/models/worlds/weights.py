@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...errors import WeightsError
+from model.errors import WeightsError
+
 from .network import Network, Shape
 
-FOLDER = Path(__file__).resolve().parents[3] / "assets" / "weights" / "small"
 BOUNDS = {"vocabulary": 65_536, "positions": 4_096, "width": 2_048, "layers": 64, "heads": 64, "hidden": 8_192}
 
 

@@ -198,10 +198,12 @@ def sweep_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
     return handler
 
 
-def sweep_page(engine: Engine, running: Running, base: Mapping[str, Any]) -> Callable[..., Iterator[tuple[Any, ...]]]:
+def sweep_page(
+    engine: Engine, running: Running, base: Callable[[str], Mapping[str, Any] | None]
+) -> Callable[..., Iterator[tuple[Any, ...]]]:
     """Return the page's handler: (status, charts of speed against NLL and distinct-2, CSV, record as JSON, kept runs).
 
-    base: the settings that the page has no controls for.
+    base: from a model's id to the settings that the page has no controls for.
     """
 
     def handler(request: gr.Request, knob: Any, values: Any, prompts: Any, seeds: Any, reference: Any, **given: Any) -> Iterator[Any]:
@@ -209,7 +211,8 @@ def sweep_page(engine: Engine, running: Running, base: Mapping[str, Any]) -> Cal
         visitor, nothing = request.session_hash or "", [gr.skip()] * 5
         yield status(strings.STARTING), *nothing
         with shown():
-            what = plan(knob, values, lines(prompts), seeds, {**base, **given}, engine.limits, bool(reference))
+            settings = {**(base(str(given.get("model"))) or {}), **given}
+            what = plan(knob, values, lines(prompts), seeds, settings, engine.limits, bool(reference))
             with running.hold(visitor, Sweep(engine, what, visitor)) as sweep:
                 yield status(strings.STARTING), "", "", "", "", []
                 for progress in spoken(sweep):

@@ -10,13 +10,14 @@ import gradio as gr
 
 from model.settings import FIELD
 from playground.compare.sweep import KNOBS
+from playground.presets import start_of
 from playground.web import strings
 from playground.web.components import two_runs
 from playground.web.components.chart import Chart, save_js
 from playground.web.components.player import Player, trace_message
 from playground.web.components.status import Status
 from playground.web.context import Context
-from playground.web.controls import PRESETS, START
+from playground.web.controls import start_values
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL
@@ -42,19 +43,20 @@ def opener() -> Callable[..., Any]:
 
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
-    running, start, page = racing.Running(), PRESETS[START], SimpleNamespace()
+    running, start, page = racing.Running(), start_values(ctx.limits, ctx.chosen), SimpleNamespace()
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=3, min_width=290, elem_classes="ink-lab-side"):
             page.knob = gr.Dropdown([(FIELD[name].label, name) for name in KNOBS], value="threshold", label="Knob", filterable=False,
                                     elem_id="lab-knob")  # fmt: skip
             page.values = gr.Textbox(KNOBS["threshold"][0], label="Values", info="Separated by commas, or a range: 8..64/4 is four values.",
                                      elem_id="lab-values", max_length=400)  # fmt: skip
-            page.prompts = gr.Textbox("\n".join(strings.EXAMPLES[:2]), label="Prompts", info="One a line.", lines=3, max_lines=10,
+            two = "\n".join(list(strings.examples(ctx.model).values())[:2])
+            page.prompts = gr.Textbox(two, label="Prompts", info="One a line.", lines=3, max_lines=10,
                                       elem_id="lab-prompts", max_length=ctx.limits.prompt_chars)  # fmt: skip
             with gr.Row():
                 page.seeds = gr.Number(1, label="Seeds", precision=0, minimum=1, maximum=16, elem_id="lab-seeds", min_width=110)
                 page.length = gr.Number(start["new_tokens"], label="Length (tokens)", precision=0, elem_id="lab-length", min_width=110)
-                page.temperature = gr.Number(0.0, label="Temperature", step=0.05, elem_id="lab-temperature", min_width=110)
+                page.temperature = gr.Number(start["temperature"], label="Temperature", step=0.05, elem_id="lab-temperature", min_width=110)
             page.model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", filterable=False, elem_id="lab-model",
                                      visible=len(ctx.model_choices) > 1)  # fmt: skip
             page.reference = gr.Checkbox(True, label="Autoregressive mode for reference", elem_id="lab-reference")
@@ -82,7 +84,7 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     event = {"preprocess": False, **MODEL}
     inputs = {name: getattr(page, name) for name in ("knob", "values", "prompts", "seeds", "reference", "model", "temperature")}
     started = page.run.click(
-        racing.sweep_page(ctx.engine, running, PRESETS[START]), inputs_kwargs=inputs | {"new_tokens": page.length},
+        racing.sweep_page(ctx.engine, running, start_of), inputs_kwargs=inputs | {"new_tokens": page.length},
         outputs=[page.status, *page.charts, page.csv_box, page.json_box, page.kept], show_progress="minimal",
         show_progress_on=page.status, api_visibility="private", **event,
     )  # fmt: skip
@@ -97,6 +99,7 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     page.as_json.click(None, page.json_box, None, js=save_js("sweep.json", "application/json"), **silent)
     endpoint(racing.sweep_api(ctx.engine, running), "sweep", event, {
         "knob": gr.Textbox("threshold", visible=False), "values": gr.Textbox(KNOBS["threshold"][0], visible=False),
-        "prompts": gr.JSON([], visible=False), "seeds": gr.Number(1, visible=False), "settings": gr.JSON(PRESETS[START], visible=False),
+        "prompts": gr.JSON([], visible=False), "seeds": gr.Number(1, visible=False),
+        "settings": gr.JSON(start_of("builtin"), visible=False),
         "reference": gr.Checkbox(True, visible=False),
     })  # fmt: skip

@@ -12,14 +12,14 @@ from model.engine.catalog import entry
 from model.settings import FIELD, ORDERS, REMASKING, RULES, Limits
 from playground.compare.lanes import PRESETS, preset_lanes
 from playground.compare.race import MOST_REPEATS
+from playground.presets import start_of
 from playground.web import strings
 from playground.web.components import two_runs
 from playground.web.components.chart import Chart, save_js
 from playground.web.components.stage import Stage
 from playground.web.components.status import Status
 from playground.web.context import Context
-from playground.web.controls import PRESETS as WATCH
-from playground.web.controls import START, start_values
+from playground.web.controls import start_values
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL
@@ -74,9 +74,9 @@ def lane_controls(ctx: Context, name: str, number: int, value: dict[str, Any]) -
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
     running, start = racing.Running(), lane_start("modes", ctx.model, ctx.limits)
-    values, page = start_values(ctx.limits), SimpleNamespace()
-    page.prompt = gr.Textbox(label="Prompt", lines=2, max_lines=6, value=strings.EXAMPLES[0], max_length=ctx.limits.prompt_chars,
-                             elem_id="race-prompt")  # fmt: skip
+    values, page = start_values(ctx.limits, ctx.chosen), SimpleNamespace()
+    page.prompt = gr.Textbox(label="Prompt", lines=2, max_lines=6, value=strings.first_example(ctx.model),
+                             max_length=ctx.limits.prompt_chars, elem_id="race-prompt")  # fmt: skip
     presets = [(preset.label, name) for name, preset in PRESETS.items()]
     page.preset = gr.Radio(presets, value="modes", label="Who races", elem_id="race-preset")
     with gr.Row(elem_classes="ink-actions"):
@@ -127,7 +127,7 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     gr.on([ctx.blocks.load, *(control.change for control in shown)], None, shown, None, js=HIDE, **silent)
     page.save.click(None, page.record, None, js=save_js("race.json", "application/json"), **silent)
     endpoint(racing.race_api(ctx.engine, running), "race", event, {
-        "prompt": gr.Textbox(visible=False), "lanes": gr.JSON([], visible=False), "settings": gr.JSON(WATCH[START], visible=False),
+        "prompt": gr.Textbox(visible=False), "lanes": gr.JSON([], visible=False), "settings": gr.JSON(start_of("builtin"), visible=False),
         "preset": gr.Textbox("modes", visible=False), "repeats": gr.Number(1, visible=False),
         "new_seeds": gr.Checkbox(False, visible=False),
     })  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gradio as gr
 
 from model.paths import ASSETS
+from playground.presets import NAMES, START
 from playground.web import strings
 from playground.web.components import picker
 from playground.web.components.heatmap import Heatmap
 from playground.web.components.player import STOPPED, Player, trace_message
 from playground.web.components.status import Status
 from playground.web.context import Context
-from playground.web.controls import PRESETS, START, knobs
+from playground.web.controls import knobs
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL
 
@@ -28,19 +29,25 @@ def recording() -> str | None:
     return trace_message(shipped[0].read_text(encoding="utf-8"), play=True) if shipped else None
 
 
+def examples(kind: str, texts: dict[str, str], prompt: gr.Textbox) -> gr.Dataset:
+    """Lay out the example prompts of one kind of model; the page's script shows those of the chosen model."""
+    return gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in texts.values()], type="values",
+                      sample_labels=list(texts), elem_id=f"examples-{kind}", elem_classes="ink-examples", samples_per_page=20)  # fmt: skip
+
+
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
             with gr.Row(elem_classes="ink-ask"):
                 prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=1, max_lines=8, scale=1,
-                                    max_length=ctx.limits.prompt_chars, elem_id="prompt", value=strings.EXAMPLES[0])  # fmt: skip
+                                    max_length=ctx.limits.prompt_chars, elem_id="prompt",
+                                    value=strings.first_example(ctx.model))  # fmt: skip
                 with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
                     run = gr.Button("Run", variant="primary", elem_id="run")
                     stop = gr.Button("Stop", elem_id="stop")
                     go_on = gr.Button("Continue", elem_id="continue", visible=False)
-            chips = gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in strings.EXAMPLES], type="values",
-                               sample_labels=list(strings.CHIPS), elem_id="examples", samples_per_page=20)  # fmt: skip
+            chips = [examples(kind, texts, prompt) for kind, texts in (("worlds", strings.WORLDS), ("chat", strings.CHAT))]
             opening = recording()
             with gr.Row(elem_classes="ink-line"):
                 status = Status(elem_id="status", apply_default_css=False, container=False)
@@ -49,7 +56,7 @@ def build(ctx: Context) -> None:
             player = Player(opening, label="run", elem_id="player")
             Heatmap("#player", elem_id="heatmap", container=False)
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
-            preset = gr.Radio([(name.capitalize(), name) for name in PRESETS], value=START, label="Preset", elem_id="preset")
+            preset = gr.Radio([(name.capitalize(), name) for name in NAMES], value=START, label="Preset", elem_id="preset")
             model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
                                 visible=len(ctx.model_choices) > 1)  # fmt: skip
             image = picker.build(ctx)
@@ -72,19 +79,19 @@ def build(ctx: Context) -> None:
     event = {"inputs_kwargs": inputs, "preprocess": False, **shows, **MODEL}
     handler = handlers.denoise(ctx.engine)
     started = [run.click(handler, api_name="denoise", **event)]
-    chosen = chips.click(lambda row: row[0], chips, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
-    started.append(chosen.then(handler, api_visibility="private", **event))
+    for box in chips:
+        chosen = box.click(lambda row: row[0], box, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
+        started.append(chosen.then(handler, api_visibility="private", **event))
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     started.append(go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows, **MODEL))
     stopped = handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
-    handlers.on_resume(go_on, ctx.engine, [run.click, chips.click, go_on.click], stopped)
-    ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, api_visibility="private", concurrency_limit=None,
-                    show_progress="hidden")  # fmt: skip
+    handlers.on_resume(go_on, ctx.engine, [run.click, *(box.click for box in chips), go_on.click], stopped)
+    ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **silent)
 
     choosing = [model, mode, controls["rule"], controls["remasking"], controls["schedule"]]
     gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
           js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
     ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
     every = list(controls.values())
-    preset.input(None, [preset, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    preset.input(None, [preset, model, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
     write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)

@@ -194,15 +194,15 @@ def test_a_reader_who_leaves_is_no_error():
     assert "Traceback" not in done.stderr and done.stdout.count("\n") == 1
 
 
-def test_without_knobs_a_tuned_model_begins_as_the_page_does():
+def test_without_knobs_a_model_with_presets_begins_as_the_page_does():
     from argparse import Namespace
 
     from model.settings import FIELDS
     from playground.cli.main import settings_of
-    from playground.presets import PRESETS, START
+    from playground.presets import start_of
 
     nothing = {field.name: None for field in FIELDS}
-    assert settings_of(Namespace(model="builtin", **nothing)) == PRESETS[START]
-    assert settings_of(Namespace(model="builtin", **(nothing | {"seed": "3"}))) == PRESETS[START] | {"seed": 3}
+    assert settings_of(Namespace(model="builtin", **nothing)) == start_of("builtin")
+    assert settings_of(Namespace(model="builtin", **(nothing | {"seed": "3"}))) == start_of("builtin") | {"seed": 3}
     assert settings_of(Namespace(model="builtin", **(nothing | {"steps": "16"}))) == {"steps": 16}
     assert settings_of(Namespace(model="llada-8b", **nothing)) == {}

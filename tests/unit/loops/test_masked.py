@@ -66,12 +66,12 @@ def test_rules_that_take_back_end_full_and_spare_the_causal_token(knobs, rule, s
     for frame in trace.frames:
         assert not set(frame.taken_back) & {r.position for r in frame.reasons if r.rule == "causal"}
     assert causal
-    if rule in ("p2", "remdm_cap"):
+    if rule in ("p2", "remdm_cap", "recheck"):
         steps = sum(1 for a in trace.frames if a.reasons and any(r.rule != "causal" for r in a.reasons))
         assert steps <= knobs["steps"]
 
 
-TAKING = [("verify", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1)]
+TAKING = [("verify", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1), ("recheck", 0.5)]
 
 
 @pytest.mark.parametrize("rule, strength", TAKING)

@@ -6,11 +6,13 @@ import re
 import gradio as gr
 import pytest
 
-from model.engine.catalog import entries
+from model.engine.catalog import entries, entry
+from model.engine.parsing import parse_request
 from model.loops.schedules import CURVES
 from model.settings import FIELD, FIELDS, LOCAL, PUBLIC, REMASKING, RULES, Settings, applies, bounds, parse_value
+from playground.presets import PRESETS
 from playground.web.app import head
-from playground.web.controls import PRESETS, START, knobs, page_data, schedule_curves, start_values
+from playground.web.controls import knobs, page_data, schedule_curves, start_values
 from playground.web.theme import style
 
 
@@ -40,11 +42,12 @@ def test_every_knob_starts_with_a_value_that_is_allowed(built):
     assert Settings.parse({name: control.value for name, control in controls.items()}, limits) == Settings.parse(start_values(limits))
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_allowed_everywhere(name):
+@pytest.mark.parametrize(("model", "name"), [(model, name) for model, presets in PRESETS.items() for name in presets])
+def test_a_preset_can_run_everywhere_and_sets_the_same_knobs(model, name):
+    preset, spec = PRESETS[model][name], entry(model).spec
     for limits in (LOCAL, PUBLIC):
-        Settings.parse(PRESETS[name], limits)
-    assert set(PRESETS[name]) == set(PRESETS[START])
+        parse_request("x", preset, model=model, limits=limits).check(spec, 40, limits)
+    assert len({frozenset(preset) for preset in PRESETS[model].values()}) == 1
 
 
 def test_the_page_is_told_what_applies_as_settings_says_it():

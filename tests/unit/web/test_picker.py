@@ -15,10 +15,11 @@ from model.models.gemma import record as diffusion_gemma
 from model.request import Request
 from model.settings import LOCAL, PUBLIC, Settings
 from playground.cli import main as cli
+from playground.presets import start_of
 from playground.web.components import picker
 from playground.web.components.picture import SENT, picture_of
 from playground.web.context import Context
-from playground.web.controls import PRESETS, START, model_told, page_data, start_values
+from playground.web.controls import model_told, page_data, start_values
 from playground.web.handlers.runs import request_of
 from playground.web.server import BODY_BYTES
 
@@ -43,15 +44,15 @@ def test_every_model_has_its_line_and_its_place_in_the_list():
 
 def test_the_page_starts_with_what_the_model_starts_with():
     big = model_told(entry("diffusiongemma"))
-    assert big["start"] == Settings(steps=48, new_tokens=256).as_dict() and not big["tuned"] and big["vision"]
+    assert big["start"] == Settings(steps=48, new_tokens=256).as_dict() and not big["presets"] and big["vision"]
     assert not model_told(entry("diffusiongemma"), PUBLIC)["vision"]  # the public page takes no pictures
-    assert start_values(LOCAL) == start_values(LOCAL, entry("builtin")) == Settings(**PRESETS[START]).as_dict()
+    assert start_values(LOCAL) == start_values(LOCAL, entry("builtin")) == Settings(**start_of("builtin")).as_dict()
     for limits in (LOCAL, PUBLIC):
         told = page_data(entries(), limits)
         assert json.loads(json.dumps(told))["models"].keys() == {known.spec.id for known in entries()}
         for known in entries():
             Settings.parse(told["models"][known.spec.id]["start"], limits)
-    assert [known.spec.id for known in entries() if known.tuned] == ["builtin", "fake"]
+    assert {known.spec.id for known in entries() if model_told(known)["presets"]} == {"worlds", "builtin", "fake"}
 
 
 def test_the_picker_marks_what_is_not_here(monkeypatch):
@@ -74,7 +75,7 @@ def test_an_own_checkpoint_is_looked_at_before_it_is_chosen(tmp_path, config, fa
         (tmp_path / "config.json").write_text(json.dumps(config))
     text = picker.look(f" {tmp_path} " if config else "hf:owner/name")
     told = json.loads(text)
-    assert (told["family"], told["modes"], told["tuned"]) == (family, modes, False)
+    assert (told["family"], told["modes"], told["presets"]) == (family, modes, {})
     update = picker.offer([("A", "a")])(text)
     assert update["value"] == told["id"] and update["choices"][0] == ("A", "a") and update["choices"][1][1] == told["id"]
 
@@ -109,7 +110,7 @@ def test_options_not_given_are_the_models_own(tmp_path):
     assert parsed("--model", "diffusiongemma").settings == Settings(steps=48, new_tokens=256)
     assert parsed("--model", "diffusiongemma", "--steps", "8").settings == Settings(steps=8, new_tokens=256)
     assert parsed("--model", "gemma4-26b-a4b").mode == "ar" and parsed().mode == "diffusion"
-    assert parsed().settings == Settings(**PRESETS[START])
+    assert parsed().settings == Settings(**start_of("builtin"))
     (tmp_path / "a.png").write_bytes(b"a picture")
     assert parsed("--model", "diffusiongemma", "--image", str(tmp_path / "a.png")).image == b"a picture"
 

@@ -1,0 +1,74 @@
+"""The small-worlds model: a masked network whose whole canvas is one block, and an autoregressive twin for the other way of writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from model import worlds
+from model.errors import SettingError
+from model.loops.masked import Predictor
+from model.models.base import TorchModel
+from model.settings import Settings
+from model.trace.trace import Trace
+
+from .record import MASKED, TWIN, WORLDS
+from .session import Passes, Reader, Task, Whole
+from .weights import load as load_weights
+
+TASK = Task(worlds.MASK, (worlds.FIRST_WORD, len(worlds.VOCABULARY)), worlds.END)
+
+
+class Worlds(TorchModel):
+    """Both networks, loaded. A prompt becomes PROMPT ids: a form, and the words of it that the worlds know."""
+
+    def __init__(self, masked: Path = MASKED, twin: Path = TWIN, progress: Callable[[float, str], None] | None = None):
+        report = progress or (lambda share, what: None)
+        report(0.1, "Reading the weights")
+        self.spec = WORLDS
+        network, about = load_weights(masked)
+        self.weights_sha256 = about["sha256"]
+        self.networks = {"diffusion": Passes(network), "ar": Passes(load_weights(twin)[0])}
+        report(1.0, "Ready")
+
+    def encode(self, prompt: str, system: str = "") -> list[int]:
+        """Return the form and the topics that a prompt names; what the worlds do not know is left out (see `notice`)."""
+        asked = worlds.read_prompt(prompt)
+        return worlds.prompt_ids(asked.form, asked.topics)
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the ids of typed words; raise SettingError naming one that the worlds do not know."""
+        try:
+            return worlds.tokens(text)
+        except ValueError as error:
+            known = f"the {len(worlds.VOCABULARY):,} words of the small worlds"
+            raise SettingError(f"'{str(error)[:40]}' is not among {known}.", "pinned") from None
+
+    def piece(self, token: int) -> bytes:
+        """Return a word with the space before it."""
+        return worlds.piece(token).encode()
+
+    def given(self, pinned: Mapping[int, str], length: int) -> dict[int, int]:
+        """Return {position: id} of pinned words; raise SettingError where no text can hold all of them."""
+        out = super().given(pinned, length)
+        if out and (sentence := worlds.unholdable({position: worlds.VOCABULARY[token] for position, token in out.items()})):
+            raise SettingError(sentence, "pinned")
+        return out
+
+    def faults(self, trace: Trace) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+        """Return what the checker finds wrong with a finished text, the prompt's wishes included; None for one that was cut off."""
+        frame = trace.frames[-1]
+        if frame.undecided or trace.result is None or trace.result.stopped not in ("end", "full"):
+            return None
+        words = worlds.decode(token for token in trace.final_ids if token != worlds.END)
+        asked = worlds.read_prompt(trace.prompt)
+        return tuple((fault.sentence, fault.positions) for fault in worlds.check(words, asked.form, asked.topics))
+
+    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+        """Return a session over the network of a mode."""
+        return (Reader if mode == "ar" else Whole)(self.networks[mode], ids, TASK)
+
+
+def load(progress: Callable[[float, str], None] | None = None, **options: Path) -> Worlds:
+    """Load the small-worlds model; raise WeightsError if its files are missing or damaged."""
+    return Worlds(progress=progress, **options)
