@@ -229,6 +229,8 @@ def applies(field: Field, settings: Settings) -> bool:
     needs = {"threshold": ("threshold",), "factor": ("factor",), "entropy_bound": ("entropy", "independent"), "schedule": ("schedule",)}
     if field.name in needs and field.families[0] == "masked":
         return settings.rule in needs[field.name]
+    if field.name == "order":
+        return settings.rule not in ("entropy", "independent") and settings.remasking != "p2"
     if field.name == "remask_strength":
         return settings.remasking not in ("none", "p2")
     return True

@@ -29,7 +29,7 @@ window.inkblot = (() => {
     const family = ar ? "autoregressive" : spec.family;
     const applies = (name) => {
       const field = data.fields[name], fits = family !== "masked" || (field.rules.includes(rule) && field.remasking.includes(remasking));
-      return field.families.includes(family) && fits && (name !== "guidance" || spec.guidance);
+      return field.families.includes(family) && fits && (name !== "guidance" || spec.guidance) && !(spec.canvas && (name === "new_tokens" || name === "block_length"));
     };
     hidden = new Set(names.filter((name) => !applies(name)));
     const gone = [...hidden].map((name) => "#knob-" + name);

@@ -69,7 +69,7 @@ class Canvas {
     cell.length = shape ? shape.core.length : 3;
     cell.ink.dataset.k = shape ? shape.kind : "slot";
     cell.ink.classList.toggle("ib-tall", Boolean(shape) && MARKS.test(shape.core));
-    gapInto(cell.gap, shape ? shape.lead : i ? " " : "");
+    gapInto(cell.gap, shape ? (i || shape.lead !== " " ? shape.lead : "") : i ? " " : "");
     if (newline) cell.base.replaceChildren(make("i", "ib-return"));
     else inkInto(cell.base, shape ? shape.core : "");
     const tail = shape ? shape.tail : "";

@@ -1,20 +1,22 @@
 /* The visitor's clock: play, pause, speed; in the run's own seconds or in even steps. It tells `show` which frame is due. */
 
-const EVEN = 0.11; // seconds a frame takes in even steps at speed 1
+const EVEN = 0.11; // seconds a frame takes in even steps at speed 1, at least
+const SLOW = 0.4; // and at most, where there are few of them: a step on a whole canvas wants to be read
+const LASTS = 5; // seconds that even steps aim at in all
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 const EARLY = 0.008; // seconds of the visitor's time by which a frame may come early: screens tick a little before and after their time
 
 class Clock {
   /** times(): seconds of every frame, as an array that the caller keeps; show(index); ended(). */
   constructor({ times, show, changed, ended }) {
-    Object.assign(this, { times, show, changed, ended, speed: 1, even: false, playing: false, at: 0, index: 0, handle: 0 });
+    Object.assign(this, { times, show, changed, ended, speed: 1, even: false, gap: EVEN, playing: false, at: 0, index: 0, handle: 0 });
   }
 
   /** Seconds, on this clock, at which frame k is due. */
   due(k) {
     const times = this.times();
     const real = times[times.length - 1] > 0 && !this.even;
-    return real ? times[k] : k * EVEN;
+    return real ? times[k] : k * this.gap;
   }
 
   /** Frames a second, on the whole. */

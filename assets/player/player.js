@@ -26,7 +26,7 @@ const LAYOUT = `
     </div>
     <div class="ib-pace">
       <select class="ib-speed" aria-label="Speed"></select>
-      <select class="ib-clock" aria-label="Clock" title="Real time replays the run's own seconds; even steps give every step the same time."><option value="real">real time</option><option value="even">even steps</option></select>
+      <select class="ib-clock" aria-label="Clock" title="As it comes: every frame as soon as it is there. Real time: in the run's own seconds. Even steps: every step the same time."><option value="live">as it comes</option><option value="real">real time</option><option value="even">even steps</option></select>
       <button type="button" class="ib-b" data-do="full" aria-label="Full screen" title="Full screen (f)"><svg viewBox="0 0 16 16"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg></button>
     </div>
   </div>
@@ -55,7 +55,7 @@ class Player {
     }
     this.clock = new Clock({ times: () => (this.run ? this.run.times : []), show: (k) => this.show(k), changed: () => this.playing(), ended: () => this.ended() });
     this.clock.speed = this.options.speed || 1;
-    this.clock.even = Boolean(this.options.even);
+    this.pace(this.options.even ? "even" : "live");
     this.strips = new Strips(this.$("strips"), (k) => this.go(k));
     this.numbers = new Numbers(this.$("numbers"), this.id);
     this.inspector = new Inspector(this.$("card"));
@@ -95,7 +95,8 @@ class Player {
     this.reset(run, same);
     this.newest(run.frames[run.frames.length - 1]);
     const still = this.quiet.matches || !play;
-    if (same && !following) this.show(Math.min(index, this.length - 1));
+    if (same && this.waiting) this.goOn();
+    else if (same && !following) this.show(Math.min(index, this.length - 1));
     else this.show(same || still ? this.length - 1 : 0);
     if (!same && !still) this.play();
   }
@@ -107,6 +108,8 @@ class Player {
     if (fresh) {
       this.live = true;
       this.reset(new Run(message.header, message.reasons, message.run), false);
+      this.waiting = this.paced !== "live" && !this.quiet.matches;
+      this.follow = !this.waiting;
     }
     const run = this.run;
     if (run.done || (message.from || 0) > run.frames.length) return;
@@ -136,9 +139,24 @@ class Player {
     this.due = requestAnimationFrame(() => {
       this.due = 0;
       this.newest(this.run.frames[this.length - 1]);
-      if (this.follow && !this.clock.playing) this.show(this.length - 1);
+      if (this.waiting) this.goOn();
+      else if (this.follow && !this.clock.playing) this.show(this.length - 1);
       else this.position();
     });
+  }
+
+  /** Show frames by a clock: 'live', 'real' or 'even'. */
+  pace(clock) {
+    this.paced = this.$("clock").value = clock;
+    this.clock.setEven(clock === "even");
+  }
+
+  /** A run that goes on was shown as far as it had come: play what has come since. */
+  goOn() {
+    if (this.index < 0) this.show(0);
+    if (this.index >= this.length - 1) return;
+    this.waiting = false;
+    this.clock.play();
   }
 
   reset(run, same) {
@@ -149,6 +167,10 @@ class Player {
       this.clock.pause();
       this.inspector.hide();
       this.follow = true;
+      this.waiting = false;
+      const whole = run.model.canvas && run.model.family === "masked"; // a few steps over all of the canvas
+      if (!this.chose) this.pace(whole || this.options.even ? "even" : "live");
+      this.clock.gap = Math.min(SLOW, Math.max(EVEN, LASTS / (run.frames.length || (whole && !run.ar ? 1 : Infinity))));
     }
     this.index = -1;
     if (same) this.canvas.run = this.canvas.shapes.run = run;
@@ -294,8 +316,9 @@ class Player {
   }
 
   ended() {
-    if (this.live) this.follow = true;
-    else if (this.options.loop && !this.quiet.matches) this.again = setTimeout(() => this.index === this.length - 1 && this.play(), 2500);
+    if (this.live && this.paced !== "live" && !this.follow) this.waiting = true;
+    else if (this.live) this.follow = true;
+    else if (this.options.loop && this.run.header.recorded && !this.quiet.matches) this.again = setTimeout(() => this.index === this.length - 1 && this.play(), 2500);
     this.position();
     this.emit("end", {});
   }

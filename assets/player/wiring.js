@@ -2,7 +2,6 @@
 
 const KEYS = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
 
-/** The title line and the prompt of a run. */
 /** What an exact check says of the finished text: consistent, or the first contradiction, its words underlined. */
 function verdict(player, result) {
   const line = player.$("verdict"), faults = result && result.faults, key = faults ? JSON.stringify(faults) : "";
@@ -16,6 +15,7 @@ function verdict(player, result) {
   player.canvas.cells.forEach((cell, i) => cell.el.classList.toggle("ib-fault", marked.has(i)));
 }
 
+/** The title line and the prompt of a run. */
 function heading(player) {
   const { run, $ } = player, { header, model } = run;
   $("model").textContent = model.name || model.id;
@@ -39,9 +39,8 @@ function wire(player) {
     $("speed").append(option);
   }
   $("speed").value = player.clock.speed;
-  $("clock").value = player.clock.even ? "even" : "real";
   on($("speed"), "change", () => (player.clock.speed = Number($("speed").value)));
-  on($("clock"), "change", () => player.clock.setEven($("clock").value === "even"));
+  on($("clock"), "change", () => ((player.chose = true), player.pace($("clock").value)));
   on($("slider"), "input", () => player.go(Number($("slider").value)));
   const acts = { home: () => player.go(0), back: () => player.step(-1), play: () => player.toggle(), forward: () => player.step(1), end: () => player.go(player.length - 1), full: () => fullScreen(root) };
   on($("transport"), "click", (event) => {

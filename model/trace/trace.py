@@ -83,7 +83,8 @@ class Trace:
                 break
             else:
                 runs.append(self.pieces.get(token, b""))
-        return b"".join(runs).decode("utf-8", errors="replace")
+        text = b"".join(runs).decode("utf-8", errors="replace")
+        return text.removeprefix(" ") if self.spec.checked else text  # whose words all bring the space before them
 
     @property
     def final_text(self) -> str:

@@ -39,13 +39,29 @@ def _closest(words: Sequence[str], forms: Sequence[str]) -> Structure:
     """Return the structure with the fewest words that may not stand where they stand, a length that differs counted too."""
 
     def misfits(structure: Structure) -> int:
-        wrong = sum(word not in allowed for word, allowed in zip(words, structure.allowed, strict=False))
-        return wrong + abs(len(words) - len(structure))
+        if len(words) != len(structure):
+            begin, end = _fitting(structure, words)
+            return max(len(words), len(structure)) - begin - end
+        return sum(word not in allowed for word, allowed in zip(words, structure.allowed, strict=True))
 
     return min((structure for form in forms for structure in structures(form)), key=misfits)
 
 
+def _fitting(structure: Structure, words: Sequence[str]) -> tuple[int, int]:
+    """Return how many words fit a structure from its start, and how many of the rest from its end."""
+    most = min(len(words), len(structure))
+    begin = next((i for i in range(most) if words[i] not in structure.allowed[i]), most)
+    end = next((i for i in range(most - begin) if words[-1 - i] not in structure.allowed[-1 - i]), most - begin)
+    return begin, end
+
+
 def _read(structure: Structure, words: Sequence[str]) -> list[Fault]:
+    begin, end = _fitting(structure, words)
+    if end >= 4 and len(words) != len(structure):  # the text goes on behind a hole, or behind something that does not belong
+        where = f"in the {_sentence(structure, begin)} sentence"
+        more = len(words) > len(structure)
+        sentence = f"There is a word too many {where}." if more else f"A word is missing {where}, before '{words[begin]}'."
+        return [Fault(sentence, tuple(range(begin, max(begin + 1, len(words) - end))))]
     faults: list[Fault] = []
     values: dict[str, tuple[str, int]] = {}
     for part in structure.parts:

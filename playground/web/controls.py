@@ -27,8 +27,11 @@ def start_values(limits: Limits, entry: Entry | None = None) -> dict[str, Any]:
 def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
     """Return what the page's script must know of a model, JSON-ready."""
     spec = entry.spec
-    return {"family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
-            "presets": presets_of(spec.id), "defaults": entry.defaults, "start": start_values(limits, entry)}  # fmt: skip
+    return {
+        "family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
+        "canvas": spec.canvas if spec.family == "masked" else 0, "presets": presets_of(spec.id), "defaults": entry.defaults,
+        "start": start_values(limits, entry),
+    }  # fmt: skip
 
 
 def knob(field: Field, limits: Limits, value: Any) -> Component:

@@ -53,7 +53,7 @@ def build(ctx: Context) -> None:
                 status = Status(elem_id="status", apply_default_css=False, container=False)
                 if opening:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
-            player = Player(opening, label="run", elem_id="player")
+            player = Player(opening, label="run", elem_id="player", options={"loop": True})
             Heatmap("#player", elem_id="heatmap", container=False)
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
             preset = gr.Radio([(name.capitalize(), name) for name in NAMES], value=START, label="Preset", elem_id="preset")
