@@ -27,6 +27,7 @@ class Limits:
     """What one visitor may ask for. `cost` bounds the combination: positions computed, summed over all forward passes.
 
     lanes, runs: those of one race, and the runs of one race or sweep together. image_bytes: of a picture with the prompt; 0: none.
+    downloads: whether a visitor may have a model fetched, or name a checkpoint of the owner's.
     """
 
     name: str
@@ -41,9 +42,10 @@ class Limits:
     lanes: int
     runs: int
     image_bytes: int = 0
+    downloads: bool = False
 
 
-LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 3, 240, 8_000_000)
+LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 3, 240, 8_000_000, True)
 PUBLIC = Limits("public", 2_000, 512, 256, 256, 65_536, 30.0, 2, 1_000_000, 3, 24)
 PROFILES = {"local": LOCAL, "public": PUBLIC}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ModelUnavailable
+from model.settings import Limits
 
 if TYPE_CHECKING:
     from model.run import Model
@@ -47,14 +48,24 @@ def entry(model_id: str) -> Entry:
         own: Entry = import_module("model.models.own").entry(model_id)
         return own
     if model_id not in _table():
-        known = ", ".join(_table())
-        raise ModelUnavailable(f"There is no model called '{model_id[:60]}'; known are {known}.")
+        raise ModelUnavailable(f"There is no model called '{model_id[:60]}'; `playground models` lists those there are.")
     return _table()[model_id]
 
 
 def known(model_id: str) -> Entry | None:
     """Return the entry of a model of the table; None for an own checkpoint, whose files have to be read, and for an unknown id."""
     return _table().get(model_id)
+
+
+def offered(model_id: str, limits: Limits) -> None:
+    """Refuse, without looking at the disk, a model that a page of these limits does not offer; raise ModelUnavailable."""
+    if limits.downloads:
+        return
+    wanted = known(model_id)
+    if wanted is None:
+        raise ModelUnavailable(f"There is no model called '{model_id[:60]}' on this page.")
+    if wanted.standing()[0] == "download":
+        raise ModelUnavailable(f"{wanted.spec.name} is not on this machine, and this page downloads no models for its visitors.")
 
 
 def check(wanted: Entry) -> None:

@@ -144,11 +144,7 @@ class Engine:
                 try:
                     if self.loaded is None or self.loaded.id != loading.model_id:
                         self._refuse(loading.model_id)
-                        self._drop()
-                        loading.report(0.0, "loading")
-                        model = self._loader(loading.model_id, progress=loading.report)
-                        with self._state:
-                            self._model = model
+                        self._change(loading)
                 except Exception as error:  # whatever it was, those who wait must hear of it
                     failure = _typed(error, f"loading {loading.model_id}", ModelUnavailable)
         finally:
@@ -158,11 +154,28 @@ class Engine:
             loading.error = failure.with_traceback(None) if failure else None
             loading.done.set()
 
+    def _change(self, loading: Loading) -> None:
+        """Put a model in the place of the one in memory; where it cannot be loaded, bring that one back and raise why."""
+        before = self.loaded
+        self._drop()
+        loading.report(0.0, "loading")
+        try:
+            model = self._loader(loading.model_id, progress=loading.report)
+        except Exception:
+            if before is not None:
+                with contextlib.suppress(Exception):  # then there is none, as if none had been loaded yet
+                    self._model = self._loader(before.id, progress=loading.report)
+            raise
+        with self._state:
+            self._model = model
+
     def _refuse(self, model_id: str) -> None:
         """Keep the model in memory where the other one cannot run here anyway; raise ModelUnavailable.
 
         Unless the one in memory is large: what it gives back may be just what the other one lacks.
         """
+        if self._loader is catalog.load:
+            catalog.entry(model_id)  # what nobody knows takes nothing's place
         known, loaded = catalog.known(model_id), self.loaded
         if known and loaded and loaded.memory_bytes < SMALL:
             catalog.check(known)
@@ -173,8 +186,7 @@ class Engine:
 
         visitor: whose place it takes ('' is the owner of the process and is not counted). keep: once stopped, it may be resumed.
         """
-        if self.limits.name == "public" and catalog.is_own(request.model):
-            raise ModelUnavailable(f"There is no model called '{request.model[:60]}' on this page.")
+        catalog.offered(request.model, self.limits)
         return self._enter(EngineRun(self, request, visitor, keep))
 
     def resume(self, visitor: str = "") -> EngineRun:

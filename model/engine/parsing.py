@@ -24,6 +24,7 @@ def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, mod
         raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
     if not isinstance(model, str) or len(model) > 300:
         raise SettingError("Model must be a name of at most 300 characters.", "model")
+    catalog.offered(model, limits)
     entry, given = catalog.known(model), {} if settings is None else settings
     parsed = Settings.parse({**entry.defaults, **given} if entry and isinstance(given, Mapping) else given, limits)
     system = visible_text("The system prompt", system or "", limits.prompt_chars)

@@ -184,7 +184,8 @@ def models(args: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- serve
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """Add the options of `serve` (and of app.py)."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    where = "address to listen on (default: GRADIO_SERVER_NAME, else 127.0.0.1, or 0.0.0.0 in a container)"
+    parser.add_argument("--host", default=None, help=where)
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
     parser.add_argument("--model", default="worlds", metavar="ID", help="model to load at the start (default worlds)")
     parser.add_argument("--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)")

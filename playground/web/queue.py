@@ -1,14 +1,28 @@
-"""Who may wait for the model, and how many."""
+"""Who may wait for the model, and how many; and what keeps Gradio's queue alive whatever is sent to it."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import re
+import secrets
 import sys
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.utils import LRUCache
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from model.settings import Limits
+
+log = logging.getLogger("inkblot")
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what a page, or a client, may call itself
+PAGES = 2_000  # sessions whose messages are kept, beside those that wait or run
 
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
@@ -25,6 +39,10 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits) -> None:
     push, most, queue.max_size = queue.push, queue.max_size or sys.maxsize, None
 
     async def checked(body: Any, request: Any, username: Any) -> Any:
+        if body.session_hash is None:
+            body.session_hash = secrets.token_urlsafe(12)
+        if not SESSION.fullmatch(body.session_hash) or not isinstance(body.fn_index, int) or body.fn_index not in blocks.fns:
+            return False, "This is not a request that the page makes.", "error"
         event_queue = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
         held = list(event_queue.queue) if event_queue else []
         wanted = blocks.fns.get(body.fn_index)
@@ -41,6 +59,68 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits) -> None:
         return await push(body=body, request=request, username=username)
 
     queue.push = checked
+
+
+class Sessions(LRUCache):
+    """Messages by session. The oldest are forgotten, but never those of a session that waits or runs, however old its page is."""
+
+    def __init__(self, queue: Any):
+        super().__init__(PAGES)
+        self.queue = queue
+
+    def __setitem__(self, session: str, messages: Any) -> None:
+        """Keep a session's messages, forgetting the oldest idle one's where there are too many."""
+        if session not in self and len(self) >= self.max_size:
+            busy = set(at_work(self.queue))
+            idle = next((name for name in self if name not in busy), None)
+            if idle is not None:
+                del self[idle]
+        OrderedDict.__setitem__(self, session, messages)
+        self.move_to_end(session)
+
+
+def at_work(queue: Any) -> Iterator[str]:
+    """Yield the sessions that wait in Gradio's queue, or run."""
+    for waiting in list(queue.event_queue_per_concurrency_id.values()):
+        yield from (event.session_hash for event in list(waiting.queue))
+    for job in queue.active_jobs:
+        yield from (event.session_hash for event in job or ())
+
+
+def keep_alive(blocks: gr.Blocks) -> None:
+    """Let nothing that is sent to the queue, and nothing that leaves it, end its processing.
+
+    Gradio ends it for good where a waiting event's session is missing from its map of messages, a map that forgets the oldest session
+    by itself. Here that map forgets idle sessions only, a message to nobody is dropped, and processing that failed begins again.
+    """
+    queue = blocks._queue
+    queue.pending_messages_per_session = Sessions(queue)
+    send, process = queue.send_message, queue.start_processing
+
+    def to_somebody(event: Any, message: Any) -> None:
+        if event.session_hash in queue.pending_messages_per_session:
+            send(event, message)
+
+    async def processing() -> None:
+        while True:
+            try:
+                return await process()
+            except Exception as error:
+                log.error("The queue failed (%s) and begins again.", type(error).__name__)
+                queue.stopped = False
+                await asyncio.sleep(0.05)
+
+    queue.send_message, queue.start_processing = to_somebody, processing
+
+
+def health_route(blocks: gr.Blocks) -> Route:
+    """Return a route that says whether the queue is at work: 200, or 503 where only a restart would help."""
+
+    async def health(request: Request) -> JSONResponse:
+        alive = not blocks._queue.stopped
+        return JSONResponse({"queue": "at work" if alive else "stopped"}, 200 if alive else 503)
+
+    return Route("/health", health)
 
 
 def visitors(session: str | None, request: Any) -> set[str]:

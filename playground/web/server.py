@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,7 +18,7 @@ from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.web.app import build_app, head
 from playground.web.components.chart import plotly_route
-from playground.web.queue import limit_waiting
+from playground.web.queue import health_route, keep_alive, limit_waiting
 from playground.web.theme import style, theme
 
 log = logging.getLogger("inkblot")
@@ -86,6 +87,7 @@ def launch(engine: Engine, limits: Limits, model: str = "worlds", **options: Any
     """Serve the app without blocking; return it and its address. options: those of `gr.Blocks.launch` (server_name, server_port, ...)."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
+    keep_alive(blocks)
     limit_waiting(blocks, limits)
     middleware = [Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name])]
     settings: dict[str, Any] = {
@@ -93,17 +95,26 @@ def launch(engine: Engine, limits: Limits, model: str = "worlds", **options: Any
         "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
         "mcp_server": False, "allowed_paths": [], "footer_links": ["api", "settings"], "prevent_thread_lock": True, "quiet": True,
         "theme": theme(), "css": style(), "head": head(limits),
-        "app_kwargs": {"routes": [plotly_route()], "middleware": middleware},
+        "app_kwargs": {"routes": [plotly_route(), health_route(blocks)], "middleware": middleware},
     }  # fmt: skip
     _, address, _ = blocks.launch(**settings | options)
     return blocks, address
 
 
-def serve(host: str, port: int | None, model: str, limits: str | None, browser: bool) -> int:
+def default_host() -> str:
+    """Return where to listen when nobody says: as Gradio's own variable asks, everywhere on a Space or in a container, else here only."""
+    inside = "SPACE_ID" in os.environ or Path("/.dockerenv").exists()
+    return os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if inside else "127.0.0.1")
+
+
+def serve(host: str | None, port: int | None, model: str, limits: str | None, browser: bool) -> int:
     """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be."""
     # Before torch is imported: its idle threads wait this many turns of a loop, then sleep. At their own choice they keep every core
     # busy between two passes, and on two cores a fifth of the first frames then came only after 0.3 s.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    host = host or default_host()
+    if port is not None and not 1 <= port <= 65_535:
+        raise PlaygroundError(f"The port must be between 1 and 65535; it was {port}.")
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
     catalog.entry(model)
     engine = Engine(profile)

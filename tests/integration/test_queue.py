@@ -10,7 +10,7 @@ from gradio_client import Client as GradioClient
 
 from model.models.scripted import SCRIPT
 from model.trace.trace import Trace
-from tests.http_client import Client
+from tests.http_client import Client, data
 
 
 def wait_for(truth, seconds: float = 5.0) -> bool:
@@ -159,3 +159,53 @@ def test_neighbours_of_a_cancelled_run_are_untouched(server):
             pass
         kind, said = second.result(20)[-1]
     assert kind == "complete" and json.loads(said[0])["trace"]["result"]["text"] == SCRIPT
+
+
+MALFORMED = ["", " ", "x y", "../../etc", "a" * 65, "\u00e9", "x\n", "<script>"]
+
+
+def test_the_queue_outlives_malformed_requests(serve):
+    """A session hash that is none once ended the queue until a restart, for everybody."""
+    server = serve("public", delay=0.0)
+    with Client(server.url) as client:
+        index = client.fn_index("denoise")
+        for number in range(60):
+            bad = MALFORMED[number % len(MALFORMED)]
+            body = {"data": data(), "fn_index": index, "session_hash": bad, "event_data": None, "trigger_id": None}
+            body |= [{}, {"fn_index": -1, "session_hash": "ok"}, {"fn_index": 999, "session_hash": "ok"}][number % 3]
+            assert client.post("/queue/join", body).status_code >= 400
+            if number % 10 == 0:
+                assert client.denoise(steps=2)[-1][0] == "complete"
+        assert client.http.get(server.url + "/health").json() == {"queue": "at work"}
+
+
+def test_a_session_that_waits_is_never_forgotten(serve, monkeypatch):
+    """An old page waits while thousands open others: its messages must stay, and the queue must not end."""
+    server = serve("public", delay=0.05)
+    queue = server.blocks._queue
+    monkeypatch.setattr(queue.pending_messages_per_session, "max_size", 8)
+    with Client(server.url) as client:
+        held = [client.join(name, steps=20, rule="schedule") for name in ("first", "second", "third")]
+        assert all(answer.status_code == 200 for answer in held)
+        for number in range(40):
+            queue.pending_messages_per_session[f"page-{number}"] = object()
+        assert {"first", "second", "third"} <= set(queue.pending_messages_per_session) and len(queue.pending_messages_per_session) <= 8
+        queue.pending_messages_per_session.pop("third")  # whatever else may lose one
+        assert client.denoise(steps=2)[-1][0] == "complete"
+        assert client.http.get(server.url + "/health").status_code == 200
+
+
+def test_the_queue_begins_again_when_its_processing_fails(serve, monkeypatch):
+    server = serve(delay=0.0)
+    queue, failed = server.blocks._queue, []
+
+    def once():
+        if not failed:
+            failed.append(True)
+            raise KeyError("lost")
+        return original()
+
+    original = queue.get_events
+    monkeypatch.setattr(queue, "get_events", once)
+    with Client(server.url) as client:
+        assert client.denoise(steps=2)[-1][0] == "complete" and failed

@@ -27,17 +27,20 @@ def start(*flags: str, **environment: str) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("space", "steps"), [({}, 1024), ({"SPACE_ID": "someone/inkblot"}, 256)], ids=["here", "on a Space"])
+@pytest.mark.parametrize(
+    ("space", "steps"), [({"GRADIO_SERVER_NAME": "127.0.0.1"}, 1024), ({"SPACE_ID": "someone/inkblot"}, 256)], ids=["here", "on a Space"]
+)
 def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
     port = free_port()
     process = start("--model", "fake", "--no-browser", "--port", str(port), **space)
     try:
-        assert process.stdout.readline() == f"Inkblot is at http://127.0.0.1:{port}/\n"
+        where = "localhost" if "SPACE_ID" in space else "127.0.0.1"  # as Gradio calls 0.0.0.0, where a Space's visitors arrive
+        assert process.stdout.readline() == f"Inkblot is at http://{where}:{port}/\n"
         assert process.stdout.readline() == "fake is ready\n"
         config = httpx.get(f"http://127.0.0.1:{port}/config", timeout=5)
         sliders = {c["props"].get("elem_id"): c["props"] for c in config.json()["components"]}
         assert config.status_code == 200 and sliders["knob-steps"]["maximum"] == steps
-        assert ("content-security-policy" in config.headers) == (not space)
+        assert ("content-security-policy" in config.headers) == ("SPACE_ID" not in space)
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
@@ -50,6 +53,7 @@ def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
         (["--model", "nope"], 1, "There is no model called 'nope'"),
         (["--limits", "none"], 2, "invalid choice"),
         (["--port", "x"], 2, "invalid int"),
+        (["--port", "99999"], 1, "The port must be between 1 and 65535; it was 99999."),
     ],
 )
 def test_a_wrong_flag_is_told_in_one_line(flags, status, said):
@@ -65,3 +69,22 @@ def test_a_taken_port_is_told_in_one_line():
         process = start("--model", "fake", "--no-browser", "--port", str(taken.getsockname()[1]))
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "The page cannot be served" in out and "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("variables", "host"),
+    [
+        ({}, "127.0.0.1"),
+        ({"SPACE_ID": "someone/inkblot"}, "0.0.0.0"),
+        ({"GRADIO_SERVER_NAME": "192.0.2.7", "SPACE_ID": "someone/inkblot"}, "192.0.2.7"),
+    ],
+)
+def test_without_a_host_the_surroundings_decide(monkeypatch, variables, host):
+    from playground.web import server
+
+    for name in ("SPACE_ID", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(server.Path, "exists", lambda self: False)  # these tests may run in a container
+    assert server.default_host() == host

@@ -89,7 +89,7 @@ BAD = [
     (["--rule", "best"], "Commit rule must be one of schedule"),
     (["--order", "\x1b[31m"], "Order must be one of"),
     (["--mode", "sideways"], "Mode must be one of diffusion, ar; it was 'sideways'."),
-    (["--model", "nope"], "There is no model called 'nope'; known are builtin"),
+    (["--model", "nope"], "There is no model called 'nope'; `playground models` lists"),
     (["--pinned", "first: word"], "Pinned words must be lines like '5: upon'"),
     (["--pinned", "99: word"], "A pinned position must be between 0 and 63; it was 99."),
     (["--pinned", "62: much too long to fit"], "position 63"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from model.engine import catalog
 from model.engine.catalog import entries, load
 from model.engine.engine import Engine
 from model.engine.parsing import parse_request
@@ -324,7 +325,7 @@ def test_every_entry_is_whole():
 
 
 def test_an_unknown_model_is_refused_by_name():
-    with pytest.raises(ModelUnavailable, match="no model called 'nope'; known are builtin"):
+    with pytest.raises(ModelUnavailable, match="no model called 'nope'; `playground models` lists"):
         load("nope")
     with pytest.raises(ModelUnavailable):
         list(Engine().run(parse_request("x", {}, model="nope")))
@@ -334,3 +335,43 @@ def test_what_cannot_run_here_is_refused_with_its_reason(monkeypatch):
     monkeypatch.setattr("model.models.chat135m.record.WEIGHTS", Path("/nowhere"))
     with pytest.raises(ModelUnavailable, match="weight files are missing"):
         load("builtin")
+
+
+def test_a_model_that_nobody_knows_takes_nothings_place():
+    which = Engine()
+    which.load("fake")
+    for name in ("no-such-model", "nope"):
+        with pytest.raises(ModelUnavailable, match="There is no model called"):
+            which.load(name)
+        assert which.loaded is not None and which.loaded.id == "fake"
+
+
+def test_a_model_that_fails_to_load_brings_the_old_one_back():
+    def loader(model_id, progress=None):
+        if model_id == "broken":
+            raise RuntimeError("its file is damaged")
+        return load("fake")
+
+    which = Engine(loader=loader)
+    which.load("fake")
+    with pytest.raises(ModelUnavailable, match="failed"):
+        which.load("broken")
+    assert which.loaded is not None and which.loaded.id == "fake" and not which.busy
+
+
+@pytest.mark.parametrize("name", ["/etc", "/nope", "hf:owner/name", "~/models", "no-such-model", "hf:" + "x" * 200])
+def test_a_public_page_says_the_same_of_every_model_that_it_does_not_offer(name):
+    with pytest.raises(ModelUnavailable, match=r"^There is no model called '.*' on this page\.$"):
+        parse_request("x", model=name, limits=PUBLIC)
+    with pytest.raises(ModelUnavailable, match=r"on this page\.$"):
+        Engine(PUBLIC).run(Request("x", model=name))
+
+
+def test_a_public_page_downloads_nothing_for_a_visitor(monkeypatch):
+    known = replace(entries()[0], fetched=lambda: False)
+    monkeypatch.setattr(catalog, "known", lambda model_id: known)
+    with pytest.raises(ModelUnavailable, match="downloads no models"):
+        parse_request("x", model=known.spec.id, limits=PUBLIC)
+    with pytest.raises(ModelUnavailable, match="downloads no models"):
+        Engine(PUBLIC).run(Request("x", model=known.spec.id))
+    assert parse_request("x", model=known.spec.id, limits=LOCAL)
