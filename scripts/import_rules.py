@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts.budgets import ROOT, sources
 
-CONTRACTS = ("errors", "settings", "spec", "request", "entry", "run", "text", "paths", "trace*", "worlds*",
+CONTRACTS = ("errors", "settings", "spec", "request", "entry", "run", "text", "paths", "trace*", "worlds*", "sudoku*",
              "loops.orders", "loops.schedules")  # fmt: skip
 
 

@@ -17,6 +17,7 @@ class Run {
     this.header = header;
     this.model = header.model;
     this.uniform = this.model.family === "uniform";
+    this.board = this.model.view === "board";
     this.ar = header.mode === "ar" || this.model.family === "autoregressive";
     this.ends = new Set(this.model.eos_ids);
     this.reasons = reasons || {};

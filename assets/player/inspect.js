@@ -53,7 +53,7 @@ class Inspector {
     const head = make("p", "ib-card-head"), word = make("span", "ib-card-token");
     tokenInto(word, facts.text);
     const label = facts.guessing ? "today\u2019s guess" : facts.id >= 0 ? "token" : "";
-    head.append(word, make("span", "ib-card-id", `${label}${facts.id >= 0 ? " " + facts.id + ", " : ""}position ${i}`));
+    head.append(word, make("span", "ib-card-id", run.board ? [label === "token" ? "" : label, place(run, i)].filter(Boolean).join(", ") : `${label}${facts.id >= 0 ? " " + facts.id + ", " : ""}${place(run, i)}`));
     const state = make("p", "ib-card-state", sentence(facts, run));
     this.card.replaceChildren(head, state, this.numbers(facts), this.spark(run, i, index), this.table(facts));
     for (const e of facts.events.filter((e) => e.kind === "taken_back")) {
@@ -98,10 +98,17 @@ class Inspector {
     return box;
   }
 
-  /** Put the card under (or over) the cell, inside the player. */
+  /** Put the card under (or over) the cell, inside the player; beside a board where there is room. */
   place(cell, root) {
     const r = root.getBoundingClientRect(), c = cell.getBoundingClientRect(), card = this.card;
     const w = card.offsetWidth, h = card.offsetHeight;
+    const board = cell.closest(".ib-board .ib-text"), side = board && board.getBoundingClientRect();
+    if (side && side.left - r.left > 0.7 * w) { // beside the board, away from the cell, so that most of the board stays in sight
+      const left = c.left + c.right < side.left + side.right;
+      card.style.left = (left ? Math.min(side.right - r.left + 12, r.width - w - 4) : Math.max(4, side.left - r.left - w - 12)) + "px";
+      card.style.top = Math.max(side.top, Math.min(c.top, side.bottom - h)) - r.top + "px";
+      return;
+    }
     const under = c.bottom + h + 8 < this.bottom() || c.top - h - 8 < 0;
     card.style.left = Math.max(4, Math.min(c.left - r.left - 12, r.width - w - 4)) + "px";
     card.style.top = (under ? c.bottom - r.top + 2 : c.top - r.top - h - 2) + "px";
@@ -121,18 +128,18 @@ function sentence(facts, run) {
   const verb = run.ar ? "Written" : run.uniform ? "Accepted" : "Committed";
   if (state === "committed" || state === "settled") return decided ? `${verb} in step ${step}${why}.` : "Decided.";
   if (state === "taken_back") return run.uniform ? "Un-accepted in this step." : "Taken back in this step.";
-  if (state === "pinned") return "Pinned: it was given and may not change.";
+  if (state === "pinned") return run.board ? "Given in the puzzle." : "Pinned: it was given and may not change.";
   if (state === "prompt") return "Part of the given text.";
   if (state === "after_end") return "Behind the end of the text: computed, but not part of it.";
   if (state === "noise") return "Noise: the model holds a random token here until it accepts one.";
-  return run.ar ? "Not reached yet." : "Mask: not decided yet.";
+  return run.ar ? "Not reached yet." : run.board ? "Empty: not decided yet." : "Mask: not decided yet.";
 }
 
 /** The card in words, for a screen reader. */
 function spoken(facts, run) {
   const numbers = facts.known && facts.state !== "after_end" ? ` Probability ${facts.p.toFixed(2)}, entropy ${facts.entropy.toFixed(2)} nats.` : "";
   const others = facts.guessing ? ` Candidates: ${facts.candidates.map((c) => `${c.text} ${c.p.toFixed(2)}`).join(", ")}.` : "";
-  return `Position ${facts.position}: ${facts.text || "nothing"}${facts.guessing ? ", a guess" : ""}. ${sentence(facts, run)}${numbers}${others}`;
+  return `${place(run, facts.position).replace(/^./, (c) => c.toUpperCase())}: ${facts.text || "nothing"}${facts.guessing ? ", a guess" : ""}. ${sentence(facts, run)}${numbers}${others}`;
 }
 
 /** A small table of [text, note, share in 0..1]. */

@@ -65,6 +65,7 @@ function stateName(state, run) {
     taken_back: "taken back in this step", after_end: "after the end" };
   if (run.uniform) Object.assign(names, { committed: "accepted in this step", taken_back: "un-accepted in this step" });
   if (run.ar) Object.assign(names, { committed: "written in this step" });
+  if (run.board) Object.assign(names, { pinned: "given", mask: "empty: the likeliest digits, pencilled in" });
   return names[state];
 }
 
@@ -82,19 +83,25 @@ class Legend {
     if (key === this.shown) return;
     this.shown = key;
     this.box.replaceChildren();
-    for (const code of codes) this.add(STATES[code], stateName(STATES[code], run), code === AFTER_END ? "" : "word");
-    this.add("gauge", "line: probability", "word");
+    for (const code of codes) this.add(STATES[code], stateName(STATES[code], run), code === AFTER_END ? "" : run.board ? "5" : "word", run.board);
+    this.add("gauge", "line: probability", run.board ? "5" : "word", run.board);
+    if (run.board) this.add("clash", "clashes with another", "5", true);
     if (seen.has(AFTER_END)) this.add("end", "end of the text", "");
   }
 
-  add(state, name, word) {
+  add(state, name, word, board) {
     const item = make("li"), cell = make("span", "ib-cell ib-sample"), ink = make("span", "ib-ink"), base = make("span", "ib-base", state === "mask" || state === "noise" ? "\u00a0\u00a0\u00a0\u00a0\u00a0" : word || "\u00a0");
     cell.dataset.s = state === "gauge" ? "settled" : state;
     ink.dataset.k = state === "after_end" ? "after" : state === "end" ? "end" : "text";
     ink.dataset.o = "";
     ink.style.setProperty("--p", state === "gauge" ? "0.5" : state === "mask" || state === "noise" ? "0.4" : "1");
     cell.setAttribute("aria-hidden", "true");
+    if (state === "clash") (cell.dataset.s = "settled"), cell.classList.add("ib-clash");
     ink.append(base);
+    if (board && state === "mask") {
+      base.textContent = "";
+      for (const [digit, p] of [["1", 0.7], ["6", 0.2]]) pencil(ink.appendChild(make("i", "ib-mark")), [digit, p]);
+    }
     cell.append(ink);
     item.append(cell, make("span", "", name));
     this.box.append(item);

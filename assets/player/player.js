@@ -174,10 +174,11 @@ class Player {
     }
     this.index = -1;
     if (same) this.canvas.run = this.canvas.shapes.run = run;
-    else this.canvas = new Canvas(this.$("text"), this.$("outline"), run);
+    else this.canvas = new (run.board ? Board : Canvas)(this.$("text"), this.$("outline"), run);
     this.root.classList.remove("ib-blank");
     this.root.classList.toggle("ib-ar", run.ar);
     this.root.classList.toggle("ib-uniform", run.uniform);
+    this.root.classList.toggle("ib-board", run.board);
     heading(this);
   }
 
@@ -197,7 +198,7 @@ class Player {
     else this.canvas.release();
     if (this.options.strips) this.strips.update(this.run, this.last);
     if (this.options.legend) (this.legend ||= new Legend(this.$("legend"))).update(this.run);
-    this.$("text").setAttribute("aria-label", `Canvas, ${frame.ids.length} positions. Arrow keys move between tokens.`);
+    this.$("text").setAttribute("aria-label", this.run.board ? "Board, 9 rows of 9 cells. Arrow keys move between cells." : `Canvas, ${frame.ids.length} positions. Arrow keys move between tokens.`);
     this.root.classList.toggle("ib-live", Boolean(this.live));
   }
 
@@ -327,7 +328,12 @@ class Player {
   speak() {
     const frame = this.frame;
     if (!frame || this.clock.playing) return;
-    const end = this.index === this.length - 1 && !this.live, text = this.run.text(frame, "\u2026").replace(/\u2026{2,}/g, "\u2026");
+    const end = this.index === this.length - 1 && !this.live;
+    if (this.run.board) {
+      this.$("sr").textContent = `${end ? "Final board" : `Step ${frame.step}`}: ${frame.ids.length - frame.open} of ${frame.ids.length} cells decided.`;
+      return;
+    }
+    const text = this.run.text(frame, "\u2026").replace(/\u2026{2,}/g, "\u2026");
     this.$("sr").textContent = `${end ? "Final text" : `Step ${frame.step}`}: ${text}`;
   }
 

@@ -9,8 +9,9 @@ function verdict(player, result) {
   player.checked = key;
   line.hidden = !faults;
   line.classList.toggle("ib-wrong", Boolean(faults && faults.length));
-  line.replaceChildren(...(!faults ? [] : !faults.length ? [make("b", "", "Consistent"), " \u2013 every word agrees with every other."]
-    : [make("b", "", faults.length === 1 ? "1 contradiction" : `${faults.length} contradictions`), ` \u2013 ${faults[0][0]}`]));
+  const right = player.run.board ? ["Solved", "every row, column and box holds each digit once."] : ["Consistent", "every word agrees with every other."];
+  const [verdict, why] = !faults ? [] : !faults.length ? right : [faults.length === 1 ? "1 contradiction" : `${faults.length} contradictions`, faults[0][0]];
+  line.replaceChildren(...(faults ? [make("b", "", verdict), ` \u2013 ${why}`] : []));
   const marked = new Set(faults ? faults.flatMap(([, positions]) => positions) : []);
   player.canvas.cells.forEach((cell, i) => cell.el.classList.toggle("ib-fault", marked.has(i)));
 }

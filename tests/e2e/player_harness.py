@@ -56,12 +56,14 @@ class Maker:
 
     def __init__(self, target: Sequence[bytes], *, length: int, family: str = "masked", mode: str = "diffusion", steps: int = 16,
                  seed: int = 0, pinned: Sequence[int] = (), given: Sequence[int] = (), block: int = 0,
-                 candidates: bool = True):  # fmt: skip
-        self.pieces = list(dict.fromkeys([b"", *target, *(w.encode() for w in NOISE_WORDS)]))
+                 candidates: bool = True, view: str = ""):  # fmt: skip
+        others = [] if view else [w.encode() for w in NOISE_WORDS]
+        self.pieces = list(dict.fromkeys([b"", *target, *others]))
         self.index = {piece: i for i, piece in enumerate(self.pieces)}
         n = len(self.pieces)
         mask = None if family == "uniform" else n
-        self.spec = ModelSpec("made-up", "Made-up model", family, n, (0,), mask, default_block=block or length, modes=("diffusion", "ar"))
+        modes = ("diffusion", "ar")
+        self.spec = ModelSpec("made-up", "Made-up model", family, n, (0,), mask, default_block=block or length, modes=modes, view=view)
         settings = Settings(steps=steps, new_tokens=length, block_length=block or 0, seed=seed)
         self.trace = Trace(self.spec, mode, settings.as_dict(), "Write a letter from a lighthouse keeper to the sea.", (1, 2, 3),
                            dtype="float32", device="cpu", hardware="a made-up processor", versions={"numpy": np.__version__})  # fmt: skip
@@ -166,6 +168,16 @@ def masked(target: Sequence[bytes], *, length: int, steps: int = 16, block: int 
     return maker.done()
 
 
+SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+GIVEN = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+
+
+def board() -> Trace:
+    """A Sudoku: given cells, candidates, and a wrong digit that clashes from step 2 on and is taken back in step 7."""
+    given = [i for i, digit in enumerate(GIVEN) if digit != "."]
+    return masked([digit.encode() for digit in SOLVED], length=81, steps=14, pinned=given, taken={7: 5}, view="board", seed=11)
+
+
 def uniform(length: int = 64, steps: int = 12, seed: int = 3) -> Trace:
     """A random canvas: acceptance comes and goes, everything else is new noise at every step."""
     maker = Maker(tokens_of(STORY), length=length, family="uniform", steps=steps, seed=seed)
@@ -223,5 +235,6 @@ def shapes() -> dict[str, Trace]:
         "plain": masked(story, length=64, steps=8, candidates=False, seed=9),
         "uniform": uniform(),
         "ar": autoregressive(),
+        "board": board(),
         "long": masked(story * 6, length=256, steps=128, block=64, seed=10),
     }
