@@ -176,7 +176,7 @@ def load_average(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Netw
     path = folder / "average.safetensors" if folder.is_dir() else folder
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["about"])
-    about["shape"]["groups"] = tuple(about["shape"]["groups"])
+    about["shape"].pop("groups", None)  # in checkpoints from before boards had a network
     network = Network(Shape(**about["shape"]), dtype).eval()
     network.load_state_dict(load_file(path))
     return network, about

@@ -1,7 +1,7 @@
 """A small transformer for small worlds: it reads a whole canvas at once or, as the autoregressive twin, only what stands to the left.
 
-RMS norm, normalised queries and keys, rotary positions (for boards, learned ones by group), SwiGLU, embedding tied to the output. No time
-input: how much is undecided is there to see. Trained by `training/worlds` and `training/sudoku`, run by `model/models/worlds`.
+RMS norm, normalised queries and keys, rotary positions (for boards, what two cells share instead), SwiGLU, embedding tied to the
+output. No time input: how much is undecided is there to see. Trained by `training/worlds` and `training/sudoku`, run by `model/models/worlds`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Shape:
     """Sizes of a network.
 
     vocabulary: rows of the embedding; positions: prompt and canvas together; causal: sees only what stands to the left;
-    conditioned: reads its own last guess too (self-conditioning); groups: sizes of the learned position tables (a board: 9, 9, 9).
+    conditioned: reads its own last guess too (self-conditioning); relations: kinds of pairs of positions that each head weighs (a board:
+    which of row, column and box two cells share); 0: none, and positions are rotary.
     """
 
     vocabulary: int
@@ -33,7 +34,7 @@ class Shape:
     hidden: int = 512
     causal: bool = False
     conditioned: bool = False
-    groups: tuple[int, ...] = ()
+    relations: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
@@ -66,13 +67,13 @@ class Block(nn.Module):
         for weight, std in ((self.qkv, 0.02), (self.up, 0.02), (self.out, 0.0), (self.down, 0.0)):
             nn.init.normal_(weight, std=std) if std else nn.init.zeros_(weight)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, hidden: Tensor | None) -> Tensor:
-        """Return (batch, positions, width). hidden: (positions, positions), minus infinity where a row may not look."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
+        """Return (batch, positions, width). bias: added to scores, (positions, positions) or a head each; minus infinity: may not look."""
         b, t, d = x.shape
         q, k, v = F.linear(rms(x, self.norm1), self.qkv.to(x.dtype)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         q, k = turned(q, cos, sin), turned(k, cos, sin)
         scores = (q @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])
-        weights = (scores if hidden is None else scores + hidden).softmax(-1).to(x.dtype)
+        weights = (scores if bias is None else scores + bias).softmax(-1).to(x.dtype)
         x = x + F.linear((weights @ v).transpose(1, 2).reshape(b, t, d), self.out.to(x.dtype))
         gate, up = F.linear(rms(x, self.norm2), self.up.to(x.dtype)).chunk(2, -1)
         return x + F.linear(F.silu(gate) * up, self.down.to(x.dtype))
@@ -93,30 +94,33 @@ class Network(nn.Module):
         self.shape, self.dtype = shape, dtype
         self.embed = nn.Parameter(torch.randn(shape.vocabulary, shape.width) * 0.02)
         self.guess = nn.Parameter(torch.zeros(shape.width, shape.width)) if shape.conditioned else None
-        self.places = nn.ParameterList(torch.randn(size, shape.width) * 0.02 for size in shape.groups)
+        related = torch.zeros(shape.layers, shape.heads, shape.relations)
+        self.weighed = nn.Parameter(related) if shape.relations else None
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.width))
         d = shape.width // shape.heads
-        angle = torch.outer(torch.arange(shape.positions).float(), 1e4 ** (-torch.arange(0, d, 2).float() / d))
+        far = torch.zeros(shape.positions) if shape.relations else torch.arange(shape.positions).float()
+        angle = torch.outer(far, 1e4 ** (-torch.arange(0, d, 2).float() / d))
         angle = torch.cat((angle, angle), -1)
         above = torch.full((shape.positions, shape.positions), -torch.inf).triu(1) if shape.causal else None
         for name, table in (("cos", angle.cos()), ("sin", angle.sin()), ("hidden", above)):
             self.register_buffer(name, table, persistent=False)
 
-    def forward(self, ids: Tensor, guess: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+    def forward(self, ids: Tensor, guess: Tensor | None = None, pairs: Tensor | None = None) -> Tensor:
         """Return features. guess: probabilities of the step before (batch, positions, vocabulary), where the network reads them.
 
-        places: (tables, positions), the row of each learned position table.
+        pairs: (positions, positions), the kind of each pair, where the network weighs them.
         """
         t, embed = ids.shape[1], self.embed.to(self.dtype)
         x = F.embedding(ids, embed)
         if self.guess is not None and guess is not None:
             x = x + F.linear(rms(guess.to(self.dtype) @ embed), self.guess.to(self.dtype))
-        if places is not None:
-            for table, rows in zip(self.places, places, strict=True):
-                x = x + F.embedding(rows, table.to(self.dtype))
-        for block in self.blocks:
-            x = block(x, self.cos[:t], self.sin[:t], None if self.hidden is None else self.hidden[:t, :t])
+        hidden = None if self.hidden is None else self.hidden[:t, :t]
+        for i, block in enumerate(self.blocks):
+            bias = hidden
+            if self.weighed is not None and pairs is not None:
+                bias = self.weighed[i][:, pairs[:t, :t]] + (0.0 if hidden is None else hidden)
+            x = block(x, self.cos[:t], self.sin[:t], bias)
         return rms(x, self.norm)
 
     def logits(self, features: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from model.errors import WeightsError
 
 from .network import Network, Shape
 
-BOUNDS = {"vocabulary": 65_536, "positions": 4_096, "width": 2_048, "layers": 64, "heads": 64, "hidden": 8_192}
+BOUNDS = {"vocabulary": 65_536, "positions": 4_096, "width": 2_048, "layers": 64, "heads": 64, "hidden": 8_192, "relations": 4_096}
 
 
 def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
@@ -60,11 +60,11 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
 
 
 def _shape(path: Path, told: Any) -> Shape:
+    if isinstance(told, dict) and told.get("groups") == []:  # files from before boards had a network
+        told = {"relations": 0} | {key: value for key, value in told.items() if key != "groups"}
     if not isinstance(told, dict) or told.keys() != Shape(1, 1).as_dict().keys():
         raise WeightsError(f"{path} does not say the shape of its network; fetch the file again.")
-    groups = told["groups"]
-    sizes = [*(told[name] for name in BOUNDS), *(groups if isinstance(groups, list) else [None])]
-    whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes)
+    whole = all(isinstance(told[name], int) and not isinstance(told[name], bool) and told[name] >= (name != "relations") for name in BOUNDS)
     if not whole or any(told[name] > most for name, most in BOUNDS.items()) or math.remainder(told["width"], told["heads"]):
         raise WeightsError(f"{path} names a shape that no network has; fetch the file again.")
-    return Shape(**(told | {"groups": tuple(groups), "causal": told["causal"] is True, "conditioned": told["conditioned"] is True}))
+    return Shape(**(told | {"causal": told["causal"] is True, "conditioned": told["conditioned"] is True}))
