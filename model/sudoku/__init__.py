@@ -8,9 +8,34 @@ from __future__ import annotations
 from .board import BOXES, CELLS, COLUMNS, PEERS, ROWS, UNITS, Board, name, parse, show
 from .check import Fault, check, conflicts, refuse
 from .make import LEVELS, Level, dig, puzzle, solved
+from .prompt import Asked, of_level, read_prompt
 from .solver import Search, by_singles, solutions, solve
 
 __all__ = [
-    "BOXES", "CELLS", "COLUMNS", "LEVELS", "PEERS", "ROWS", "UNITS", "Board", "Fault", "Level", "Search", "by_singles", "check",
-    "conflicts", "dig", "name", "parse", "puzzle", "refuse", "show", "solutions", "solve", "solved",
+    "BOXES",
+    "CELLS",
+    "COLUMNS",
+    "LEVELS",
+    "PEERS",
+    "ROWS",
+    "UNITS",
+    "Asked",
+    "Board",
+    "Fault",
+    "Level",
+    "Search",
+    "by_singles",
+    "check",
+    "conflicts",
+    "dig",
+    "name",
+    "of_level",
+    "parse",
+    "puzzle",
+    "read_prompt",
+    "refuse",
+    "show",
+    "solutions",
+    "solve",
+    "solved",
 ]  # fmt: skip

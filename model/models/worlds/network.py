@@ -1,7 +1,7 @@
 """A small transformer for small worlds: it reads a whole canvas at once or, as the autoregressive twin, only what stands to the left.
 
 RMS norm, normalised queries and keys, rotary positions (for boards, what two cells share instead), SwiGLU, embedding tied to the
-output. No time input: how much is undecided is there to see. Trained by `training/worlds` and `training/sudoku`, run by `model/models/worlds`.
+output. No time input: how much is undecided is there to see. Trained by `training/worlds` and `training/sudoku`.
 """
 
 from __future__ import annotations

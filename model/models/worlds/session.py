@@ -21,15 +21,15 @@ RULED_OUT = -1e4  # far enough for a probability of exactly 0
 class Passes:
     """A trained network, laid out for passes over whole canvases, or token by token over a cache.
 
-    pairs: the kind of each pair of positions, for a network that weighs them.
+    pairs: the kind of each pair of positions, for a network that weighs them. dtype: of the blocks; scores are float32.
     """
 
-    def __init__(self, network: Network, pairs: Tensor | None = None):
+    def __init__(self, network: Network, pairs: Tensor | None = None, dtype: torch.dtype = torch.float32):
         self.shape = shape = network.shape
-        self.embed, self.norm = network.embed.detach(), network.norm.detach()
+        self.dtype, self.embed, self.norm = dtype, network.embed.detach(), network.norm.detach()
         self.guess = None if network.guess is None else network.guess.detach()
         self.layers = [
-            tuple(w.detach() for w in (b.norm1, b.norm2, b.qkv, b.out, b.up, b.down))
+            tuple(w.detach().to(dtype) for w in (b.norm1, b.norm2, b.qkv, b.out, b.up, b.down))
             for b in cast("list[Block]", list(network.blocks))
         ]
         self.head = shape.width // shape.heads
@@ -37,12 +37,12 @@ class Passes:
         self.bias: Tensor | None = None
         if network.weighed is not None and pairs is not None:
             above = torch.full(pairs.shape, -torch.inf).triu(1) if shape.causal else torch.zeros(pairs.shape)
-            self.bias = network.weighed.detach()[:, :, pairs] + above  # (layers, heads, positions, positions)
+            self.bias = (network.weighed.detach()[:, :, pairs] + above).to(dtype)  # (layers, heads, positions, positions)
 
     def new_cache(self, rows: int) -> Tensor:
         """Return an empty cache (layers, 2, rows, heads, positions, width of a head)."""
         s = self.shape
-        return torch.zeros(s.layers, 2, rows, s.heads, s.positions, self.head)
+        return torch.zeros(s.layers, 2, rows, s.heads, s.positions, self.head, dtype=self.dtype)
 
     @torch.inference_mode()
     def run(self, ids: Tensor, start: int = 0, cache: Tensor | None = None, guess: Tensor | None = None) -> Tensor:
@@ -50,9 +50,9 @@ class Passes:
 
         cache: keys and values before `start`, written at these positions too; a causal network needs it, others never have one.
         """
-        x, (b, t), d = F.embedding(ids, self.embed), ids.shape, self.shape.width
+        x, (b, t), d = F.embedding(ids, self.embed).to(self.dtype), ids.shape, self.shape.width
         if self.guess is not None and guess is not None:
-            x = x + F.linear(F.rms_norm(guess @ self.embed, (d,), None, EPS), self.guess)
+            x = x + F.linear(F.rms_norm(guess @ self.embed, (d,), None, EPS), self.guess).to(self.dtype)
         cos, sin, half = self.cos[start : start + t], self.sin[start : start + t], self.head // 2
         for i, (norm1, norm2, qkv, out, up, down) in enumerate(self.layers):
             z = F.linear(F.rms_norm(x, (d,), norm1, EPS), qkv).view(b, t, 3, self.shape.heads, self.head)
@@ -64,14 +64,14 @@ class Passes:
                 cache[i, 0, :, :, start : start + t], cache[i, 1, :, :, start : start + t] = k, v
                 k, v = cache[i, 0, :, :, : start + t], cache[i, 1, :, :, : start + t]
             if self.bias is not None:
-                mask: Tensor | None = self.bias[i, :, start : start + t, : start + t]
+                mask: Tensor | None = self.bias[i, None, :, start : start + t, : start + t]
             else:
                 mask = torch.ones(t, start + t, dtype=torch.bool).tril(start) if self.shape.causal and t > 1 else None
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             x = x + F.linear(y.transpose(1, 2).reshape(b, t, d), out)
             gate, value = F.linear(F.rms_norm(x, (d,), norm2, EPS), up).chunk(2, -1)
             x = x + F.linear(F.silu(gate).mul_(value), down)
-        return F.rms_norm(x, (d,), self.norm, EPS)
+        return F.rms_norm(x.float(), (d,), self.norm, EPS)
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
