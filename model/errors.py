@@ -1,5 +1,9 @@
 """The errors a visitor may read: each message is one sentence naming the knob, the bound and the value."""
 
+from __future__ import annotations
+
+import traceback
+
 
 class PlaygroundError(Exception):
     """Base of every error whose text is meant for the visitor; anything else stays in the log."""
@@ -35,3 +39,14 @@ class BusyError(PlaygroundError):
 
 class OutOfMemory(PlaygroundError):
     """The run did not fit into memory."""
+
+
+def places(error: BaseException) -> str:
+    """Return what kind of error it is and where it was raised, for the log: never its message, which may quote what a visitor typed."""
+    told, seen = [], set[int]()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        told.append("".join(traceback.format_tb(one.__traceback__)) + type(one).__name__)
+        one = one.__cause__ or one.__context__
+    return "\nfrom ".join(told)

@@ -118,14 +118,16 @@ class Request:
 
 def parse_pinned(pinned: Any) -> dict[int, str]:
     """Return {position: words} from lines '5: upon' (or a mapping); raise SettingError naming the line."""
-    lines = [f"{k}: {v}" for k, v in pinned.items()] if isinstance(pinned, Mapping) else "" if pinned is None else pinned
+    lines = "" if pinned is None else pinned
+    if isinstance(pinned, Mapping):
+        lines = [f"{where}: {words}" if isinstance(words, str) else words for where, words in pinned.items()]
     if isinstance(lines, str):
         lines = [line for line in lines.splitlines() if line.strip()]
     if not isinstance(lines, list) or len(lines) > 64:
         raise SettingError("Pinned words must be at most 64 lines like '5: upon'.", "pinned")
     out: dict[int, str] = {}
     for line in lines:
-        where, colon, words = str(line).partition(":")
+        where, colon, words = line.partition(":") if isinstance(line, str) else ("", "", "")
         if not colon or not where.strip().isdecimal() or len(where) > 20 or not words.strip() or len(words) > 200:
             raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {repr(str(line)[:40])[:60]}.", "pinned")
         out[int(where)] = normalise(words.rstrip("\n"))

@@ -39,7 +39,10 @@ class Server:
 
 
 @contextmanager
-def serving(limits_name: str = "local", queue: int | None = None, recordings: Path | None = None, **fake_options: Any) -> Iterator[Server]:
+def serving(
+    limits_name: str = "local", queue: int | None = None, recordings: Path | None = None, proxies: int = 0, names: tuple[str, ...] = (),
+    **fake_options: Any,
+) -> Iterator[Server]:  # fmt: skip
     """Serve the app over one fake, opening without a recording unless told; close it whatever happens, and leave no run behind."""
     from model.engine.engine import Engine
     from model.models.scripted import Fake
@@ -52,7 +55,7 @@ def serving(limits_name: str = "local", queue: int | None = None, recordings: Pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serving_module, "QUEUE", queue or serving_module.QUEUE)
         patch.setattr(watch, "TRACES", recordings or Path(os.devnull))
-        blocks, url = serving_module.launch(engine, limits, "fake")
+        blocks, url = serving_module.launch(engine, limits, "fake", proxies=proxies, names=names)
     engine.load("fake")
     try:
         yield Server(url.rstrip("/"), engine, fake, blocks)

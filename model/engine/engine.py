@@ -17,7 +17,7 @@ from typing import Any
 from weakref import WeakSet, ref
 
 from model.engine import catalog
-from model.errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError, SettingError
+from model.errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError, SettingError, places
 from model.loops.stopwatch import Clock
 from model.request import Request
 from model.run import PAUSED, Model, Run
@@ -402,5 +402,6 @@ def _typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | 
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in str(error).lower():
         return OutOfMemory(f"Memory ran out while {doing}: lower the length or the steps, or choose a smaller model.")
-    log.error("%s failed: %s: %s", doing, name, error)
+    # Only what fails while loading, where no visitor's text is, is told in its own words.
+    log.error("%s failed: %s", doing, f"{name}: {error}" if otherwise else places(error))
     return otherwise(f"{doing.capitalize()} failed ({name}); the log has the details.") if otherwise else error

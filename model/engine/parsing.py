@@ -9,6 +9,7 @@ from model.engine import catalog
 from model.errors import SettingError
 from model.request import Request, parse_pinned, visible_text
 from model.settings import LOCAL, MODES, Limits, Settings
+from model.text import normalise
 
 
 def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
@@ -22,14 +23,20 @@ def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, mod
         raise SettingError("Write a prompt first: it must have at least 1 character.", "prompt")
     if mode not in MODES:
         raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
-    if not isinstance(model, str) or len(model) > 300:
-        raise SettingError("Model must be a name of at most 300 characters.", "model")
-    catalog.offered(model, limits)
+    model = parse_model(model, limits)
     entry, given = catalog.known(model), {} if settings is None else settings
     parsed = Settings.parse({**entry.defaults, **given} if entry and isinstance(given, Mapping) else given, limits)
-    system = visible_text("The system prompt", system or "", limits.prompt_chars)
+    system = visible_text("The system prompt", "" if system is None else system, limits.prompt_chars)
     asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), image, tuple(given))
     asked.check_image(entry.spec if entry else None, limits)
     if entry:  # what is wrong for this model whatever its files say is said before it loads
         asked.check_pinned(entry.spec)
     return asked
+
+
+def parse_model(model: Any, limits: Limits) -> str:
+    """Return a model's id from an untrusted value; raise SettingError, or ModelUnavailable where these limits do not offer it."""
+    if not isinstance(model, str) or len(model) > 300 or normalise(model) != model:
+        raise SettingError("Model must be a name of at most 300 characters.", "model")
+    catalog.offered(model, limits)
+    return model

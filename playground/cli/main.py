@@ -189,6 +189,10 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
     parser.add_argument("--model", default="worlds", metavar="ID", help="model to load at the start (default worlds)")
     parser.add_argument("--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)")
+    parser.add_argument("--trusted-proxy", type=int, default=None, metavar="N", help="proxies before the page that append to "
+                        "X-Forwarded-For (default 0; 1 on a Space)")  # fmt: skip
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name under which the page answers, "
+                        "beside addresses, localhost and this machine's own (may be repeated)")  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -196,7 +200,8 @@ def serve(args: argparse.Namespace) -> int:
     """Open the page and serve it until interrupted."""
     from playground.web.server import serve as start
 
-    return start(host=args.host, port=args.port, model=args.model, limits=args.limits, browser=not args.no_browser)
+    shown = {"browser": not args.no_browser, "proxies": args.trusted_proxy, "names": args.allow_host}
+    return start(host=args.host, port=args.port, model=args.model, limits=args.limits, **shown)
 
 
 class Command(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 from model.engine.catalog import entries, entry
 from model.engine.parsing import parse_request
 from model.errors import SettingError
-from model.request import Request
+from model.request import Request, visible_text
 from model.settings import FIELD, FIELDS, Limits, applies
 
 
@@ -43,7 +43,7 @@ def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
 
     Raise SettingError for an unknown preset, ModelUnavailable for an unknown model.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise SettingError(f"The preset of a race must be one of {', '.join(PRESETS)}; it was {str(name)[:40]!r}.", "preset")
     lanes = [dict(lane) for lane in PRESETS[name].lanes]
     for lane in lanes:
@@ -73,7 +73,8 @@ def make_lanes(prompt: Any, base: Mapping[str, Any], lanes: Sequence[Mapping[str
         if not isinstance(lane, Mapping):
             raise SettingError("A lane must map names to values, like {'mode': 'ar'}.", "lanes")
         values = {**base, **lane}
-        names.append(str(values.pop("label", "") or "")[:60])
+        label = values.pop("label", None)
+        names.append("" if label is None else visible_text("The label of a lane", label, limits.prompt_chars)[:60])
         model, mode = values.pop("model", "builtin"), values.pop("mode", "diffusion")
         requests.append(parse_request(prompt, values, model=model, mode=mode, system=system, limits=limits))
     return [Lane(name or label, request) for name, label, request in zip(names, labels(requests), requests, strict=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Plan:
 
 def parse_values(knob: Any, text: Any, limits: Limits) -> tuple[Any, ...]:
     """Return the values of a knob from '8, 16, 32' or '8..64/4' (4 values from 8 to 64); raise SettingError with one sentence."""
-    if knob not in KNOBS:
+    if not isinstance(knob, str) or knob not in KNOBS:
         raise SettingError(f"The knob of a sweep must be one of {', '.join(KNOBS)}; it was {str(knob)[:40]!r}.", "knob")
     field = FIELD[knob]
     text = ", ".join(map(str, text)) if isinstance(text, list | tuple) else text
@@ -80,15 +81,17 @@ def _range(field: Field, text: str) -> list[str]:
     try:
         low, high = (float(end) for end in ends.split(".."))
         n = int(count or 5)
-        if field.kind == "choice" or not 2 <= n <= MOST_VALUES or not low < high < float("inf"):
+        if field.kind == "choice" or not 2 <= n <= MOST_VALUES or not low < high:
             raise ValueError
-    except ValueError:
+        shares = [i / (n - 1) for i in range(n)]
+        even = field.kind != "int" or low <= 0
+        spread = [low + (high - low) * s if even else low * (high / low) ** s for s in shares]
+        if not all(map(math.isfinite, spread)):
+            raise ValueError
+    except (ValueError, OverflowError):
         like = f"A range of values must be like '8..64/4', with 2 to {MOST_VALUES} of them"
         raise SettingError(f"{like}; it was {text[:40]!r}.", "values") from None
-    shares = [i / (n - 1) for i in range(n)]
-    if field.kind == "int":
-        return [str(round(low * (high / low) ** s if low > 0 else low + (high - low) * s)) for s in shares]
-    return [f"{low + (high - low) * s:.6g}" for s in shares]
+    return [str(round(value)) if field.kind == "int" else f"{value:.6g}" for value in spread]
 
 
 def plan(knob: Any, values: Any, prompts: Sequence[Any], seeds: Any, base: Mapping[str, Any], limits: Limits,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
-import os
 import re
 import secrets
 import sys
@@ -28,8 +28,10 @@ MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # e
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
 
-def limit_waiting(blocks: gr.Blocks, limits: Limits) -> None:
+def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
     """Refuse, before it waits, a request for the model while so many wait already, of this visitor's or of all.
+
+    proxies: see `address_of`. A request with too few values or too many is refused here too: Gradio would write them into the log.
 
     Gradio offers no place for this: a validator runs after the queue's size was checked, so that a burst of requests would pass the
     size limit together; and its size limit holds for Stop too, so that nobody could stop a run while the queue is full. Hence the
@@ -43,12 +45,17 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits) -> None:
             body.session_hash = secrets.token_urlsafe(12)
         if not SESSION.fullmatch(body.session_hash) or not isinstance(body.fn_index, int) or body.fn_index not in blocks.fns:
             return False, "This is not a request that the page makes.", "error"
+        inputs = blocks.fns[body.fn_index].inputs
+        if len(body.data) != len(inputs):
+            return False, f"This takes {len(inputs)} values; the request has {len(body.data)}.", "error"
+        if body.trigger_id is not None and body.trigger_id not in blocks.blocks:
+            return False, "This is not a request that the page makes.", "error"
         event_queue = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
         held = list(event_queue.queue) if event_queue else []
         wanted = blocks.fns.get(body.fn_index)
         if wanted and wanted.concurrency_id == MODEL["concurrency_id"]:
-            mine = visitors(body.session_hash, request)
-            if sum(1 for event in held if mine & visitors(event.session_hash, event.request)) >= limits.waiting_per_visitor:
+            mine = visitors(body.session_hash, request, proxies)
+            if sum(1 for event in held if mine & visitors(event.session_hash, event.request, proxies)) >= limits.waiting_per_visitor:
                 words = f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it."
                 return False, words, "error"
             full = len(held) >= most
@@ -123,7 +130,30 @@ def health_route(blocks: gr.Blocks) -> Route:
     return Route("/health", health)
 
 
-def visitors(session: str | None, request: Any) -> set[str]:
-    """Return the names a visitor goes by: the page's session and, behind a Space's proxy only, the address it reports."""
-    forwarded = request.headers.get("x-forwarded-for", "") if "SPACE_ID" in os.environ and request is not None else ""
-    return {name for name in (session, forwarded.split(",")[0].strip()) if name}
+def visitors(session: str | None, request: Any, proxies: int = 0) -> set[str]:
+    """Return the names a visitor goes by: the page's session, and the address where one can be told."""
+    return {name for name in (session, address_of(request, proxies)) if name}
+
+
+def address_of(request: Any, proxies: int = 0) -> str:
+    """Return the address that a request is counted under, '' where none can be told.
+
+    proxies: how many trusted proxies stand before the page. Each appends the address it saw to X-Forwarded-For; what is left of
+    theirs was written by the client and is not read. An address of this machine is its owner's, or a proxy's that nobody named.
+    Of IPv6 the first 64 bits count, since a visitor has a whole such network.
+    """
+    if request is None:
+        return ""
+    text = request.client.host if request.client else ""
+    if proxies:
+        told = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
+        text = told[-proxies] if len(told) >= proxies else ""
+    text = text.partition(":")[0] if text.count(":") == 1 else text.strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback:
+        return ""
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))

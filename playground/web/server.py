@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.web.app import build_app, head
 from playground.web.components.chart import plotly_route
+from playground.web.doors import Doors, named_here
+from playground.web.log import say_no_words
 from playground.web.queue import health_route, keep_alive, limit_waiting
 from playground.web.theme import style, theme
 
@@ -30,7 +34,8 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     # Gradio compiles its templates in the browser, hence unsafe-eval; nothing may come from or go to another address.
-    "content-security-policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'",
+    "content-security-policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
+    "frame-ancestors 'self'",
 }
 
 
@@ -83,13 +88,23 @@ class SafeHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-def launch(engine: Engine, limits: Limits, model: str = "worlds", **options: Any) -> tuple[gr.Blocks, str]:
-    """Serve the app without blocking; return it and its address. options: those of `gr.Blocks.launch` (server_name, server_port, ...)."""
+def launch(
+    engine: Engine, limits: Limits, model: str = "worlds", *, proxies: int = 0, names: Sequence[str] = (), **options: Any
+) -> tuple[gr.Blocks, str]:
+    """Serve the app without blocking; return it and its address.
+
+    proxies: trusted ones before it (see `queue.address_of`); names: under which it answers, beside its own (see `doors`);
+    options: those of `gr.Blocks.launch` (server_name, server_port, ...).
+    """
+    say_no_words()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
     keep_alive(blocks)
-    limit_waiting(blocks, limits)
-    middleware = [Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name])]
+    limit_waiting(blocks, limits, proxies)
+    middleware = [
+        Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
+        Middleware(Doors, blocks=blocks, names=named_here([*names, str(options.get("server_name", ""))])),
+    ]  # fmt: skip
     settings: dict[str, Any] = {
         "server_name": "127.0.0.1", "share": False, "show_error": False, "debug": False, "ssr_mode": False, "max_threads": 16,
         "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
@@ -107,8 +122,22 @@ def default_host() -> str:
     return os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if inside else "127.0.0.1")
 
 
-def serve(host: str | None, port: int | None, model: str, limits: str | None, browser: bool) -> int:
-    """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be."""
+def can_listen(host: str, port: int | None) -> None:
+    """Raise OSError where this machine has no such address, or the port is taken; Gradio would try it for more than a minute."""
+    found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(found[0], found[1]) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(found[4])
+
+
+def serve(
+    host: str | None, port: int | None, model: str, limits: str | None, browser: bool,
+    proxies: int | None = None, names: Sequence[str] = (),
+) -> int:  # fmt: skip
+    """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be.
+
+    proxies, names: see `launch`; None: the one that stands before a Space.
+    """
     # Before torch is imported: its idle threads wait this many turns of a loop, then sleep. At their own choice they keep every core
     # busy between two passes, and on two cores a fifth of the first frames then came only after 0.3 s.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
@@ -118,8 +147,13 @@ def serve(host: str | None, port: int | None, model: str, limits: str | None, br
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
     catalog.entry(model)
     engine = Engine(profile)
+    proxies = int("SPACE_ID" in os.environ) if proxies is None else proxies
+    if not 0 <= proxies <= 9:
+        raise PlaygroundError(f"Trusted proxies must be between 0 and 9; it was {proxies}.")
     try:
-        blocks, address = launch(engine, profile, model, server_name=host, server_port=port, inbrowser=browser)
+        can_listen(host, port)
+        where: dict[str, Any] = {"server_name": host, "server_port": port, "inbrowser": browser}
+        blocks, address = launch(engine, profile, model, proxies=proxies, names=names, **where)
     except OSError as error:  # the port is taken, or the address is not ours
         raise PlaygroundError(f"The page cannot be served at {host}, port {port or 'any'}: {error}") from None
     print(f"Inkblot is at {address}", flush=True)

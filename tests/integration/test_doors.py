@@ -36,7 +36,7 @@ def test_nothing_skips_the_queue(http, server, door):
         ("/gradio_api/file=app.py", 403),
         ("/gradio_api/file=http://169.254.169.254/", 403),
         ("/gradio_api/file=https://example.com/", 403),
-        ("/gradio_api/proxy=https://example.com/", 400),
+        ("/gradio_api/proxy=https://example.com/", 404),
         ("/gradio_api/file=../../../../etc/passwd", 404),
     ],
 )
@@ -54,8 +54,8 @@ def test_a_large_body_is_refused_before_anybody_reads_it(http):
     assert streamed.status_code in (400, 413)
 
 
-def test_an_upload_is_bounded(http):
-    assert http.post("/gradio_api/upload", files={"files": ("a.txt", b"x" * 100_000)}).status_code == 413
+def test_nothing_can_be_uploaded(http):
+    assert http.post("/gradio_api/upload", files={"files": ("a.txt", b"x" * 1_000)}).status_code == 404
     assert http.post("/gradio_api/upload", files={"files": ("a.txt", b"x" * 1_000_000)}).status_code == 413
 
 
@@ -68,7 +68,7 @@ def test_every_answer_carries_the_security_headers(http):
 
 def test_no_other_origin_may_read(http):
     answer = http.get("/config", headers={"origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in answer.headers
+    assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
 
 
 def test_nothing_is_kept_shared_or_sent_home(http, server):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from model.engine.engine import Engine
+from model.engine.parsing import parse_model
 from model.errors import SettingError
 from model.trace.trace import Trace
 from playground.compare.diff import compare, comparison_html
@@ -123,7 +124,8 @@ def race_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
         with shown():
             base = mapping(settings, "settings")
             visitor = request.session_hash or ""
-            race = Race(engine, _lanes(engine, prompt, base, lanes, preset), whole(repeats, "Repeats"), bool(new_seeds), visitor)
+            raced, again = _lanes(engine, prompt, base, lanes, preset), truth(new_seeds, "New seeds")
+            race = Race(engine, raced, whole(repeats, "Repeats"), again, visitor)
             with running.hold(visitor, race):
                 for progress in spoken(race):
                     yield {"progress": asdict(progress)}
@@ -133,8 +135,8 @@ def race_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
 
 
 def _lanes(engine: Engine, prompt: Any, base: Mapping[str, Any], lanes: Any, preset: Any = "modes") -> list[Any]:
-    if not lanes:
-        lanes = preset_lanes(str(preset), str(base.get("model", "builtin")))
+    if lanes in (None, "", []):
+        lanes = preset_lanes(preset, parse_model(base.get("model", "builtin"), engine.limits))
     return make_lanes(prompt, base, lanes, engine.limits)
 
 
@@ -151,11 +153,13 @@ def race_page(engine: Engine, running: Running, lane_names: Sequence[str]) -> Ca
         nothing = [gr.skip()] * 6
         yield gr.skip(), status(strings.STARTING), *nothing
         base = {name: value for name, value in values.items() if "__" not in name}
-        given = [{name: values[f"{lane}__{name}"] for name in LANE_KNOBS} for lane in (lane_names if third else lane_names[:2])]
         with shown():
+            some = lane_names if truth(third, "A third lane") else lane_names[:2]
+            given = [{name: values[f"{lane}__{name}"] for name in LANE_KNOBS} for lane in some]
             lanes = _lanes(engine, prompt, base, given)
-            race, name = Race(engine, lanes, whole(repeats, "Repeats"), bool(new_seeds), request.session_hash or ""), uuid.uuid4().hex[:12]
-            with running.hold(request.session_hash or "", race):
+            visitor, name, again = request.session_hash or "", uuid.uuid4().hex[:12], truth(new_seeds, "New seeds")
+            race = Race(engine, lanes, whole(repeats, "Repeats"), again, visitor)
+            with running.hold(visitor, race):
                 yield progress_message(name, race, None), status(strings.STARTING), "", "", "", "", "", []
                 for progress in spoken(race):
                     yield progress_message(name, race, progress), status(words(progress)), *nothing
@@ -188,7 +192,7 @@ def sweep_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
         """Sweep one knob: yields {"progress": ...} and after every run {"progress", "points"}, and last the whole record."""
         yield {"progress": {"words": strings.STARTING}}
         with shown():
-            what = plan(knob, values, lines(prompts), seeds, mapping(settings, "settings"), engine.limits, bool(reference))
+            what = plan(knob, values, lines(prompts), seeds, mapping(settings, "settings"), engine.limits, truth(reference, "Reference"))
             with running.hold(request.session_hash or "", Sweep(engine, what, request.session_hash or "")) as sweep:
                 for progress in spoken(sweep):
                     partial = {"points": sweep.record()["points"]} if progress.phase == "written" else {}
@@ -211,8 +215,8 @@ def sweep_page(
         visitor, nothing = request.session_hash or "", [gr.skip()] * 5
         yield status(strings.STARTING), *nothing
         with shown():
-            settings = {**(base(str(given.get("model"))) or {}), **given}
-            what = plan(knob, values, lines(prompts), seeds, settings, engine.limits, bool(reference))
+            settings = {**(base(parse_model(given.get("model"), engine.limits)) or {}), **given}
+            what = plan(knob, values, lines(prompts), seeds, settings, engine.limits, truth(reference, "Reference"))
             with running.hold(visitor, Sweep(engine, what, visitor)) as sweep:
                 yield status(strings.STARTING), "", "", "", "", []
                 for progress in spoken(sweep):
@@ -262,7 +266,9 @@ def lines(text: Any) -> list[Any]:
     """Return the prompts: a list as it is, or the lines of a text that have something in them."""
     if isinstance(text, list):
         return text
-    return [line for line in str(text or "").splitlines() if line.strip()]
+    if not isinstance(text, str):
+        raise SettingError("The prompts of a sweep must be a list of texts, or lines of one.", "prompts")
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
@@ -272,6 +278,13 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingError(f"'{name}' must map names to values, like {{'steps': 16}}.", name)
     return value
+
+
+def truth(value: Any, label: str) -> bool:
+    """Return a truth value, false where none is given; raise SettingError."""
+    if not isinstance(value, bool | None):
+        raise SettingError(f"{label} must be true or false; it was {str(value)[:20]!r}.", label.lower())
+    return bool(value)
 
 
 def whole(value: Any, label: str) -> int:

@@ -15,9 +15,10 @@ import gradio as gr
 
 from model.engine.engine import Engine, EngineRun
 from model.engine.parsing import parse_request
-from model.errors import PlaygroundError
+from model.errors import PlaygroundError, places
 from model.request import Request
 from model.settings import FIELD, Limits
+from model.text import normalise
 from model.trace.trace import STOPPED
 from playground.web import strings
 from playground.web.components.picture import picture_of
@@ -42,7 +43,7 @@ def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
                 **values: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
         """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
         with shown():
-            asked = request_of(values | {"system": system, "pinned": pinned or "", "image": image}, engine.limits)
+            asked = request_of(values | {"system": system, "pinned": pinned, "image": image}, engine.limits)
         yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
         with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
             yield from messages(run, engine.limits)
@@ -117,12 +118,12 @@ def shown() -> Iterator[None]:
     try:
         yield
     except PlaygroundError as error:
-        words = str(error)
+        words = normalise(str(error))  # it may quote what was sent; a lone surrogate would end the stream
     except gr.Error:
         raise
     except Exception as error:
         number = uuid.uuid4().hex[:6]
-        log.error("error %s", number, exc_info=error)
+        log.error("error %s: %s", number, places(error))
         words = f"Something unexpected went wrong; the log has it under {number}. You can run again."
     else:
         return
