@@ -402,6 +402,5 @@ def _typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | 
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in str(error).lower():
         return OutOfMemory(f"Memory ran out while {doing}: lower the length or the steps, or choose a smaller model.")
-    # Only what fails while loading, where no visitor's text is, is told in its own words.
-    log.error("%s failed: %s", doing, f"{name}: {error}" if otherwise else places(error))
+    log.error("%s failed: %s", doing, f"{name}: {error}" if otherwise else places(error))  # a run's error may quote its text
     return otherwise(f"{doing.capitalize()} failed ({name}); the log has the details.") if otherwise else error

@@ -48,7 +48,7 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
         inputs = blocks.fns[body.fn_index].inputs
         if len(body.data) != len(inputs):
             return False, f"This takes {len(inputs)} values; the request has {len(body.data)}.", "error"
-        if body.trigger_id is not None and body.trigger_id not in blocks.blocks:
+        if body.trigger_id not in (None, blocks._id, *blocks.blocks):
             return False, "This is not a request that the page makes.", "error"
         event_queue = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
         held = list(event_queue.queue) if event_queue else []
