@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 API = "/gradio_api"
 # Gradio's routes that this page never uses: files to fill a disk with, calls around the queue, a stream that polls 20 times a second.
 SHUT = re.compile(
-    API + r"/(upload|upload_progress|dev/reload|component_server|process_recording|stream|reset|run|api|call/v2|proxy=.*"
+    API + r"/(upload|upload_progress|dev/reload|component_server|process_recording|stream|run|api|call/v2|proxy=.*"
     r"|vibe-[a-z-]+|undo-vibe-edit|run-history|deep_link)(/.*)?"
 )
 CALL = re.compile(API + r"/call/([^/]+)/?")

@@ -98,7 +98,7 @@ def test_cancelling_a_run_that_waits_leaves_the_one_that_computes(server):
     [
         ("POST", "/upload"), ("GET", "/upload_progress?upload_id=x"), ("GET", "/dev/reload"), ("POST", "/component_server"),
         ("POST", "/process_recording"), ("POST", "/run/denoise"), ("POST", "/run/nope"), ("POST", "/api/denoise"), ("POST", "/call/nope"),
-        ("POST", "/call/v2/denoise"), ("POST", "/call/v2/nope"), ("POST", "/stream/x"), ("POST", "/reset"), ("GET", "/vibe-code"),
+        ("POST", "/call/v2/denoise"), ("POST", "/call/v2/nope"), ("POST", "/stream/x"), ("GET", "/vibe-code"),
         ("GET", "/queue/data?session_hash=nobody"), ("GET", "/queue/data?session_hash=%00"), ("GET", "/call/denoise/nobody"),
         ("POST", "/run/predict"),
     ],
