@@ -8,16 +8,15 @@ worker). The lock is needed even behind a queue of one: a cancelled step may sti
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet, ref
 
 from model.engine import catalog
-from model.errors import BusyError, ModelUnavailable, OutOfMemory, PlaygroundError, SettingError, places
+from model.engine.waiting import Loading, Paused, Waiting, typed
+from model.errors import BusyError, ModelUnavailable, SettingError
 from model.loops.stopwatch import Clock
 from model.request import Request
 from model.run import PAUSED, Model, Run
@@ -26,45 +25,9 @@ from model.spec import ModelSpec
 from model.trace.frame import Frame
 from model.trace.trace import Trace
 
-log = logging.getLogger("inkblot")
 POLL_SECONDS = 0.05  # how often a waiting run looks whether it was stopped
 SMALL = 2_000_000_000  # bytes of weights that make no difference to what else fits
 GRACE_SECONDS = 5.0  # a run nobody asks for frames any more is closed this long after its deadline
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Why a run has no frame yet: 'queue' (another run computes) or 'loading', with the share done in [0, 1] and words for it."""
-
-    what: str
-    share: float
-    words: str
-
-
-class Loading:
-    """One load under way, shared by everybody who asked for that model."""
-
-    def __init__(self, model_id: str):
-        self.model_id, self.share, self.words = model_id, 0.0, "waiting for the running text to end"
-        self.done = threading.Event()
-        self.error: BaseException | None = None
-        self.listeners: list[catalog.Progress] = []
-
-    def report(self, share: float, words: str) -> None:
-        """Note the progress and pass it on."""
-        self.share, self.words = min(1.0, max(0.0, float(share))), words
-        for listener in list(self.listeners):
-            listener(self.share, words)
-
-
-@dataclass(frozen=True)
-class Paused:
-    """The last run that was stopped and can go on: whose it is, and the model it belongs to, which may be gone by then."""
-
-    visitor: str
-    request: Request
-    run: Any  # a Run with a method `resume`
-    model: Model
 
 
 class Engine:
@@ -146,7 +109,7 @@ class Engine:
                         self._refuse(loading.model_id)
                         self._change(loading)
                 except Exception as error:  # whatever it was, those who wait must hear of it
-                    failure = _typed(error, f"loading {loading.model_id}", ModelUnavailable)
+                    failure = typed(error, f"loading {loading.model_id}", ModelUnavailable)
         finally:
             with self._state:
                 self._loads.pop(loading.model_id, None)
@@ -293,7 +256,7 @@ class EngineRun(Iterator[Frame]):
         except BaseException as error:
             self._end()
             if isinstance(error, Exception):
-                raise _typed(error, f"starting {self.request.model}") from None
+                raise typed(error, f"starting {self.request.model}") from None
             raise
 
     def _wait(self) -> Iterator[Waiting]:
@@ -353,7 +316,7 @@ class EngineRun(Iterator[Frame]):
             self._end()
             raise
         except Exception as error:
-            failure = _typed(error, f"running {self.request.model}")
+            failure = typed(error, f"running {self.request.model}")
         except BaseException:
             self._end()
             raise
@@ -393,14 +356,3 @@ class EngineRun(Iterator[Frame]):
             self._engine._pause(before)
         if self.keep and not self.closed and result and result.stopped in PAUSED and hasattr(run, "resume") and model is not None:
             self._engine._pause(Paused(self.visitor, self.request, run, model))
-
-
-def _typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | None = None) -> BaseException:
-    """Return the error a visitor may read, or the error itself; whatever is not for visitors is logged."""
-    if isinstance(error, PlaygroundError):
-        return error
-    name = type(error).__name__
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in str(error).lower():
-        return OutOfMemory(f"Memory ran out while {doing}: lower the length or the steps, or choose a smaller model.")
-    log.error("%s failed: %s", doing, f"{name}: {error}" if otherwise else places(error))  # a run's error may quote its text
-    return otherwise(f"{doing.capitalize()} failed ({name}); the log has the details.") if otherwise else error

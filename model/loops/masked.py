@@ -285,7 +285,7 @@ class _Loop:
         """Decide the undecided positions that the rule admits; rows: of the readout, one per position."""
         settings = self.plan.settings
         bound = {"threshold": settings.threshold, "factor": settings.factor}.get(settings.rule, settings.entropy_bound)
-        guess = Guess(seen.p[rows], seen.margin[rows], seen.entropy[rows], self.plan.uniform, lambda: seen.overlap(rows))
+        guess = Guess(seen.p[rows], seen.margin[rows], seen.entropy[rows], self.plan.uniform, lambda: seen.overlap(rows), open_)
         for i, rule, value, limit in admit(settings.rule, guess, settings.order, count, bound, last):
             self._decide(int(open_[i]), seen, int(rows[i]), rule, value, limit)
 

@@ -7,7 +7,7 @@ the rule's name and the two numbers it compared. Every rule admits at least one 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Guess:
     entropy: np.ndarray
     uniform: Callable[[int], np.ndarray]  # n draws from U(0, 1) by the run's own generator
     overlap: Callable[[], np.ndarray] = lambda: np.zeros((0, 0))  # (n, n) Bhattacharyya coefficients of the distributions
+    positions: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (n,) where they are on the canvas
 
 
 def _gumbel(uniform: np.ndarray) -> np.ndarray:
@@ -76,7 +77,8 @@ def by_entropy(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
     return [(int(i), "entropy", float(s), bound) for i, s in zip(ranked, spent, strict=True) if s <= bound]
 
 
-SURE, OPEN, APART = 0.05, 1.2, 0.2  # nats under which a position is decided, over which it is a free choice; overlap that links two
+SURE, OPEN = 0.05, 1.2  # nats under which a position is as good as decided, over which it is a free choice
+APART, NEAR = 0.2, 2  # overlap from which on two positions are linked; so are neighbours up to so many places apart
 
 
 def by_independent(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
@@ -84,7 +86,8 @@ def by_independent(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
 
     An entropy budget cannot tell ten free choices from ten copies of one: both are uncertain. Two positions that may hold the same words
     are likely to be the same thing said twice, or the same sentence shifted, so one of them waits for the other; positions of high entropy
-    whose distributions do not overlap are admitted together. Entropies between (a pronoun before its name) wait: they follow from others.
+    whose distributions do not overlap are admitted together. Neighbours wait too (two words of one phrase), and so do entropies between
+    (a pronoun before its name): those follow from others.
     """
     admitted = by_entropy(guess, score, bound)
     overlap, entropy = guess.overlap(), guess.entropy
@@ -92,7 +95,8 @@ def by_independent(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
     there = {i for i, *_ in admitted}
     for i in (int(i) for i in np.argsort(entropy, kind="stable") if entropy[i] > OPEN and int(i) not in there):
         closest = float(overlap[i, uncertain].max()) if uncertain else 0.0
-        if closest < APART:
+        alone = not uncertain or int(np.abs(guess.positions[uncertain] - guess.positions[i]).min()) > NEAR
+        if closest < APART and alone:
             admitted.append((i, "independent", closest, APART))
             uncertain.append(i)
     return admitted

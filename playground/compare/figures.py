@@ -37,6 +37,8 @@ FIGURES = (
     Figure("tokens_per_forward", "Tokens per forward pass", "", 2,
            "Not a speed: a pass over a block costs more than a pass over one token."),
     Figure("ms_per_forward", "Milliseconds per forward pass", "ms", 1, "Seconds of computing over forward passes."),
+    Figure("consistent", "Consistent", "", 2,
+           "The share of texts in which the exact checker of the small worlds finds no contradiction; other models have none."),
     Figure("nll", "NLL under the twin", "nats a token", 2, CAVEAT),
     Figure("distinct_2", "Distinct-2", "", 2, "The share of token pairs that are different ones; 1 means no pair occurs twice."),
     Figure("repetition", "Repeated 4-grams", "", 2, "The share of four-token sequences that stood earlier in the same text."),
@@ -84,6 +86,12 @@ class LaneResult:
         values = self.values(name)
         return statistics.median(values) if values else None
 
+    @property
+    def contradictions(self) -> tuple[int, int] | None:
+        """Return how many of the checked texts contradict themselves, and how many were checked; None where nothing checks them."""
+        checked = self.values("consistent")
+        return (checked.count(0.0), len(checked)) if checked else None
+
     def record(self) -> dict[str, Any]:
         """Return the lane JSON-ready: the shown run's fields of `run`, and medians and ranges over all finished runs."""
         out: dict[str, Any] = {"label": self.label, "mode": self.lane.request.mode, "model": self.lane.request.model,
@@ -103,6 +111,7 @@ def figures(run: Written) -> dict[str, float | None]:
         "tokens_per_second": result.tokens_per_second, "seconds": result.seconds, "first_token_seconds": first_token_seconds(run.trace),
         "tokens": result.tokens, "forwards": result.forwards, "tokens_per_forward": result.tokens_per_forward,
         "ms_per_forward": 1000 * result.seconds / result.forwards if result.forwards else None,
+        "consistent": None if result.faults is None else float(not result.faults),
         "nll": run.quality.nll, "distinct_2": run.quality.distinct_2, "repetition": run.quality.repetition,
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from playground.compare.figures import LaneResult
 
 NOISE = 1.05  # lanes closer than this are a tie: two runs of the same thing differ by as much
+MORE_BROKEN = 0.1  # share of texts by which one lane may contradict itself more often than another and still win
 WORSE_NATS = 0.3  # from here on a text is called less likely
 
 
@@ -24,9 +25,30 @@ def verdict(results: Sequence[LaneResult]) -> str:
     if len(fit) == 1:
         alone = "; one lane alone wins nothing" if not out else ", so there is nothing to compare it with"
         return f"{fit[0].label} wrote {_rate(fit[0])} tokens a second on {hardware(fit[0])}{rest}{alone}."
+    if wrong := _broken(fit):
+        return wrong + rest + "."
     if _tied(fit[0], fit[1]):
         return _tie(fit, rest)
     return _win(fit, rest)
+
+
+def _broken(fit: list[LaneResult]) -> str:
+    """Return what to say where the fastest lane's texts contradict themselves more often than another's: it has won nothing."""
+    first = fit[0]
+    share = {r.label: wrong[0] / wrong[1] for r in fit if (wrong := r.contradictions)}
+    if not share.get(first.label) or share[first.label] <= min(share.values()) + MORE_BROKEN:
+        return ""
+    wrong, of = first.contradictions or (0, 0)
+    texts = "its text contradicts itself" if of == 1 else f"{wrong} of its {of} texts contradict themselves"
+    others = " and ".join(_told(r) for r in fit[1:] if r.contradictions)
+    return f"Nobody won: {_name(first)} was faster, {_rate(first)} tokens a second on {hardware(first)}, but {texts}; {others}"
+
+
+def _told(result: LaneResult) -> str:
+    """Return a lane's speed and how consistent its texts are, as part of a sentence."""
+    wrong, of = result.contradictions or (0, 0)
+    fine = "a consistent text" if of == 1 and not wrong else "a text that does so too" if of == 1 else f"{of - wrong} of {of} consistent"
+    return f"{_name(result)} wrote {_rate(result)} with {fine}"
 
 
 def hardware(result: LaneResult) -> str:

@@ -77,7 +77,7 @@ def test_a_press_streams_frames_and_ends_with_the_whole_text(server, visit):
 
 def test_an_example_fills_the_prompt_and_runs(server, visit):
     page = visit(server)
-    page.locator("#examples").get_by_text("A bicycle").click()
+    page.locator(".ink-examples:visible").get_by_text("A bicycle").click()
     assert until(page, "p.run && !p.live && p.run.header.prompt") == "Explain how a bicycle stays upright."
     assert page.locator("#prompt textarea").input_value() == "Explain how a bicycle stays upright."
 
@@ -270,15 +270,17 @@ def test_only_what_applies_is_shown(server, visit):
 
 
 def test_a_preset_sets_its_knobs(server, visit):
-    from playground.web.controls import PRESETS
+    from playground.presets import presets_of
+
+    careful = presets_of("fake")["careful"]
 
     page = visit(server)
     page.locator("#preset").get_by_text("Careful").click()
     box = page.locator("#knob-threshold input[type=number]")
-    expect(box).to_have_value(str(PRESETS["careful"]["threshold"]))
+    expect(box).to_have_value(str(careful["threshold"]))
     run(page)
     used = until(page, "p.run && p.run.result && p.run.header.settings")
-    assert {name: used[name] for name in PRESETS["careful"]} == PRESETS["careful"]
+    assert {name: used[name] for name in careful} == careful
 
 
 def test_help_shows_on_its_knob_and_nowhere_else(server, visit):

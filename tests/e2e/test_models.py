@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from model.models.gemma import record as diffusion_gemma
 from model.models.scripted import SCRIPT
-from playground.presets import PRESETS, START
+from playground.presets import start_of
 from playground.web.handlers import runs as handlers
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +48,7 @@ def test_a_model_brings_its_knobs_its_words_and_leaves_again(server, visit):
     expect(page.locator("#knob-temperature")).to_be_visible()  # it writes left to right, its only way
     assert not page.locator("#mode").is_visible() and not page.locator("#knob-steps").is_visible()
     choose(page, "Fake")
-    expect(page.locator("#knob-steps input[type=number]").first).to_have_value(str(PRESETS[START]["steps"]))
+    expect(page.locator("#knob-steps input[type=number]").first).to_have_value(str(start_of("fake")["steps"]))
     assert page.locator("#preset").is_visible()
 
 

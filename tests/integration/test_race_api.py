@@ -53,7 +53,7 @@ def test_race_by_preset(client):
         ({"repeats": 1.5}, "Repeats must be a whole number; it was 1.5."),
         ({"repeats": "x"}, "Repeats must be a whole number; it was x."),
         ({"preset": "nope"}, "The preset of a race must be one of"),
-        ({"preset": "models", "settings": {"model": ["x"]}}, "There is no model called"),
+        ({"preset": "models", "settings": {"model": ["x"]}}, "Model must be a name"),
     ],
 )
 def test_race_refuses_in_one_sentence(client, server, values, words):

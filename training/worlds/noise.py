@@ -67,14 +67,15 @@ def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tenso
     return batch | ({"conditioned": torch.tensor(True)} if torch.rand((), generator=rng) < 0.5 else {})
 
 
-def next_words(ids: Tensor, end: int, rng: torch.Generator) -> Batch:
+def next_words(ids: Tensor, linked: Tensor, end: int, rng: torch.Generator) -> Batch:
     """Ask for each word from those before it, up to and including the first end."""
     wanted = ids[:, 1:]
     ended = (ids == end).cumsum(1)[:, :-1] > 0
     counted = (torch.arange(1, ids.shape[1]) >= PROMPT) & ~ended
     order = counted.flatten().float() + torch.rand(counted.numel(), generator=rng)
     rows = order.topk(int(0.6 * counted.numel())).indices  # always as many: a few positions behind the end may be among them
-    return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows], "weight": torch.ones(len(rows))}
+    weight = torch.where(linked[:, 1:], LINKED, 1.0).flatten()[rows]
+    return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows], "weight": weight}
 
 
 def loss(network: Any, batch: Batch) -> Tensor:

@@ -48,7 +48,7 @@ def batches(kind: str, r: random.Random, count: int, rng: torch.Generator) -> It
         elif kind == "noisy":
             yield noise.random_words(ids, linked, rng, words)
         else:
-            yield noise.next_words(ids, worlds.END, rng)
+            yield noise.next_words(ids, linked, worlds.END, rng)
 
 
 def shape(kind: str, smoke: bool) -> Shape:

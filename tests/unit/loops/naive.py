@@ -53,7 +53,7 @@ def fill(asked: Asked, length: int, choose: Choose) -> Iterator[list[int]]:
     canvas = asked.begin(length)
     while places := open_places(canvas):
         p = asked.inside(canvas)[[i - 1 for i in places]]
-        for row in choose(p):
+        for row in choose(p, places) if getattr(choose, "placed", False) else choose(p):
             canvas[places[row]] = int(p[row].argmax())
         yield list(canvas)
 
@@ -100,17 +100,18 @@ def entropy(bound: float) -> Choose:
     return choose
 
 
-def independent(bound: float, free: float = 1.2, sure: float = 0.05, apart: float = 0.2) -> Choose:
-    """As `entropy`, and each free choice whose distribution overlaps with no uncertain one of this pass (Bhattacharyya)."""
+def independent(bound: float, free: float = 1.2, sure: float = 0.05, apart: float = 0.2, near: int = 2) -> Choose:
+    """As `entropy`, and each free choice that is no neighbour of an uncertain one of this pass, nor overlaps with it (Bhattacharyya)."""
 
-    def choose(p: np.ndarray) -> list[int]:
+    def choose(p: np.ndarray, places: Sequence[int]) -> list[int]:
         chosen, nats, root = entropy(bound)(p), entropy_of(p), np.sqrt(p)
         for i in np.argsort(nats, kind="stable").tolist():
             rivals = [j for j in chosen if nats[j] > sure]
-            if i not in chosen and nats[i] > free and all(root[i] @ root[j] < apart for j in rivals):
+            if i not in chosen and nats[i] > free and all(root[i] @ root[j] < apart and abs(places[i] - places[j]) > near for j in rivals):
                 chosen.append(i)
         return chosen
 
+    choose.placed = True
     return choose
 
 
