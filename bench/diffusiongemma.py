@@ -21,9 +21,10 @@ from typing import Any
 import torch
 
 from model.loops.stopwatch import Stopwatch
-from model.loops.uniform import Loop, fixed_cache
+from model.loops.uniform import Loop
 from model.loops.uniform_frames import denoise
 from model.models.base import hardware
+from model.models.gemma.decoder import Decoder, fixed_cache
 from model.settings import Settings
 
 NEVER = 1e-30  # a mean entropy that is looked for at every step, as in real runs, and never reached
@@ -96,11 +97,11 @@ class Bench:
 
     def _loop(self, compiled: bool) -> Loop:
         if not compiled:
-            return Loop(self.model, self.settings, self.prompt, pad_id=0)
+            return Loop(Decoder(self.model), self.settings, self.prompt, pad_id=0)
         if self.compiled is None:
             self.compiled = torch.compile(self.model.forward, mode="reduce-overhead")
             self.cache = fixed_cache(self.model, self.prompt.shape[1] + self.settings.canvases * self.length)
-        return Loop(self.model, self.settings, self.prompt, pad_id=0, decode=self.compiled, cache=self.cache)
+        return Loop(Decoder(self.model, decode=self.compiled, cache=self.cache), self.settings, self.prompt, pad_id=0)
 
     def ours(self, compiled: bool) -> None:
         """Our loop, no frames."""

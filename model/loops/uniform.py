@@ -1,4 +1,4 @@
-"""The loop for canvases without a mask token: DiffusionGemma's, on transformers' public forward passes.
+"""The loop for canvases without a mask token: DiffusionGemma's, on any network that reads a canvas of words and its own last guess.
 
 A canvas starts as uniformly random tokens. Each step runs the decoder on it, divides the logits by a falling temperature, draws one
 candidate a position, and accepts the candidates of lowest entropy whose joint budget (nats) holds (arXiv 2505.24857); every other
@@ -12,9 +12,9 @@ For a seed this is transformers' own `generate()` id for id, batches included, w
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -116,39 +116,61 @@ def defaults(generation_config: Any, canvas_length: int) -> Settings:
     return Settings.parse(values)
 
 
-class Loop:
-    """One run over a loaded DiffusionGemma: open a canvas, step until it is finished, close it, and again. `state` is all it holds.
+class Denoiser(Protocol):
+    """The network of one run.
 
-    input_ids (B, N) with attention (B, N) for padded batches; start (B, L): tokens of the first canvas, -1 where they are random;
-    pinned: {position of the answer: id} that never changes; extra: what the first encoder pass takes beside the ids (an image).
-    decode: the forward pass to use (a compiled one), and cache: one of fixed size, which compiling needs and which outlives the run;
-    thinking: ids that open and close a thought, which is not part of the answer.
+    length: positions of a canvas; vocab: rows of its logits; first: the lowest id that a random canvas may hold.
     """
 
-    def __init__(self, model: Any, settings: Settings, input_ids: torch.Tensor, *, attention: torch.Tensor | None = None,
+    length: int
+    vocab: int
+    first: int
+
+    def empty(self) -> Any:
+        """Return a cache that holds nothing."""
+        ...
+
+    def encode(self, state: State) -> None:
+        """Append to `state.cache` what it lacks of the sequence, and set `state.cached`."""
+        ...
+
+    def forward(self, state: State) -> torch.Tensor:
+        """Return raw logits (B, L, V) of the canvas, float32, given the belief of the pass before."""
+        ...
+
+    def belief(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return tempered logits as the next pass takes them."""
+        ...
+
+    def fork(self, cache: Any) -> Any:
+        """Return a copy of a cache that grows on its own."""
+        ...
+
+    def release(self) -> None:
+        """Free what only this run needs."""
+        ...
+
+
+class Loop:
+    """One run: open a canvas, step until it is finished, close it, and again. `state` is all it holds.
+
+    input_ids (B, N) with attention (B, N) for padded batches; start (B, L): tokens of the first canvas, -1 where they are random;
+    pinned: {position of the answer: id} that never changes; thinking: ids that open and close a thought, which is not part of the answer.
+    """
+
+    def __init__(self, denoiser: Denoiser, settings: Settings, input_ids: torch.Tensor, *, attention: torch.Tensor | None = None,
                  eos_ids: tuple[int, ...] = (), pad_id: int | None = None, pinned: Mapping[int, int] | None = None,
-                 start: torch.Tensor | None = None, extra: Mapping[str, Any] | None = None, decode: Callable[..., Any] | None = None,
-                 cache: Any = None, thinking: tuple[int, int] | None = None):  # fmt: skip
-        self.model, self.settings, self.config = model, settings, model.config
-        self.length, self.vocab = self.config.canvas_length, self.config.text_config.vocab_size
+                 start: torch.Tensor | None = None, thinking: tuple[int, int] | None = None):  # fmt: skip
+        self.denoiser, self.settings, self.length, self.vocab = denoiser, settings, denoiser.length, denoiser.vocab
         check(settings, self.length, pinned)
         self.device = input_ids.device
         self.generator = torch.Generator(self.device).manual_seed(settings.seed)
         self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.device)
-        self.pad_id, self.start, self.extra, self.decode, self.thinking = pad_id, start, dict(extra or {}), decode or model, thinking
+        self.pad_id, self.start, self.thinking = pad_id, start, thinking
         attention = torch.ones_like(input_ids, dtype=torch.bool) if attention is None else attention.bool()
         nothing, none = input_ids[:, :0], torch.zeros(len(input_ids), dtype=torch.bool, device=self.device)
-        self.state = State(input_ids, attention, self._empty(cache), nothing, nothing, nothing, nothing, nothing, none, none,
+        self.state = State(input_ids, attention, denoiser.empty(), nothing, nothing, nothing, nothing, nothing, none, none,
                            pinned=dict(pinned or {}))  # fmt: skip
-
-    @torch.inference_mode()
-    def _empty(self, cache: Any) -> Any:
-        from transformers import DynamicCache
-
-        if cache is None:
-            return DynamicCache(config=self.config.get_text_config(decoder=True))
-        cache.reset()
-        return cache
 
     @property
     def here(self) -> dict[int, int]:
@@ -170,38 +192,13 @@ class Loop:
         state.history = torch.full((self.settings.stability, batch, self.length), -1, device=self.device)
         state.done = torch.zeros(batch, dtype=torch.bool, device=self.device)
 
-    @torch.inference_mode()
     def encode(self) -> None:
         """Append what the cache lacks, the prompt or the canvas before, in one causal pass."""
-        state, model = self.state, self.model.model
-        todo = state.sequence[:, state.cached :].contiguous()
-        total = state.sequence.shape[1]
-        positions = torch.arange(state.cached, total, dtype=torch.int32, device=self.device)[None]
-        nothing = torch.empty((*todo.shape, 0), dtype=self.model.dtype, device=self.device)
-        masks = model.encoder.create_masks_for_generate(  # by place: transformers 5.24 renamed the cache's argument
-            self.config, nothing, state.attention, state.cache, positions, mm_token_type_ids=self.extra.get("mm_token_type_ids"),
-        )  # fmt: skip
-        model.encoder(input_ids=todo, attention_mask=masks, past_key_values=state.cache, position_ids=positions, **self.extra)
-        self.extra, state.cached = {}, total
-        state.decoder_mask = model.decoder.create_diffusion_decoder_attention_mask(
-            self.config, state.canvas[..., None], state.cache,
-            decoder_attention_mask=torch.nn.functional.pad(state.attention, (0, self.length), value=True),
-        )  # fmt: skip
+        self.denoiser.encode(self.state)
 
-    @torch.inference_mode()
     def forward(self) -> torch.Tensor:
-        """Return the decoder's raw logits (B, L, V), float32, for the canvas as it stands."""
-        state, total = self.state, self.state.sequence.shape[1]
-        if self.decode is not self.model and self.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()  # what a compiled pass returned last time may be overwritten now
-        logits = self.decode(
-            decoder_input_ids=state.canvas, self_conditioning_logits=state.belief, past_key_values=state.cache,
-            decoder_attention_mask=state.decoder_mask,
-            decoder_position_ids=torch.arange(total, total + self.length, dtype=torch.int32, device=self.device)[None],
-        ).logits  # fmt: skip
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # a pass is timed until its logits are there
-        return logits
+        """Return the network's raw logits (B, L, V), float32, for the canvas as it stands."""
+        return self.denoiser.forward(self.state)
 
     @torch.inference_mode()
     def step(self, raw: torch.Tensor | None = None) -> Step:
@@ -229,7 +226,7 @@ class Loop:
         guess, entropy = logits.max(-1).indices, entropies(logits, norm)
         accepted, spent = accept(entropy, settings.entropy_bound)
         canvas = torch.where(accepted, candidates, self._random())
-        belief = logits.to(self.model.model.decoder.embed_tokens.weight.dtype)
+        belief = self.denoiser.belief(logits)
         if len(state.done) > 1 and bool(state.done.any()):  # rows of a batch that are done wait for the others, unchanged
             keep = state.done[:, None]
             guess, canvas = torch.where(keep, state.guess, guess), torch.where(keep, state.canvas, canvas)
@@ -281,7 +278,7 @@ class Loop:
 
     def _random(self) -> torch.Tensor:
         shape = (self.state.sequence.shape[0], self.length)
-        return self._clamp(torch.randint(0, self.vocab, shape, device=self.device, generator=self.generator))
+        return self._clamp(torch.randint(self.denoiser.first, self.vocab, shape, device=self.device, generator=self.generator))
 
     def _clamp(self, canvas: torch.Tensor) -> torch.Tensor:
         for position, token in self.here.items():
@@ -309,7 +306,8 @@ class Loop:
     @torch.inference_mode()
     def snapshot(self) -> State:
         """Return a copy to continue from, once or often: the random generator's place and the belief are kept."""
-        return replace(self.state, rng=self.generator.get_state(), pinned=dict(self.state.pinned), cache=fork(self.state.cache))
+        state = self.state
+        return replace(state, rng=self.generator.get_state(), pinned=dict(state.pinned), cache=self.denoiser.fork(state.cache))
 
     def fork(self) -> Loop:
         """Return a loop that goes on from here, apart from this one."""
@@ -321,33 +319,15 @@ class Loop:
     def release(self) -> None:
         """Free the large tensors of a finished run."""
         self.state = replace(self.state, cache=None, belief=None, decoder_mask=None)
-        self.extra, self.start = {}, None
+        self.denoiser.release()
+        self.start = None
 
     @torch.inference_mode()
     def resume(self, state: State) -> None:
         """Go on from a snapshot (which stays usable)."""
-        self.state = replace(state, cache=fork(state.cache))
+        self.state = replace(state, cache=self.denoiser.fork(state.cache))
         assert state.rng is not None
         self.generator.set_state(state.rng)
-
-
-def fixed_cache(model: Any, tokens: int) -> Any:
-    """Return a cache of fixed size for sequences of up to `tokens`: what a compiled forward pass needs, run after run the same one.
-
-    Behind a sliding window its text differs from the growing cache's, in transformers' own loop as in ours (5.23).
-    """
-    from transformers import StaticCache
-
-    return StaticCache(config=model.config.get_text_config(decoder=True), max_cache_len=tokens)
-
-
-def fork(cache: Any) -> Any:
-    """Return a copy of a cache that grows on its own. A growing cache replaces its tensors, so they are shared; a fixed one is copied."""
-    if cache.is_compileable:
-        return copy.deepcopy(cache)
-    twin = copy.copy(cache)
-    twin.layers = [copy.copy(layer) for layer in cache.layers]
-    return twin
 
 
 def entropies(logits: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:

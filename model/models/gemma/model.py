@@ -15,11 +15,12 @@ import torch
 from model.entry import Progress
 from model.errors import SettingError
 from model.loops.stopwatch import Clock, Stopwatch
-from model.loops.uniform import Loop, State, defaults, fixed_cache
+from model.loops.uniform import Loop, State, defaults
 from model.loops.uniform_frames import denoise, thought
 from model.models import hub
 from model.models.base import hardware, inputs_device, versions
 from model.models.chat import Chat, ChatModel
+from model.models.gemma.decoder import Decoder, fixed_cache
 from model.models.placement import Placement
 from model.request import Request
 from model.run import PAUSED, Run, replayed, stopper
@@ -155,8 +156,9 @@ class DiffusionGemma(ChatModel):
             self._cache = fixed_cache(self.model, self._room)
         extra = {name: value.to(self.torch_device) for name, value in extra.items()}
         start = None if start is None else start.to(self.torch_device)
-        return Loop(self.model, settings, prompt, eos_ids=self.spec.eos_ids, pad_id=self.pad_id, pinned=given, extra=extra, start=start,
-                    cache=self._cache, decode=self._decode, thinking=self.chat.thinking)  # fmt: skip
+        passes = Decoder(self.model, extra, self._decode, self._cache)
+        return Loop(passes, settings, prompt, eos_ids=self.spec.eos_ids, pad_id=self.pad_id, pinned=given, start=start,
+                    thinking=self.chat.thinking)  # fmt: skip
 
     def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
              deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from model.errors import NumericsError, SettingError
 from model.loops.stopwatch import Stopwatch
-from model.loops.uniform import Loop, accept, defaults, edit, fixed_cache
+from model.loops.uniform import Loop, accept, defaults, edit
 from model.loops.uniform_frames import denoise, guess_first, thought
+from model.models.gemma.decoder import Decoder, fixed_cache
 from model.settings import Settings
 from model.spec import ModelSpec
 from model.trace.frame import AFTER_END, COMMITTED, NOISE, PINNED, SETTLED, TAKEN_BACK, unpack_entropy
@@ -50,7 +51,8 @@ def theirs(model, ids, settings, ends=None, **options):
 
 def ours(model, ids, settings, ends=(), script=None, **options):
     decode = script.around(model) if script else None
-    return Loop(model, settings, ids, eos_ids=tuple(ends or ()), pad_id=PAD, decode=decode, **options)
+    passes = Decoder(model, options.pop("extra", None), options.pop("decode", decode), options.pop("cache", None))
+    return Loop(passes, settings, ids, eos_ids=tuple(ends or ()), pad_id=PAD, **options)
 
 
 def frames_of(loop, **options):
@@ -238,7 +240,7 @@ def test_noise_carries_its_guess_with_the_raw_probability(model):
         seen.append((inputs["decoder_input_ids"].clone(), out.logits.clone()))
         return out
 
-    frames, _ = frames_of(Loop(model, settings, PROMPT, pad_id=PAD, decode=spy))
+    frames, _ = frames_of(Loop(Decoder(model, decode=spy), settings, PROMPT, pad_id=PAD))
     for (canvas, logits), before, frame in zip(seen[:6], frames[:6], frames[1:7], strict=True):
         assert canvas[0].tolist() == before.ids.tolist()  # ids are what the decoder sees next
         undecided = np.isin(frame.states, (NOISE, TAKEN_BACK))
@@ -286,9 +288,9 @@ def test_an_end_token_that_is_pinned_ends_the_text(model):
 @pytest.mark.parametrize("pinned", [{64: 5}, {-1: 5}])
 def test_what_no_run_can_do_is_refused(model, pinned):
     with pytest.raises(SettingError, match=r"between 0 and 63; it was (64|-1)\."):
-        Loop(model, Settings(**SETTINGS), PROMPT, pinned=pinned)
+        Loop(Decoder(model), Settings(**SETTINGS), PROMPT, pinned=pinned)
     with pytest.raises(SettingError, match=r"at the end must be at most 0\.3, the one at the start; it was 0\.4\."):
-        Loop(model, Settings(**SETTINGS, t_max=0.3), PROMPT)
+        Loop(Decoder(model), Settings(**SETTINGS, t_max=0.3), PROMPT)
 
 
 def test_stop_in_the_middle_of_a_canvas(model):
@@ -353,7 +355,7 @@ def test_numbers_that_are_none_end_the_run_before_anything_is_drawn(model):
         return out
 
     with pytest.raises(NumericsError, match="not numbers"):
-        frames_of(Loop(model, Settings(**SETTINGS), PROMPT, decode=broken))
+        frames_of(Loop(Decoder(model, decode=broken), Settings(**SETTINGS), PROMPT))
 
 
 def test_time_is_measured_without_the_visitor(model):

@@ -16,6 +16,7 @@ from model.errors import ModelUnavailable, WeightsError
 from model.loops.uniform import Loop
 from model.models import hub, placement
 from model.models.gemma import record as diffusion_gemma
+from model.models.gemma.decoder import Decoder
 from model.models.gemma.record import open_checkpoint
 from model.models.placement import GPU, Hardware, Needs, plan
 from model.request import Request
@@ -107,7 +108,7 @@ def test_weights_that_accelerate_brings_in_are_not_lost(folder, tmp_path):
     assert any(p.is_meta for p in model.parameters()) and hub.left_on_meta(model) == []
     settings, prompt = Settings(steps=4, new_tokens=1, canvases=2, entropy_bound=30.0), torch.tensor([[2, 5, 290, 364]])
     whole = DiffusionGemmaForBlockDiffusion.from_pretrained(folder)
-    assert torch.equal(Loop(model, settings, prompt).finish(), Loop(whole, settings, prompt).finish())
+    assert torch.equal(Loop(Decoder(model), settings, prompt).finish(), Loop(Decoder(whole), settings, prompt).finish())
 
 
 # ---------------------------------------------------------------- damaged, missing, out of reach

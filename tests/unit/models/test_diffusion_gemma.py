@@ -255,7 +255,7 @@ def test_the_engine_resumes_a_stopped_run_exactly_and_again(folder, at):
 
 
 def test_a_run_with_a_fixed_cache_resumes_though_another_used_that_cache(folder):
-    from model.loops.uniform import fixed_cache
+    from model.models.gemma.decoder import fixed_cache
 
     model = open_checkpoint(str(folder))
     model._decode, model._room, model._cache = model.model, 256, fixed_cache(model.model, 256)  # as compiled, without compiling
