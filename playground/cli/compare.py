@@ -18,7 +18,7 @@ from playground.compare.figures import FIGURES
 from playground.compare.lanes import PRESETS, make_lanes, preset_lanes
 from playground.compare.race import Race
 from playground.compare.series import Progress
-from playground.compare.sweep import KNOBS, REFERENCE, Sweep, csv_text, plan
+from playground.compare.sweep import KNOBS, REFERENCE, Sweep, csv_text, offered, plan
 
 
 def add_race(parser: argparse.ArgumentParser) -> None:
@@ -96,12 +96,12 @@ def sweep(args: argparse.Namespace) -> int:
 
     _known(args.model)
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
-    values = KNOBS[args.knob][0] if args.values is None else args.values
+    values = offered(args.knob, args.model == "worlds") if args.values is None else args.values
     what = plan(args.knob, values, prompts, args.seeds, _base(args) | {"system": args.system}, LOCAL, not args.no_reference)
     with closing(Engine()) as engine:
         made = Sweep(engine, what)
         _go(made)
-    names = ("tokens_per_second", "tokens_per_forward", "nll", "distinct_2")
+    names = ("tokens_per_second", "tokens_per_forward", "consistent", "nll", "distinct_2")
     rows = [[FIELD[args.knob].label, *(figure.label for figure in FIGURES if figure.name in names), "Runs"]]
     for point in made.points:
         spreads = [point.spread(figure.name) for figure in FIGURES if figure.name in names]

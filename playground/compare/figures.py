@@ -22,6 +22,7 @@ class Figure:
     unit: str
     digits: int
     help: str
+    of_texts: bool = False  # a share of texts: 0 or 1 for a single run
 
 
 FIGURES = (
@@ -38,11 +39,12 @@ FIGURES = (
            "Not a speed: a pass over a block costs more than a pass over one token."),
     Figure("ms_per_forward", "Milliseconds per forward pass", "ms", 1, "Seconds of computing over forward passes."),
     Figure("consistent", "Consistent", "", 2,
-           "The share of texts in which the exact checker of the small worlds finds no contradiction; other models have none."),
+           "The share of texts in which the exact checker of the small worlds finds no contradiction; other models have none.", of_texts=True),
     Figure("nll", "NLL under the twin", "nats a token", 2, CAVEAT),
     Figure("distinct_2", "Distinct-2", "", 2, "The share of token pairs that are different ones; 1 means no pair occurs twice."),
     Figure("repetition", "Repeated 4-grams", "", 2, "The share of four-token sequences that stood earlier in the same text."),
 )  # fmt: skip
+SHARES = frozenset(figure.name for figure in FIGURES if figure.of_texts)
 
 
 @dataclass
@@ -83,8 +85,9 @@ class LaneResult:
         return [value for value in found if value is not None]
 
     def median(self, name: str) -> float | None:
+        """Return the median of a figure over finished runs; of a share, the mean."""
         values = self.values(name)
-        return statistics.median(values) if values else None
+        return None if not values else statistics.mean(values) if name in SHARES else statistics.median(values)
 
     @property
     def contradictions(self) -> tuple[int, int] | None:

@@ -1,7 +1,8 @@
 """One knob over a range, several prompts, several seeds: what it does to speed and to text.
 
 Every value is written for every prompt and seed, in an order that spreads a drifting machine over all values; a point is the median
-over its finished runs, with the middle half of them as its interval.
+over its finished runs, with the middle half of them as its interval. Where an exact checker reads the texts, a point is also the share
+of consistent ones, with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from model.engine.parsing import parse_request
 from model.errors import SettingError
 from model.request import Request
 from model.settings import FIELD, Field, Limits, parse_value
-from playground.compare.figures import FIGURES, figures
+from playground.compare.figures import FIGURES, SHARES, figures
 from playground.compare.series import Job, Progress, Series, Written
 from playground.compare.summary import summary
 
@@ -34,7 +35,9 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "order": ("confidence, margin, entropy, random, left_to_right", _PLANNED),
     "schedule": ("linear, cosine, sigmoid, log, exp", _PLANNED),
 }
-MOST_VALUES, MOST_PROMPTS, MOST_SEEDS = 16, 16, 16
+MOST_VALUES, MOST_PROMPTS, MOST_SEEDS = 16, 16, 64
+CANVAS_VALUES = {"steps": "4, 8, 12, 24, 72"}  # offered first for a model that decides words all over one canvas
+Z = 1.96  # standard deviations of a 95 % interval
 REFERENCE = "autoregressive"  # the label of the reference point
 
 
@@ -50,6 +53,11 @@ class Plan:
     def keys(self) -> tuple[Any, ...]:
         """The values in their order, the reference last where there is one."""
         return tuple(self.requests)
+
+
+def offered(knob: str, canvas: bool) -> str:
+    """Return the values of a knob that are offered first. canvas: for a model whose whole canvas is one block."""
+    return CANVAS_VALUES.get(knob, KNOBS[knob][0]) if canvas else KNOBS[knob][0]
 
 
 def parse_values(knob: Any, text: Any, limits: Limits) -> tuple[Any, ...]:
@@ -121,7 +129,7 @@ def plan(knob: Any, values: Any, prompts: Sequence[Any], seeds: Any, base: Mappi
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over several runs: median, and the quartiles as its interval."""
+    """A figure over several runs: its middle and an interval around it."""
 
     median: float
     low: float
@@ -130,16 +138,26 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread | None:
-        """Return the spread, None of nothing."""
+        """Return the median with the quartiles as its interval, None of nothing."""
         if not values:
             return None
         quartiles = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
         return cls(statistics.median(values), quartiles[0], quartiles[2], len(values))
 
+    @classmethod
+    def share(cls, values: Sequence[float]) -> Spread | None:
+        """Return the mean of zeros and ones with Wilson's 95 % interval, None of nothing."""
+        n = len(values)
+        if not n:
+            return None
+        p, d = statistics.mean(values), 1 + Z * Z / n
+        centre, half = (p + Z * Z / (2 * n)) / d, Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / d
+        return cls(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)), n)
+
 
 @dataclass
 class Point:
-    """One value of the knob and every run of it."""
+    """One value of the knob and every run of it. `median` in its record is the mean where the figure is a share."""
 
     value: Any
     runs: list[Written]
@@ -152,7 +170,8 @@ class Point:
     def spread(self, name: str) -> Spread | None:
         """Return one figure's spread over the finished runs that have it."""
         found = [figures(run)[name] for run in self.runs if run.finished]
-        return Spread.of([value for value in found if value is not None])
+        values = [value for value in found if value is not None]
+        return Spread.share(values) if name in SHARES else Spread.of(values)
 
     @property
     def shown(self) -> Written | None:

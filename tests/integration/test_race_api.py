@@ -77,8 +77,8 @@ def test_sweep_streams_points_and_ends_with_every_run(client):
         ({"prompts": []}, "between 1 and 16 prompts; it has 0"),
         ({"knob": "speed"}, "The knob of a sweep must be one of"),
         ({"values": ""}, "between 1 and 16 values"),
-        ({"seeds": 99}, "Seeds must be between 1 and 16"),
-        ({"seeds": None}, "Seeds must be between 1 and 16"),
+        ({"seeds": 99}, "Seeds must be between 1 and 64"),
+        ({"seeds": None}, "Seeds must be between 1 and 64"),
         ({"values": "1..64/16", "prompts": ["x"] * 16, "seeds": 16}, "at most 240 runs"),
     ],
 )

@@ -78,7 +78,7 @@ def order_of(trace: Trace) -> tuple[float, bool]:
             if position < tokens:
                 when[position] = frame.step
     ahead = np.sign(when[None, :] - when[:, None])[np.triu_indices(tokens, 1)]
-    pairs = math.sqrt(max(1, np.count_nonzero(ahead)) * len(ahead))
+    pairs = math.sqrt(max(1, int(np.count_nonzero(ahead))) * ahead.size)
     early = trace.frames[math.ceil((len(trace.frames) - 1) / 4)]
     decided = ~np.isin(early.states[:tokens], UNDECIDED)
     thirds = all(part.any() for part in np.array_split(decided, 3))
@@ -88,7 +88,9 @@ def order_of(trace: Trace) -> tuple[float, bool]:
 def measure(model: Worlds, settings: dict[str, Any], count: int, mode: str = "diffusion", held_out: bool | None = None,
             pinned: bool = False) -> dict[str, Any]:  # fmt: skip
     """Write `count` texts one by one; return the share of consistent ones with its interval, passes, seconds, order, and faults by kind."""
-    r, right, passes, seconds, tau, early, faults = random.Random(SEED), 0, 0, 0.0, [], 0, []
+    r, right, passes, seconds, early = random.Random(SEED), 0, 0, 0.0, 0
+    tau: list[float] = []
+    faults: list[str] = []
     for number, (prompt, text) in enumerate(prompts(count, held_out)):
         asked = Settings(**{"new_tokens": worlds.CANVAS, "temperature": 1.0, "block_length": 0} | settings, seed=number)
         trace = model.denoise(prompt, asked, mode=mode, pinned=pins(text, r) if pinned else None).finish()
@@ -104,7 +106,7 @@ def measure(model: Worlds, settings: dict[str, Any], count: int, mode: str = "di
     out = {"texts": count, "consistent": right / count, "low": low, "high": high, "passes": passes / count, "seconds": seconds / count}
     if tau:
         out |= {"tau": float(np.mean(tau)), "early": early / count}
-    return {name: round(value, 4) for name, value in out.items()} | {"faults": faults}
+    return {name: round(float(value), 4) for name, value in out.items()} | {"faults": faults}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -124,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     twin: dict[str, Any] = {"settings": {}, "mode": "ar"}
     jobs |= {"twin, left to right": twin, "twin, held-out pairs": twin | {"held_out": True},
              "held-out pairs": {"settings": best, "held_out": True}, "one to four pins": {"settings": best, "pinned": True}}  # fmt: skip
-    table = json.loads(args.out.read_text()) if args.out.exists() else {}
+    table: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     if table.get("weights") != model.weights_sha256:
         table = {"weights": model.weights_sha256, "cells": {}}
     for name, job in jobs.items():

@@ -205,7 +205,7 @@ def sweep_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
 def sweep_page(
     engine: Engine, running: Running, base: Callable[[str], Mapping[str, Any] | None]
 ) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """Return the page's handler: (status, charts of speed against NLL and distinct-2, CSV, record as JSON, kept runs).
+    """Return the page's handler: (status, charts as `sweep_charts` says, CSV, record as JSON, kept runs).
 
     base: from a model's id to the settings that the page has no controls for.
     """
@@ -231,9 +231,10 @@ def sweep_page(
 
 
 def sweep_charts(sweep: Sweep) -> tuple[str, str]:
-    """Return speed against NLL, and speed against distinct-2."""
+    """Return speed against the share of consistent texts, where a checker reads them, else against NLL; and against distinct-2."""
     points, knob = sweep.points, sweep.plan.knob
-    return chart_value(frontier(points, knob, "nll")), chart_value(frontier(points, knob, "distinct_2"))
+    first = "consistent" if any(point.spread("consistent") for point in points) else "nll"
+    return chart_value(frontier(points, knob, first)), chart_value(frontier(points, knob, "distinct_2"))
 
 
 def sweep_runs(sweep: Sweep, engine: Engine) -> list[Kept]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from model.settings import FIELD
-from playground.compare.sweep import KNOBS
+from playground.compare.sweep import KNOBS, MOST_SEEDS, offered
 from playground.presets import start_of
 from playground.web import strings
 from playground.web.components import two_runs
@@ -25,7 +26,8 @@ from playground.web.tabs.race import endpoint
 
 TITLE = "Lab"
 NOTE = """Every value is written for every prompt and seed, each run alone and timed by its own stopwatch. A marker is the median of
-its runs, the bars span their middle half, faint dots are single runs. NLL says how usual the text is to the autoregressive twin, not
+its runs, the bars span their middle half, faint dots are single runs. Texts of the small worlds are checked exactly: there a marker is
+the share of texts without a contradiction, its bar the 95 % interval. NLL says how usual the text is to the autoregressive twin, not
 whether it is good."""
 
 
@@ -44,17 +46,21 @@ def opener() -> Callable[..., Any]:
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
     running, start, page = racing.Running(), start_values(ctx.limits, ctx.chosen), SimpleNamespace()
+    canvas = ctx.model == "worlds"
+    knob = "steps" if canvas else "threshold"
+    seeds = max(1, min(20, ctx.limits.runs // 12)) if canvas else 1  # five values and the reference, for two prompts
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=3, min_width=290, elem_classes="ink-lab-side"):
-            page.knob = gr.Dropdown([(FIELD[name].label, name) for name in KNOBS], value="threshold", label="Knob", filterable=False,
+            page.knob = gr.Dropdown([(FIELD[name].label, name) for name in KNOBS], value=knob, label="Knob", filterable=False,
                                     elem_id="lab-knob")  # fmt: skip
-            page.values = gr.Textbox(KNOBS["threshold"][0], label="Values", info="Separated by commas, or a range: 8..64/4 is four values.",
+            page.values = gr.Textbox(offered(knob, canvas), label="Values", info="Separated by commas, or a range: 8..64/4 is four values.",
                                      elem_id="lab-values", max_length=400)  # fmt: skip
             two = "\n".join(list(strings.examples(ctx.model).values())[:2])
             page.prompts = gr.Textbox(two, label="Prompts", info="One a line.", lines=3, max_lines=10,
                                       elem_id="lab-prompts", max_length=ctx.limits.prompt_chars)  # fmt: skip
             with gr.Row():
-                page.seeds = gr.Number(1, label="Seeds", precision=0, minimum=1, maximum=16, elem_id="lab-seeds", min_width=110)
+                page.seeds = gr.Number(seeds, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS, elem_id="lab-seeds",
+                                       min_width=110)  # fmt: skip
                 page.length = gr.Number(start["new_tokens"], label="Length (tokens)", precision=0, elem_id="lab-length", min_width=110)
                 page.temperature = gr.Number(start["temperature"], label="Temperature", step=0.05, elem_id="lab-temperature", min_width=110)
             page.model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", filterable=False, elem_id="lab-model",
@@ -66,7 +72,7 @@ def build(ctx: Context) -> None:
             page.status = Status(elem_id="lab-status", apply_default_css=False, container=False)
         with gr.Column(scale=7, min_width=320):
             page.charts = [Chart(label=f"Tokens per second against {name}", elem_id=f"lab-chart-{i}")
-                           for i, name in enumerate(("NLL", "distinct-2"))]  # fmt: skip
+                           for i, name in enumerate(("consistent texts, or NLL", "distinct-2"))]  # fmt: skip
             with gr.Row(elem_classes="ink-actions"):
                 page.as_csv = gr.Button("Save as CSV", size="sm", scale=0, min_width=130, elem_id="lab-csv")
                 page.as_json = gr.Button("Save as JSON", size="sm", scale=0, min_width=130, elem_id="lab-json")
@@ -90,8 +96,10 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     )  # fmt: skip
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     handlers.on_stop(page.stop, running.stop(), [started])
-    offered = "({" + ", ".join(f"{name}: '{text}'" for name, (text, _) in KNOBS.items()) + "})"
-    page.knob.input(None, page.knob, page.values, js=f"(name) => {offered}[name]", **silent)
+    first = [{name: offered(name, canvas) for name in KNOBS} for canvas in (False, True)]
+    values_of = f"(name, model) => ({json.dumps(first)})[model === 'worlds' ? 1 : 0][name]"
+    for control in (page.knob, page.model):
+        control.input(None, [page.knob, page.model], page.values, js=values_of, **silent)
     for chart in page.charts:
         chart.pick(opener(), page.kept, [page.player, page.opened], concurrency_limit=None, **silent)
     two_runs.build("lab", page.kept, started, opened=False)

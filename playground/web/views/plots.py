@@ -65,7 +65,7 @@ def text_over_time(lanes: Sequence[tuple[str, Trace]], clock: str = "seconds") -
 
 # ---------------------------------------------------------------- sweeps
 def frontier(points: Sequence[Point], knob: str, quality: str = "nll") -> Figure:
-    """Return speed against a quality figure of a sweep: a marker with its middle half for each value, a dot for each run.
+    """Return speed against a quality figure of a sweep: a marker with its interval for each value, a dot for each run.
 
     customdata is [index of the point, index of its run or -1], for opening what was clicked.
     """
@@ -78,7 +78,8 @@ def frontier(points: Sequence[Point], knob: str, quality: str = "nll") -> Figure
         known = [(i, p, x, y) for i, p in group if (x := p.spread("tokens_per_second")) and (y := p.spread(quality))]
         if not known:
             continue
-        dots = [(i, n, run) for i, p, _, _ in known for n, run in enumerate(_pairs(p, quality)) if run]
+        share = quality == "consistent"  # of texts: a single one is on neither side of it
+        dots = [] if share else [(i, n, run) for i, p, _, _ in known for n, run in enumerate(_pairs(p, quality)) if run]
         figure.add_trace(Scatter(
             x=[run[0] for _, _, run in dots], y=[run[1] for _, _, run in dots], customdata=[[i, n] for i, n, _ in dots], mode="markers",
             marker={"size": 6, "color": paint, "opacity": 0.35, "symbol": symbol}, showlegend=False,
@@ -90,10 +91,13 @@ def frontier(points: Sequence[Point], knob: str, quality: str = "nll") -> Figure
             mode="markers" if name == REFERENCE else "markers+text" if isinstance(known[0][1].value, str) else "lines+markers+text",
             line={"color": paint, "width": 1.5, "dash": "dot"}, marker={"size": 12, "color": paint, "symbol": symbol},
             error_x=_bars([x for _, _, x, _ in known], paint), error_y=_bars([y for _, _, _, y in known], paint),
-            hovertemplate="%{text}: %{x:.1f} tokens/s, %{y:.2f}<extra>click to play its median run</extra>",
+            hovertemplate=f"%{{text}}: %{{x:.1f}} tokens/s, %{{y:{'.0%' if share else '.2f'}}}<extra>click to play its median run</extra>",
         ))  # fmt: skip
-    figure = _layout(figure, "tokens per second", LABEL[quality] + (" (nats a token)" if quality == "nll" else ""), height=380)
+    unit = {"nll": " (nats a token)", "consistent": " texts"}.get(quality, "")
+    figure = _layout(figure, "tokens per second", LABEL[quality] + unit, height=380)
     figure.update_yaxes(rangemode="nonnegative")
+    if quality == "consistent":
+        figure.update_yaxes(range=[-0.03, 1.06], tickformat=".0%")
     if not figure.data:
         figure.add_annotation(text="not computed: the twin is not there", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
     return figure

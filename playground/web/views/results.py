@@ -20,12 +20,13 @@ def verdict_html(sentence: str) -> str:
 def table_html(results: Sequence[LaneResult]) -> str:
     """Return the figures of all lanes: medians, and ranges where there were several runs."""
     heads = "".join(f'<th scope="col">{escape(result.label)}</th>' for result in results)
-    body = "".join(_row(figure, results) for figure in FIGURES)
+    rows = [figure for figure in FIGURES if not figure.of_texts or any(result.values(figure.name) for result in results)]
+    body = "".join(_row(figure, results) for figure in rows)
     loaded = [f"{escape(result.label)} {result.load_seconds:.1f} s" for result in results if result.load_seconds >= 0.05]
     counts = {len(result.finished) for result in results}
     runs = f"Medians of {max(counts)} runs, ranges below them. " if max(counts, default=0) > 1 else ""
     load = f"Loading a model is in no figure; it took: {', '.join(loaded)}. " if loaded else ""
-    terms = "".join(f"<dt>{figure.label}</dt><dd>{escape(figure.help)}</dd>" for figure in FIGURES)
+    terms = "".join(f"<dt>{figure.label}</dt><dd>{escape(figure.help)}</dd>" for figure in rows)
     return (
         f'<div class="ink-figures"><div class="ink-figures-scroll" tabindex="0" role="region" aria-label="Figures of the race"><table>'
         f'<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div><p class="ink-small">{runs}{load}{escape(CAVEAT)}</p>'
@@ -49,6 +50,8 @@ def _cell(figure: Figure, result: LaneResult, value: float | None, best: bool) -
         missing = "not computed" if result.finished else "failed" if result.error else "not finished"
         return f'<td class="ink-none">{missing}</td>'
     values = result.values(figure.name)
+    if figure.of_texts:
+        return f"<td><b>{round(sum(values))} of {len(values)}</b></td>"
     spread = f"<small>{_number(figure, min(values))} to {_number(figure, max(values))}</small>" if len(values) > 1 else ""
     return f"<td{' class=ink-best' if best else ''}><b>{_number(figure, value)}</b>{spread}</td>"
 

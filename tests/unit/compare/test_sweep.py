@@ -92,9 +92,9 @@ def test_bad_values_are_refused_in_one_sentence(knob, text, words):
         ({"prompts": []}, "between 1 and 16 prompts; it has 0"),
         ({"prompts": ["x"] * 17}, "between 1 and 16 prompts; it has 17"),
         ({"prompts": "x"}, "between 1 and 16 prompts; it has 1"),
-        ({"seeds": 0}, "Seeds must be between 1 and 16; it was 0."),
-        ({"seeds": 1.5}, "Seeds must be between 1 and 16; it was 1.5."),
-        ({"seeds": float("nan")}, "Seeds must be between 1 and 16; it was nan."),
+        ({"seeds": 0}, "Seeds must be between 1 and 64; it was 0."),
+        ({"seeds": 1.5}, "Seeds must be between 1 and 64; it was 1.5."),
+        ({"seeds": float("nan")}, "Seeds must be between 1 and 64; it was nan."),
         ({"base": {"model": "fake", "seed": "x"}}, "Seed must be a number"),
         ({"prompts": [" "]}, "Write a prompt first"),
     ],
@@ -172,6 +172,28 @@ def test_csv_and_json_hold_one_row_a_finished_run_and_no_formula():
 def test_a_spread_is_the_median_and_the_middle_half():
     assert Spread.of([4, 1, 3, 2, 5]) == Spread(3, 2, 4, 5)
     assert Spread.of([7]) == Spread(7, 7, 7, 1) and Spread.of([]) is None
+
+
+def test_a_share_is_a_mean_with_wilson_s_interval():
+    half = Spread.share([1.0] * 5 + [0.0] * 5)
+    assert (half.median, half.runs) == (0.5, 10)
+    assert (half.low, half.high) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    sure = Spread.share([1.0] * 20)
+    assert sure.median == sure.high == 1 and sure.low == pytest.approx(0.8389, abs=1e-4)
+    assert Spread.share([0.0]).low == 0 and Spread.share([]) is None
+
+
+def test_texts_that_a_checker_reads_make_a_share_of_each_point():
+    sweep, _, _ = sweep_of()
+    finish(sweep)
+    assert [point.spread("consistent") for point in sweep.points] == [None] * 3  # the stand-in's texts are nobody's to check
+    for point in sweep.points:
+        for run in point.runs:
+            wrong = run.trace.seed == 1 and point.value == 8
+            run.trace.result = replace(run.trace.result, faults=((("'his' does not fit Mira.", (3,)),) if wrong else ()))
+    eight, sixteen, _ = sweep.points
+    assert eight.spread("consistent").median == 0.5 and sixteen.spread("consistent").median == 1
+    assert sweep.record()["points"][0]["spread"]["consistent"]["median"] == 0.5
 
 
 # ---------------------------------------------------------------- two runs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from model.engine.quality import Quality, distinct, quality, repetition
 from model.models.scripted import Fake
 from model.settings import LOCAL, Settings
 from model.trace.frame import UNDECIDED
-from playground.compare.sweep import REFERENCE, Sweep, plan
+from playground.compare.sweep import REFERENCE, Point, Sweep, plan
 from playground.web.components.chart import chart_value, save_js
 from playground.web.views.plots import COLOURS, HEATS, frontier, heat, heatmap, text_over_time, written
 
@@ -76,6 +78,16 @@ def test_where_the_twin_is_missing_the_chart_says_so(sweep):
     figure = frontier(sweep.points, "steps", "nll")
     assert not figure.data and "not computed" in figure.layout.annotations[0].text
     assert frontier(sweep.points, "steps", "distinct_2").data
+
+
+def test_a_share_of_consistent_texts_is_drawn_between_nothing_and_all(sweep):
+    checked = [Point(point.value, [replace(run, trace=copy(run.trace)) for run in point.runs]) for point in sweep.points]
+    for point in checked:
+        for n, run in enumerate(point.runs):
+            run.trace.result = replace(run.trace.result, faults=((("x", (0,)),) if point.value == 8 and n else ()))
+    line, _ = frontier(checked, "steps", "consistent").data[1:3]
+    assert list(line.y) == [pytest.approx(1 / 3), 1.0] and line.error_y.array[0] == pytest.approx(0.7923 - 1 / 3, abs=1e-3)
+    assert frontier(checked, "steps", "consistent").layout.yaxis.tickformat == ".0%"
 
 
 # ---------------------------------------------------------------- one run
