@@ -28,6 +28,8 @@ function heading(player) {
   $("badges").replaceChildren(...badges.map(([name, text]) => make("span", "ib-badge-" + name, text)));
   $("prompt").querySelector("p").textContent = header.prompt;
   $("prompt").hidden = !player.options.prompt || !header.prompt;
+  $("notice").textContent = header.notice || "";
+  $("notice").hidden = !header.notice;
 }
 
 function wire(player) {

@@ -57,6 +57,10 @@ class TorchModel(ABC):
         """Return what is wrong with a finished text, (a sentence, positions) each; None: nothing can tell."""
         return None
 
+    def notice(self, prompt: str) -> str:
+        """Return what of a prompt this model does not use, in one sentence; '' where it reads all of it."""
+        return ""
+
     def close(self) -> None:
         """Free the model's memory."""
         self.__dict__.clear()
@@ -74,7 +78,8 @@ class TorchModel(ABC):
         given = self.given(request.pinned, request.length(self.spec))
         self._check_start(start, request.length(self.spec))
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
-                      self.weights_sha256, versions(), branch="a partly filled canvas" if len(start) else "")  # fmt: skip
+                      self.weights_sha256, versions(), branch="a partly filled canvas" if len(start) else "",
+                      notice=self.notice(prompt))  # fmt: skip
         cancelled = cancelled or threading.Event()
         return Run(trace, self._frames(trace, request, ids, (given, start), clock, cancelled, deadline), self.piece, cancelled)
 

@@ -45,6 +45,8 @@ def encode_header(trace: Trace) -> dict[str, Any]:
     """Return everything about a run that is known before its first frame."""
     header = {name: getattr(trace, name) for name in _HEADER}
     header["prompt_ids"] = list(trace.prompt_ids)
+    if trace.notice:
+        header["notice"] = trace.notice
     return {"model": asdict(trace.spec), **header}
 
 
@@ -207,9 +209,9 @@ def _decode(document: dict[str, Any]) -> Trace:
     header, frames = document["header"], document["frames"]
     if not isinstance(frames, list) or len(frames) > MAX_FRAMES:
         raise TraceError(f"A trace may have at most {MAX_FRAMES:,} frames.")
-    trace = Trace(spec=_spec(header["model"]), **{name: header[name] for name in _HEADER})
+    trace = Trace(spec=_spec(header["model"]), **{name: header[name] for name in _HEADER}, notice=header.get("notice", ""))
     trace.prompt_ids = tuple(int(i) for i in trace.prompt_ids)
-    for name in ("mode", "prompt", "system", "dtype", "device", "hardware", "weights_sha256", "recorded", "branch"):
+    for name in ("mode", "prompt", "system", "dtype", "device", "hardware", "weights_sha256", "recorded", "branch", "notice"):
         _need(isinstance(getattr(trace, name), str), f"its '{name}' is not text")
     _need(isinstance(trace.settings, dict) and isinstance(trace.versions, dict), "its settings or versions are not a mapping")
     for table in (document["vocab"], document.get("extra_vocab") or {}):

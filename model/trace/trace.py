@@ -60,6 +60,7 @@ class Trace:
     versions: dict[str, str] = field(default_factory=dict)
     recorded: str = ""  # the date of a shipped recording, empty for a live run
     branch: str = ""  # where a continued run started: "step 12 of <id>", or empty
+    notice: str = ""  # one sentence on what of the prompt the model does not use, or empty
     pieces: dict[int, bytes] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     result: Result | None = None

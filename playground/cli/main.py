@@ -143,6 +143,8 @@ def finished(requests: Sequence[Request]) -> Iterator[Trace]:
                     note(waiting.words)
                 note("")
                 assert run.trace is not None
+                if run.trace.notice:
+                    print(harmless(run.trace.notice), file=sys.stderr, flush=True)
                 for _ in watch(run, run.trace):
                     pass
                 yield run.trace

@@ -16,5 +16,6 @@ def summary(trace: Trace) -> dict[str, Any]:
         "tokens_per_forward": round(result.tokens_per_forward, 4), "seconds": result.seconds,
         "tokens_per_second": round(result.tokens_per_second, 3), "first_frame_seconds": result.first_frame_seconds,
         **({} if result.faults is None else {"consistent": not result.faults, "faults": [sentence for sentence, _ in result.faults]}),
+        **({"notice": trace.notice} if trace.notice else {}),
         "stopped": result.stopped, "seed": trace.seed, "after_end": result.after_end, "model": trace.spec.id, "prompt": trace.prompt,
     }  # fmt: skip

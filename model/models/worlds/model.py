@@ -36,6 +36,10 @@ class Worlds(TorchModel):
         asked = worlds.read_prompt(prompt)
         return worlds.prompt_ids(asked.form, asked.topics)
 
+    def notice(self, prompt: str) -> str:
+        """Return which words of a prompt the worlds do not know, or have no room for."""
+        return worlds.read_prompt(prompt).sentence
+
     def tokens(self, text: str) -> list[int]:
         """Return the ids of typed words; raise SettingError naming one that the worlds do not know."""
         try:

@@ -12,6 +12,7 @@ from model.models.worlds.network import Network, Shape
 from model.models.worlds.session import Passes
 from model.models.worlds.weights import load, save
 from model.settings import ORDERS, REMASKING, RULES, SCHEDULES, Settings
+from model.trace.trace import Trace
 
 SMALL = dict(vocabulary=1344, positions=worlds.PROMPT + worlds.CANVAS, width=32, layers=2, heads=2, hidden=48)
 
@@ -124,6 +125,15 @@ def test_a_finished_text_is_checked_and_the_prompts_wishes_with_it(model):
     start = worlds.encode(text.words)
     whole = model.denoise("a notice", Settings(), start=start + [worlds.END] * (worlds.CANVAS - len(start))).finish()
     assert whole.result.faults == () and whole.result.text == worlds.display(text.words)
+
+
+def test_words_of_a_prompt_that_mean_nothing_here_are_named_in_the_trace(model):
+    run = model.denoise("a notice about a spaceship", Settings(steps=2))
+    assert "'spaceship' is not among my words" in run.trace.notice  # before anything is computed
+    trace = run.finish()
+    assert Trace.from_json(trace.to_json()).notice == trace.notice
+    quiet = model.denoise("a notice about an owl", Settings(steps=2)).finish()
+    assert quiet.notice == "" and "notice" not in json.loads(quiet.to_json())["header"]
 
 
 def test_left_to_right_is_the_twin(model):
