@@ -119,12 +119,14 @@ def defaults(generation_config: Any, canvas_length: int) -> Settings:
 class Denoiser(Protocol):
     """The network of one run.
 
-    length: positions of a canvas; vocab: rows of its logits; first: the lowest id that a random canvas may hold.
+    length: positions of a canvas; vocab: rows of its logits; first: the lowest id that a random canvas may hold; ahead: forward passes
+    that `encode` takes, 0 where every pass reads the prompt itself.
     """
 
     length: int
     vocab: int
     first: int
+    ahead: int
 
     def empty(self) -> Any:
         """Return a cache that holds nothing."""

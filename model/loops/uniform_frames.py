@@ -55,7 +55,7 @@ def denoise(loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambd
         if state.cached < state.sequence.shape[1]:
             if why := should_stop():
                 return why
-            watch.forward(loop.encode)
+            watch.forward(loop.encode, passes=loop.denoiser.ahead)
         while state.left > 0 and not bool(state.done.all()):
             if why := should_stop():
                 return why

@@ -9,6 +9,7 @@ from typing import Any
 from model.engine.catalog import entries, entry
 from model.engine.parsing import parse_request
 from model.errors import SettingError
+from model.models.worlds.record import NOISY_DEFAULTS
 from model.request import Request, visible_text
 from model.settings import FIELD, FIELDS, Limits, applies
 
@@ -30,10 +31,11 @@ class Preset:
 # Where text is compared over steps or orders, the plan decides how many tokens a step commits, or the knob would not be read.
 _PLANNED = {"mode": "diffusion", "rule": "schedule", "remasking": "none", "block_length": 0}
 PRESETS = {
-    "modes": Preset("Diffusion against its own autoregressive mode", ({"mode": "diffusion"}, {"mode": "ar"})),
+    "modes": Preset("Diffusion against left to right", ({"mode": "diffusion"}, {"mode": "ar"})),
     "steps": Preset("8, 16 and 64 steps, one seed", tuple(_PLANNED | {"steps": n} for n in (8, 16, 64))),
     "orders": Preset("Three orders, one seed", tuple(_PLANNED | {"steps": 32, "order": order}
                                                      for order in ("confidence", "random", "left_to_right"))),
+    "noise": Preset("From masks against from random words", ({"model": "worlds"}, {"model": "worlds-noisy", **NOISY_DEFAULTS})),
     "models": Preset("Two models", ({}, {"model": "another"})),
 }  # fmt: skip
 

@@ -148,7 +148,7 @@ def test_presets_and_a_third_lane(visit, server):
     assert [page.locator(".rs-name").nth(i).inner_text() for i in range(3)] == ["8 steps", "16 steps", "64 steps"]
     page.locator("#race-compared").get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=10_000)
     assert page.locator(".rs-lane").nth(0).bounding_box()["y"] == page.locator(".rs-lane").nth(2).bounding_box()["y"]
-    page.get_by_text("Diffusion against its own autoregressive mode").click()
+    page.get_by_text("Diffusion against left to right").click()
     page.get_by_text("Lanes and settings").click()
     page.locator("#lane1-knobs").wait_for()
     assert page.locator("#lane2-knobs").is_hidden() and page.locator("#lane3-box").is_hidden()

@@ -84,6 +84,7 @@ def loss(network: Any, batch: Batch) -> Tensor:
     if "conditioned" in batch:
         with torch.no_grad():
             guess = network.logits(network(batch["seen"])).softmax(-1)
+            guess[:, :PROMPT] = 0  # the prompt is never guessed
     features = network(batch["seen"], guess)
     nats = F.cross_entropy(network.logits(features.flatten(0, 1)[batch["rows"]]), batch["wanted"], reduction="none")
     return (nats * batch["weight"]).sum() / batch["weight"].sum()

@@ -18,7 +18,7 @@ class Decoder:
     fixed size, which compiling needs and which outlives the run.
     """
 
-    first = 0
+    first, ahead = 0, 1
 
     def __init__(self, model: Any, extra: Mapping[str, Any] | None = None, decode: Callable[..., Any] | None = None, cache: Any = None):
         self.model, self.config = model, model.config

@@ -1,18 +1,29 @@
-"""The small-worlds model: a masked network whose whole canvas is one block, and an autoregressive twin for the other way of writing."""
+"""The small-worlds models: a masked network whose whole canvas is one block, one for random words, and an autoregressive twin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from model import worlds
 from model.errors import SettingError
 from model.loops.masked import Predictor
+from model.loops.stopwatch import Clock, Stopwatch
+from model.loops.uniform import Loop
+from model.loops.uniform_frames import denoise
 from model.models.base import TorchModel
+from model.request import Request
+from model.run import stopper
 from model.settings import Settings
+from model.trace.frame import Frame
 from model.trace.trace import Trace
 
-from .record import MASKED, TWIN, WORLDS
+from .noisy import Noisy
+from .record import MASKED, NOISY, TWIN, WORLDS, WORLDS_NOISY
 from .session import Passes, Reader, Task, Whole
 from .weights import load as load_weights
 
@@ -20,12 +31,13 @@ TASK = Task(worlds.MASK, (worlds.FIRST_WORD, len(worlds.VOCABULARY)), worlds.END
 
 
 class Worlds(TorchModel):
-    """Both networks, loaded. A prompt becomes PROMPT ids: a form, and the words of it that the worlds know."""
+    """A denoising network and the twin, loaded. A prompt becomes PROMPT ids: a form, and the words of it that the worlds know."""
+
+    spec = WORLDS
 
     def __init__(self, masked: Path = MASKED, twin: Path = TWIN, progress: Callable[[float, str], None] | None = None):
         report = progress or (lambda share, what: None)
         report(0.1, "Reading the weights")
-        self.spec = WORLDS
         network, about = load_weights(masked)
         self.weights_sha256 = about["sha256"]
         self.networks = {"diffusion": Passes(network), "ar": Passes(load_weights(twin)[0])}
@@ -62,7 +74,7 @@ class Worlds(TorchModel):
     def faults(self, trace: Trace) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
         """Return what the checker finds wrong with a finished text, the prompt's wishes included; None for one that was cut off."""
         frame = trace.frames[-1]
-        if frame.undecided or trace.result is None or trace.result.stopped not in ("end", "full"):
+        if frame.undecided or trace.result is None or trace.result.stopped not in ("end", "full", "converged"):
             return None
         words = worlds.decode(token for token in trace.final_ids if token != worlds.END)
         asked = worlds.read_prompt(trace.prompt)
@@ -71,6 +83,35 @@ class Worlds(TorchModel):
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return a session over the network of a mode."""
         return (Reader if mode == "ar" else Whole)(self.networks[mode], ids, TASK)
+
+
+class NoisyWorlds(Worlds):
+    """As `Worlds`, from random words instead of masks."""
+
+    spec = WORLDS_NOISY
+
+    def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
+                cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+        if request.mode == "ar":
+            yield from super()._frames(trace, request, ids, known, clock, cancelled, deadline)
+            return
+        given, start = known
+        first = torch.tensor([[*start, *[-1] * (worlds.CANVAS - len(start))]]) if len(start) else None
+        loop = Loop(Noisy(self.networks["diffusion"], TASK), request.settings, torch.tensor([ids]), eos_ids=self.spec.eos_ids,
+                    pad_id=worlds.END, pinned=given, start=first)  # fmt: skip
+        try:
+            result = trace.finish((yield from denoise(loop, Stopwatch(clock), stopper(cancelled, deadline))))
+            trace.result = replace(result, faults=self.faults(trace))
+        except GeneratorExit:
+            raise
+        except Exception:
+            trace.finish("error")
+            raise
+
+
+def load_noisy(progress: Callable[[float, str], None] | None = None, noisy: Path = NOISY, twin: Path = TWIN) -> NoisyWorlds:
+    """Load the model for random words; raise WeightsError if its files are missing or damaged."""
+    return NoisyWorlds(noisy, twin, progress)
 
 
 def load(progress: Callable[[float, str], None] | None = None, **options: Path) -> Worlds:

@@ -107,14 +107,14 @@ class Network(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, ids: Tensor, guess: Tensor | None = None, pairs: Tensor | None = None) -> Tensor:
-        """Return features. guess: probabilities of the step before (batch, positions, vocabulary), where the network reads them.
+        """Return features. guess: probabilities of the step before (batch, positions, words), where the network reads them; zeros: none.
 
         pairs: (positions, positions), the kind of each pair, where the network weighs them.
         """
         t, embed = ids.shape[1], self.embed.to(self.dtype)
         x = F.embedding(ids, embed)
         if self.guess is not None and guess is not None:
-            x = x + F.linear(rms(guess.to(self.dtype) @ embed), self.guess.to(self.dtype))
+            x = x + F.linear(rms(guess.to(self.dtype) @ embed[: guess.shape[-1]]), self.guess.to(self.dtype))
         hidden = None if self.hidden is None else self.hidden[:t, :t]
         for i, block in enumerate(self.blocks):
             bias = hidden

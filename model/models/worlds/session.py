@@ -52,7 +52,7 @@ class Passes:
         """
         x, (b, t), d = F.embedding(ids, self.embed).to(self.dtype), ids.shape, self.shape.width
         if self.guess is not None and guess is not None:
-            x = x + F.linear(F.rms_norm(guess @ self.embed, (d,), None, EPS), self.guess).to(self.dtype)
+            x = x + F.linear(F.rms_norm(guess @ self.embed[: guess.shape[-1]], (d,), None, EPS), self.guess).to(self.dtype)
         cos, sin, half = self.cos[start : start + t], self.sin[start : start + t], self.head // 2
         for i, (norm1, norm2, qkv, out, up, down) in enumerate(self.layers):
             z = F.linear(F.rms_norm(x, (d,), norm1, EPS), qkv).view(b, t, 3, self.shape.heads, self.head)

@@ -7,8 +7,10 @@ import torch
 
 from model import worlds
 from model.errors import SettingError, WeightsError
-from model.models.worlds.model import Worlds
+from model.loops.uniform import State
+from model.models.worlds.model import TASK, Worlds, load_noisy
 from model.models.worlds.network import Network, Shape
+from model.models.worlds.noisy import Noisy
 from model.models.worlds.session import Passes
 from model.models.worlds.weights import load, save
 from model.settings import ORDERS, REMASKING, RULES, SCHEDULES, Settings
@@ -141,6 +143,49 @@ def test_left_to_right_is_the_twin(model):
     assert trace.result.forwards <= worlds.CANVAS and trace.frames[1].span == (0, 1)
     nats = model.score("a diary", trace.final_ids)
     assert len(nats) == len(trace.final_ids) and all(value > 0 for value in nats)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noisy")
+    save(folder / "noisy", network(3, conditioned=True), {"rows": 1})
+    save(folder / "twin", network(2, causal=True), {"rows": 1})
+    return load_noisy(noisy=folder / "noisy", twin=folder / "twin")
+
+
+def test_the_noisy_model_runs_in_diffusiongemmas_loop_and_spares_what_is_fixed(noisy):
+    settings = Settings(steps=5, entropy_bound=30.0, confidence_threshold=0.0)
+    trace = noisy.denoise("a notice", settings, pinned={0: "Lost", 4: "owl"}).finish()
+    assert trace.result.forwards == 5 and trace.result.faults and trace.spec.family == "uniform"  # the prompt takes no pass of its own
+    for frame in trace.frames:
+        assert [frame.ids[p] for p in (0, 4)] == [worlds.tokens("Lost")[0], worlds.tokens("owl")[0]] and len(frame.ids) == worlds.CANVAS
+        assert all(t == worlds.END or worlds.FIRST_WORD <= t < len(worlds.VOCABULARY) for t in frame.ids.tolist())
+    assert "temperature" in trace.frames[1].notes and trace.frames[1].notes["accepted"] >= 1
+    again = noisy.denoise("a notice", settings, pinned={0: "Lost", 4: "owl"}).finish()
+    assert again.final_ids == trace.final_ids
+
+
+@torch.inference_mode()
+def test_the_noisy_models_next_pass_reads_the_belief_of_the_one_before(noisy):
+    passes, ids = noisy.networks["diffusion"], torch.randint(worlds.FIRST_WORD, 1000, (1, worlds.CANVAS))
+    prompt = torch.tensor([noisy.encode("a notice")])
+    denoiser, none = Noisy(passes, TASK), torch.zeros(1, dtype=torch.bool)
+    state = State(prompt, prompt > 0, None, ids, ids, ids, ids, ids, none, none)
+    first = denoiser.forward(state)
+    state.belief = first / 0.5
+    guess = torch.cat((torch.zeros(1, worlds.PROMPT, first.shape[-1]), (first / 0.5).softmax(-1)), 1)
+    wanted = passes.logits(passes.run(torch.cat((prompt, ids), 1), guess=guess))[:, worlds.PROMPT :, worlds.FIRST_WORD : first.shape[-1]]
+    assert torch.allclose(denoiser.forward(state)[..., worlds.FIRST_WORD :], wanted, atol=1e-5)
+    assert not torch.allclose(first[..., worlds.FIRST_WORD :], wanted, atol=1e-3)
+
+
+def test_the_noisy_model_left_to_right_is_the_twin_and_a_canvas_may_be_given(noisy, model):
+    settings = Settings(temperature=0.0, new_tokens=worlds.CANVAS)
+    theirs = model.denoise("a diary", settings, mode="ar").finish()
+    assert noisy.denoise("a diary", settings, mode="ar").finish().final_ids == theirs.final_ids
+    start = worlds.encode(worlds.write(__import__("random").Random(2), "diary").words)
+    trace = noisy.denoise("a diary", Settings(steps=2), start=start).finish()
+    assert trace.frames[0].ids[: len(start)].tolist() == start and trace.branch == "a partly filled canvas"
 
 
 @pytest.mark.parametrize(
