@@ -3,8 +3,9 @@
 # make check   linter, types, import rules, file budgets
 # make bench   measure; the last line of stdout is one JSON object
 # make traces  record the runs that greet a visitor again (after the weights changed)
+# make worlds  train the small-worlds networks anew (hours; goes on where it stopped)
 # make setup   only set everything up
-.PHONY: run test check bench traces setup clean
+.PHONY: run test check bench traces worlds setup clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= python3
@@ -26,6 +27,9 @@ bench: $(VENV)/.development
 
 traces: $(VENV)/.development
 	$(IN) -m scripts.record
+
+worlds: $(VENV)/.development
+	$(IN) -m training.worlds $(ARGS)
 
 check: $(VENV)/.development
 	$(IN) -m ruff check --output-format concise .

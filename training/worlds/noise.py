@@ -19,7 +19,8 @@ KEPT = 0.1  # share of the disturbed words that make room for undisturbed ones, 
 def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     """Mask each row's canvas at its own rate (8 % of the rows: all; half: below 0.4); in 30 % of the rows replace up to a tenth.
 
-    Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates. ids, linked (B, T):
+    Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates; in a fifth of the rows
+    half of the words that must agree are masked, and few others. ids, linked (B, T):
     `linked` words must agree with another one and count LINKED times. Returned: seen (B, T), rows: flat positions whose loss counts,
     wanted: their ids, weight; always as many, so that a compiled network sees one shape.
     """
@@ -27,6 +28,7 @@ def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     canvas = torch.arange(t) >= PROMPT
     u, kind = torch.rand(b, 1, generator=rng), torch.rand(b, 1, generator=rng)
     rate = torch.where(kind < 0.08, torch.ones_like(u), torch.where(kind < 0.5, u, 0.4 * u))
+    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.2, torch.where(linked, 0.5, 0.1 * u), rate)
     gone = (torch.rand(b, t, generator=rng) < rate) & canvas
     share = 0.1 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.3)
     wrong = (torch.rand(b, t, generator=rng) < share) & canvas & ~gone

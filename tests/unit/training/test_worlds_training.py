@@ -1,0 +1,89 @@
+"""The training of the small worlds: what each kind is shown and asked, and every stage of `make worlds` on tiny networks."""
+
+import random
+
+import pytest
+import torch
+
+from model import worlds
+from model.models.worlds.model import load, load_noisy
+from model.settings import Settings
+from training.small import load_average
+from training.worlds import noise
+from training.worlds.__main__ import main
+from training.worlds.evaluate import CELLS, measure, order_of, prompts
+from training.worlds.train import texts
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worlds")
+    main(["--runs", str(folder / "runs"), "--weights", str(folder), "--smoke"])
+    return folder
+
+
+def test_every_stage_runs_and_what_it_makes_writes(made):
+    model = load(masked=made / "worlds.safetensors", twin=made / "worlds-twin.safetensors")
+    noisy = load_noisy(noisy=made / "worlds-noisy.safetensors", twin=made / "worlds-twin.safetensors")
+    for one in (model, noisy):
+        assert one.denoise("a diary", Settings(steps=3)).finish().result.forwards == 3
+    assert load_average(made / "runs" / "noisy")[0].shape.conditioned and load_average(made / "runs" / "causal")[0].shape.causal
+
+
+def test_a_second_call_goes_on(made):
+    before = load_average(made / "runs" / "masked")[1]["step"]
+    main(["--runs", str(made / "runs"), "--weights", str(made), "--smoke"])
+    assert load_average(made / "runs" / "masked")[1]["step"] == before + 3
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return texts(random.Random(5), 64)
+
+
+def test_masked_rows_hide_canvas_words_only_and_ask_for_what_stood_there(batch):
+    ids, linked = batch
+    seen = noise.masked(ids, linked, torch.Generator().manual_seed(0))
+    assert torch.equal(seen["seen"][:, : worlds.PROMPT], ids[:, : worlds.PROMPT])
+    assert torch.equal(seen["wanted"], ids.flatten()[seen["rows"]]) and bool((seen["rows"] % ids.shape[1] >= worlds.PROMPT).all())
+    gone = seen["seen"] == noise.MASK
+    asked = torch.zeros_like(gone).flatten().index_fill(0, seen["rows"], True).view_as(gone)
+    weight = torch.zeros(gone.numel()).index_put((seen["rows"],), seen["weight"]).view_as(gone)
+    assert bool((gone & linked & asked).any()) and bool((weight[gone & linked & asked] == noise.LINKED).all())
+    kept = asked & (seen["seen"] == ids) & ~linked
+    assert (weight[kept] == noise.KEPT).float().mean() > 0.95  # but for words that were replaced by themselves
+
+
+def test_random_words_are_words_and_half_the_batches_see_their_own_guess(batch):
+    ids, linked = batch
+    words, rng = torch.arange(worlds.FIRST_WORD, len(worlds.VOCABULARY)), torch.Generator().manual_seed(0)
+    made = [noise.random_words(ids, linked, rng, words) for _ in range(40)]
+    changed = made[0]["seen"] != ids
+    assert bool(changed.any()) and not bool(changed[:, : worlds.PROMPT].any())
+    assert bool((made[0]["seen"][changed] >= worlds.FIRST_WORD).all())
+    assert 8 < sum("conditioned" in one for one in made) < 32
+
+
+def test_the_twin_is_asked_for_what_comes_next_up_to_the_end(batch):
+    ids, linked = batch
+    made = noise.next_words(ids, linked, worlds.END, torch.Generator().manual_seed(0))
+    row, position = made["rows"] // made["seen"].shape[1], made["rows"] % made["seen"].shape[1]
+    assert torch.equal(made["wanted"], ids[row, position + 1])
+
+
+def test_evaluation_counts_what_the_checker_says(made):
+    model = load(masked=made / "worlds.safetensors", twin=made / "worlds-twin.safetensors")
+    cell = measure(model, CELLS["fixed counts, 4 passes"], 3)
+    assert cell["texts"] == 3 and cell["consistent"] == 0 and cell["passes"] == 4 and cell["faults"] and cell["low"] == 0 < cell["high"]
+    for prompt, text in prompts(20):
+        asked = worlds.read_prompt(prompt)
+        assert asked.form == text.form and set(asked.topics) <= set(text.topics)
+
+
+def test_order_is_read_from_the_frames(made):
+    model = load(masked=made / "worlds.safetensors", twin=made / "worlds-twin.safetensors")
+    ltr = Settings(steps=72, rule="schedule", order="left_to_right", remasking="none")
+    assert order_of(model.denoise("a diary", ltr).finish())[0] == pytest.approx(1.0)
+    mixed = Settings(steps=72, rule="schedule", order="random", remasking="none")
+    tau, early = order_of(model.denoise("a diary", mixed).finish())
+    assert abs(tau) < 0.4 and early
