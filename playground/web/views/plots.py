@@ -97,7 +97,7 @@ def frontier(points: Sequence[Point], knob: str, quality: str = "nll") -> Figure
     figure = _layout(figure, "tokens per second", LABEL[quality] + unit, height=380)
     figure.update_yaxes(rangemode="nonnegative")
     if quality == "consistent":
-        figure.update_yaxes(range=[-0.03, 1.06], tickformat=".0%")
+        figure.update_yaxes(range=[-0.03, 1.12], tickformat=".0%")
     if not figure.data:
         figure.add_annotation(text="not computed: the twin is not there", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
     return figure
