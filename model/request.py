@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from model.draft import Draft
 from model.errors import SettingError
 from model.settings import FIELD, Limits, Settings, bounds
 from model.spec import ModelSpec
@@ -16,7 +17,8 @@ from model.text import normalise
 class Request:
     """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on; `image` is a picture file.
 
-    asked: the knobs that were given by name; the others are the model's to set once it is loaded. None: all are as they are.
+    draft: a canvas to begin with, None for an empty one. asked: the knobs that were given by name; the others are the model's to set once
+    it is loaded. None: all are as they are.
     """
 
     prompt: str
@@ -26,6 +28,7 @@ class Request:
     system: str = ""
     pinned: Mapping[int, str] = field(default_factory=dict)
     image: bytes = field(default=b"", repr=False)
+    draft: Draft | None = None
     asked: tuple[str, ...] | None = field(default=None, compare=False)
 
     def on(self, own: Settings | None, limits: Limits) -> Request:

@@ -293,7 +293,9 @@ class EngineRun(Iterator[Frame]):
             return
         request = self.request = self.request.on(getattr(model, "defaults", None), engine.limits)
         request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
-        seen = {"image": request.image} if request.image else {}  # only models that see take one
+        seen: dict[str, Any] = {"image": request.image} if request.image else {}  # only models that see take one
+        if request.draft:
+            seen["draft"] = request.draft
         self._run = model.denoise(
             request.prompt, request.settings, mode=request.mode, system=request.system, pinned=request.pinned, limits=engine.limits,
             clock=engine.clock, cancelled=self._cancelled, deadline=engine.limits.seconds, **seen,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.draft import Draft
 from model.engine import catalog
 from model.errors import SettingError
 from model.request import Request, parse_pinned, visible_text
@@ -13,7 +14,8 @@ from model.text import normalise
 
 
 def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
-                  system: Any = "", pinned: Any = "", image: bytes = b"", limits: Limits = LOCAL) -> Request:  # fmt: skip
+                  system: Any = "", pinned: Any = "", image: bytes = b"", draft: Draft | None = None,
+                  limits: Limits = LOCAL) -> Request:  # fmt: skip
     """Return a request from untrusted values; raise SettingError with one sentence before anything is computed.
 
     Knobs that are not given are the model's own (see `model.entry.Entry.defaults`). pinned: text of lines 'position: words', or a mapping.
@@ -27,7 +29,7 @@ def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, mod
     entry, given = catalog.known(model), {} if settings is None else settings
     parsed = Settings.parse({**entry.defaults, **given} if entry and isinstance(given, Mapping) else given, limits)
     system = visible_text("The system prompt", "" if system is None else system, limits.prompt_chars)
-    asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), image, tuple(given))
+    asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), image, draft, tuple(given))
     asked.check_image(entry.spec if entry else None, limits)
     if entry:  # what is wrong for this model whatever its files say is said before it loads
         asked.check_pinned(entry.spec)

@@ -13,6 +13,7 @@ from model.trace.frame import (
     COMMITTED,
     MASK,
     PINNED,
+    PROMPT,
     SETTLED,
     STATES,
     TAKEN_BACK,
@@ -30,12 +31,12 @@ _OPEN = np.isin(np.arange(len(STATES)), UNDECIDED)  # by state: undecided?
 class Canvas:
     """`length` positions, all undecided but the given ones. Arrays as in `trace.py`; `p` (float) is the exact confidence.
 
-    given: {position: id} that must never change; `given_state` says what they are shown as. start: ids to begin with, -1 where
-    undecided; unlike given ones, a rule may take them back.
+    given: {position: id} that must never change; `given_state` says what they are shown as. kept: more of them, shown as given text.
+    start: ids to begin with, -1 where undecided; unlike given ones, a rule may take them back.
     """
 
     def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None,
-                 given_state: int = PINNED, start: Sequence[int] = ()):  # fmt: skip
+                 given_state: int = PINNED, start: Sequence[int] = (), kept: Mapping[int, int] | None = None):  # fmt: skip
         self.vocab_size, self.eos_ids = vocab_size, frozenset(eos_ids)
         self.ids = np.full(length, -1, np.int32)
         self.states = np.full(length, MASK, np.uint8)
@@ -50,10 +51,11 @@ class Canvas:
         for position, token in enumerate(start):
             if token >= 0:
                 self.ids[position], self.states[position], self.p[position], self.confidence[position] = token, SETTLED, 1.0, 255
-        for position, token in (given or {}).items():
-            self.ids[position], self.states[position], self.fixed[position] = token, given_state, True
-            self.p[position], self.confidence[position] = 1.0, 255
-        self.last_fixed = max(given or {}, default=-1)  # the text may not end before the last given position
+        for fixed, state in ((kept or {}, PROMPT), (given or {}, given_state)):
+            for position, token in fixed.items():
+                self.ids[position], self.states[position], self.fixed[position] = token, state, True
+                self.p[position], self.confidence[position] = 1.0, 255
+        self.last_fixed = max({**(kept or {}), **(given or {})}, default=-1)  # the text may not end before the last given position
         self.may_end = not self.eos_ids.isdisjoint(self.ids.tolist())  # whether an end token has ever stood here
 
     def __len__(self) -> int:

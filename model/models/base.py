@@ -8,11 +8,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from model.draft import Draft, start_of
 from model.errors import SettingError
 from model.loops.autoregressive import decode
 from model.loops.canvas import Canvas
@@ -27,6 +28,15 @@ from model.trace.frame import Frame
 from model.trace.trace import Trace
 
 SCORED_AT_ONCE = 128  # answer tokens whose logits are held at a time: 128 rows of 49,152 are 25 MB
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands on a canvas before a run: {position: id} pinned and kept, which never change, and ids to begin with, -1: undecided."""
+
+    pinned: dict[int, int]
+    kept: dict[int, int] = field(default_factory=dict)
+    start: Sequence[int] = ()
 
 
 class TorchModel(ABC):
@@ -67,21 +77,23 @@ class TorchModel(ABC):
 
     def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
                 pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = ()) -> Run:  # fmt: skip
+                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = (),
+                draft: Draft | None = None) -> Run:  # fmt: skip
         """Return a run of `prompt`; raise SettingError before anything is computed.
 
-        deadline: seconds the run may take, waiting included. start: ids of a partly filled canvas to begin with, -1 where undecided.
+        deadline: seconds the run may take, waiting included. start: ids of a partly filled canvas to begin with, -1 where undecided;
+        draft: the same with edits and with positions that never change.
         """
         request = Request(prompt, self.spec.id, mode, settings or Settings(), system, dict(pinned or {}))
+        request, made = self.drafted(request, draft or start_of(start))
         ids = self.encode(prompt, system)
         request.check(self.spec, len(ids), limits)
-        given = self.given(request.pinned, request.length(self.spec))
-        self._check_start(start, request.length(self.spec))
+        known = self.standing(request, made)
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
-                      self.weights_sha256, versions(), branch="a partly filled canvas" if len(start) else "",
+                      self.weights_sha256, versions(), branch=made.about if made else "",
                       notice=self.notice(prompt))  # fmt: skip
         cancelled = cancelled or threading.Event()
-        return Run(trace, self._frames(trace, request, ids, (given, start), clock, cancelled, deadline), self.piece, cancelled)
+        return Run(trace, self._frames(trace, request, ids, known, clock, cancelled, deadline), self.piece, cancelled)
 
     @torch.inference_mode()
     def score(self, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
@@ -110,6 +122,25 @@ class TorchModel(ABC):
                 out[position + offset] = token
         return out
 
+    def drafted(self, request: Request, draft: Draft | None) -> tuple[Request, Draft | None]:
+        """Return the request on the draft's length, and the draft with its edits made; raise SettingError."""
+        if draft is None:
+            return request, None
+        made = draft.made(self.tokens, self.spec.canvas, next(iter(self.spec.eos_ids), None))
+        if draft.edits and not self.spec.canvas:
+            request = replace(request, settings=replace(request.settings, new_tokens=len(made.ids)))
+        return request, made
+
+    def standing(self, request: Request, made: Draft | None) -> Standing:
+        """Return what stands on the canvas before anything is computed; raise SettingError where it cannot."""
+        length = request.length(self.spec)
+        pinned = self.given(request.pinned, length)
+        if made is None:
+            return Standing(pinned)
+        self._check_start(made.ids, length)
+        pinned = {p: made.ids[p] for p in made.pinned} | pinned
+        return Standing(pinned, {p: made.ids[p] for p in made.kept if p not in pinned}, made.ids)
+
     def _check_start(self, start: Sequence[int], length: int) -> None:
         if len(start) > length:
             raise SettingError(f"A canvas to start from may have at most {length} positions; it has {len(start)}.", "start")
@@ -118,10 +149,10 @@ class TorchModel(ABC):
                 most = self.spec.vocab_size - 1
                 raise SettingError(f"A canvas to start from holds ids from 0 to {most}, or -1; it held {token}.", "start")
 
-    def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
+    def _frames(self, trace: Trace, request: Request, ids: list[int], known: Standing, clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
         settings, spec = request.settings, self.spec
-        canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known[0], start=known[1])
+        canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
         forbidden = () if spec.mask_id is None else (spec.mask_id,)
         plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
                     stopper(cancelled, deadline))

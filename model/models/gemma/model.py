@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from model.draft import Draft, start_of
 from model.entry import Progress
 from model.errors import SettingError
 from model.loops.stopwatch import Clock, Stopwatch
@@ -115,13 +116,14 @@ class DiffusionGemma(ChatModel):
     def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
                 pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
                 cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = (),
-                image: bytes = b"", state: State | None = None) -> DiffusionRun:  # fmt: skip
+                image: bytes = b"", state: State | None = None, draft: Draft | None = None) -> DiffusionRun:  # fmt: skip
         """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
 
         start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt; state:
         a snapshot of another run with the same prompt and settings, which this one continues as a branch.
         """
         request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}), image)
+        request, made = self.drafted(request, draft or start_of(start))
         ids = self.encode(prompt, system)
         extra: dict[str, Any] = {}
         notes: dict[str, Any] = {}
@@ -130,14 +132,14 @@ class DiffusionGemma(ChatModel):
             ids, extra = self._with_image(prompt, system, image)
             notes["image_sha256"] = hashlib.sha256(image).hexdigest()
         request.check(self.spec, len(ids), limits)
-        given = self.given(request.pinned, request.length(self.spec))
+        known = self.standing(request, made)
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, self.hardware,
                       versions=_versions())  # fmt: skip
-        trace.branch = "a partly filled canvas" if len(start) else ""
+        trace.branch = made.about if made else ""
         if state is not None and state.frame is not None:
             trace.branch = f"step {state.frame.step}"
         cancelled = cancelled or threading.Event()
-        loop = self._loop(request.settings, ids, given, self._start_canvas(start), extra)
+        loop = self._loop(request.settings, ids, known.pinned | known.kept, self._start_canvas(known.start), extra)
         if state is not None:
             loop.resume(state)
         frames = self._run(trace, loop, notes, clock, cancelled, deadline)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from model.loops.masked import Predictor
 from model.loops.stopwatch import Clock, Stopwatch
 from model.loops.uniform import Loop
 from model.loops.uniform_frames import denoise
-from model.models.base import TorchModel
+from model.models.base import Standing, TorchModel
 from model.request import Request
 from model.run import stopper
 from model.settings import Settings
@@ -90,15 +90,15 @@ class NoisyWorlds(Worlds):
 
     spec = WORLDS_NOISY
 
-    def _frames(self, trace: Trace, request: Request, ids: list[int], known: tuple[dict[int, int], Sequence[int]], clock: Clock,
+    def _frames(self, trace: Trace, request: Request, ids: list[int], known: Standing, clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
         if request.mode == "ar":
             yield from super()._frames(trace, request, ids, known, clock, cancelled, deadline)
             return
-        given, start = known
+        start = known.start
         first = torch.tensor([[*start, *[-1] * (worlds.CANVAS - len(start))]]) if len(start) else None
         loop = Loop(Noisy(self.networks["diffusion"], TASK), request.settings, torch.tensor([ids]), eos_ids=self.spec.eos_ids,
-                    pad_id=worlds.END, pinned=given, start=first)  # fmt: skip
+                    pad_id=worlds.END, pinned=known.pinned | known.kept, start=first)  # fmt: skip
         try:
             result = trace.finish((yield from denoise(loop, Stopwatch(clock), stopper(cancelled, deadline))))
             trace.result = replace(result, faults=self.faults(trace))
