@@ -8,7 +8,7 @@ from typing import Any
 
 from model.errors import SettingError
 from model.text import normalise
-from model.trace.frame import AFTER_END, PINNED, UNDECIDED
+from model.trace.frame import AFTER_END, PINNED, PROMPT, UNDECIDED
 from model.trace.trace import Trace
 
 DEEDS = ("erase", "pin", "type", "put")
@@ -31,7 +31,7 @@ class Draft:
     """A canvas to begin with. ids: -1 where undecided; pinned, kept: positions that never change, shown as pinned or as given text.
 
     edits are made to `ids` first, by position as `ids` has them. keep: whatever stands after that never changes either; else a rule may
-    take it back. about: where the canvas came from, for the trace.
+    take it back. about: where the canvas came from, for the trace; weights: the fingerprint of those it was written by, '' if unknown.
     """
 
     ids: tuple[int, ...] = ()
@@ -40,6 +40,7 @@ class Draft:
     edits: tuple[Edit, ...] = ()
     keep: bool = False
     about: str = "a partly filled canvas"
+    weights: str = ""
 
     def made(self, tokens: Callable[[str], list[int]], fixed_length: int, end: int | None) -> Draft:
         """Return the draft with its edits made; raise SettingError.
@@ -121,8 +122,8 @@ def draft_of(trace: Trace, step: Any, edits: Any, keep: Any) -> Draft:
     if frame.step == trace.frames[-1].step:  # a finished text keeps its end where its canvas has one
         ids = [token if state == AFTER_END and token in trace.spec.eos_ids else known
                for known, token, state in zip(ids, frame.ids.tolist(), frame.states.tolist(), strict=True)]  # fmt: skip
-    pinned = [i for i, state in enumerate(frame.states.tolist()) if state == PINNED]
-    return Draft(tuple(ids), tuple(pinned), edits=parse_edits(edits), keep=bool(keep), about=f"step {frame.step}")
+    pinned, kept = (tuple(i for i, state in enumerate(frame.states.tolist()) if state == kind) for kind in (PINNED, PROMPT))
+    return Draft(tuple(ids), pinned, kept, edits=parse_edits(edits), keep=bool(keep), about=f"step {frame.step}")
 
 
 def start_of(ids: Sequence[int]) -> Draft | None:

@@ -1,7 +1,7 @@
 /* mountPlayer(element, options): one player for live runs, recordings, races and exported files.
 
    options: trace (a document) or message (a wire message), autoplay, loop, even (even steps instead of the run's own seconds), speed,
-   theme ('light' or 'dark'), globalKeys (keys work wherever the focus is, outside of fields), controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token).
+   theme ('light' or 'dark'), globalKeys (keys work wherever the focus is, outside of fields), controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token), go (called with edits to go on with; without it words cannot be changed).
    The player: load(document), receive(message), seek(index), step(by), play(), pause(), seekSeconds(s), seekForwards(n), durationSeconds,
    durationForwards, index, length, frame, run, destroy(). Events on the element: ib-frame, ib-play, ib-pause, ib-end, ib-pick. */
 
@@ -60,6 +60,7 @@ class Player {
     this.strips = new Strips(this.$("strips"), (k) => this.go(k));
     this.numbers = new Numbers(this.$("numbers"), this.id);
     this.inspector = new Inspector(this.$("card"));
+    this.hands = this.options.go ? new Hands(this, this.options.go) : null;
     this.quiet = matchMedia("(prefers-reduced-motion: reduce)");
     this.index = -1;
     wire(this);
@@ -181,6 +182,7 @@ class Player {
     this.root.classList.toggle("ib-uniform", run.uniform);
     this.root.classList.toggle("ib-board", run.board);
     heading(this);
+    if (this.hands && !same) this.hands.clear();
   }
 
   empty(sentence) {
@@ -346,11 +348,13 @@ class Player {
     if (!facts) return this.unask();
     if (pin !== undefined) this.inspector.pinned = pin;
     this.canvas.mark(i, spoken(facts, this.run));
+    if (pin && this.hands) this.hands.select(i, i + 1);
     this.inspector.place(this.canvas.cells[i].ink, this.root);
     return facts;
   }
 
   unask() {
+    if (this.hands && this.inspector.pinned) this.hands.select(-1, -1);
     this.inspector.hide();
     if (this.canvas) this.canvas.mark(-1);
     return null;
@@ -374,6 +378,7 @@ class Player {
     clearTimeout(this.again);
     if (this.due) cancelAnimationFrame(this.due);
     this.unwire();
+    if (this.hands) this.hands.destroy();
     this.host.textContent = "";
     delete this.host.__player;
   }

@@ -81,8 +81,10 @@ function fullScreen(root) {
 
 /** Space plays and pauses; arrows, Home, End, PageUp and PageDown move in time; in the canvas, arrows move between tokens. */
 function key(player, event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !player.run) return;
   const tag = event.target.tagName, inText = event.target === player.$("text"), name = event.key;
+  if (event.defaultPrevented || event.altKey || !player.run) return;
+  if (inText && player.hands && player.hands.key(event, player.canvas.active)) return event.preventDefault(), event.stopPropagation();
+  if (event.ctrlKey || event.metaKey) return;
   if (tag === "SELECT") return;
   if (name === "Escape" && !player.inspector.card.hidden) player.unask();
   else if (inText && name.startsWith("Arrow")) walk(player, name);
@@ -101,7 +103,7 @@ function key(player, event) {
 function walk(player, name) {
   const { canvas } = player, n = player.frame.ids.length, forwards = canvas.box.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
   let i = canvas.active;
-  if (i < 0) i = 0;
+  if (i < 0) i = player.hands ? player.hands.last : 0;
   else if (name === "ArrowUp" || name === "ArrowDown") i = canvas.vertical(i, name === "ArrowUp" ? -1 : 1);
   else i += name === forwards ? 1 : -1;
   player.ask(Math.max(0, Math.min(n - 1, i)), true);

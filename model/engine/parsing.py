@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from model.draft import Draft
+from model.draft import Draft, draft_of
 from model.engine import catalog
+from model.engine.catalog import entry
 from model.errors import SettingError
 from model.request import Request, parse_pinned, visible_text
-from model.settings import LOCAL, MODES, Limits, Settings
+from model.settings import FIELD, LOCAL, MODES, Limits, Settings
 from model.text import normalise
+from model.trace.trace import Trace
 
 
 def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
@@ -34,6 +38,28 @@ def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, mod
     if entry:  # what is wrong for this model whatever its files say is said before it loads
         asked.check_pinned(entry.spec)
     return asked
+
+
+def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = False, settings: Any = None,
+                       limits: Limits = LOCAL) -> Request:  # fmt: skip
+    """Return the request that goes on from a frame of a trace; raise SettingError or TraceError with one sentence.
+
+    document: a trace as JSON text or parsed. settings: knobs that differ from the trace's. Without edits and other knobs it is the
+    trace's own run again from its first frame: what follows `step` is what followed then.
+    """
+    text = document if isinstance(document, str) else json.dumps(document)
+    trace = Trace.from_json(text, limits.trace_bytes)
+    if not isinstance(settings, Mapping | None):
+        raise SettingError("'settings' must map names to values, like {'steps': 16}.", "settings")
+    given = {**trace.settings, **(settings or {})}
+    draft = draft_of(trace, step, edits, keep)
+    if not draft.edits and given == trace.settings:
+        draft = replace(draft_of(trace, 0, None, False), about=trace.branch)
+    given = {name: value for name, value in given.items() if name in FIELD}
+    if not entry(trace.spec.id).spec.canvas:
+        given["new_tokens"] = max(1, len(draft.ids))
+    return parse_request(trace.prompt, given, model=trace.spec.id, mode=trace.mode, system=trace.system,
+                         draft=replace(draft, weights=trace.weights_sha256), limits=limits)  # fmt: skip
 
 
 def parse_model(model: Any, limits: Limits) -> str:

@@ -126,6 +126,8 @@ class TorchModel(ABC):
         """Return the request on the draft's length, and the draft with its edits made; raise SettingError."""
         if draft is None:
             return request, None
+        if draft.weights and self.weights_sha256 and draft.weights != self.weights_sha256:
+            raise SettingError(f"This run was written by other weights of {self.spec.name} than those loaded here.", "trace")
         made = draft.made(self.tokens, self.spec.canvas, next(iter(self.spec.eos_ids), None))
         if draft.edits and not self.spec.canvas:
             request = replace(request, settings=replace(request.settings, new_tokens=len(made.ids)))

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from model.draft import Draft
 from model.entry import Entry, Progress
 from model.errors import NumericsError, SettingError
 from model.loops.canvas import Canvas
@@ -99,12 +100,16 @@ class Fake:
 
     def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
                 pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None) -> Run:  # fmt: skip
+                cancelled: threading.Event | None = None, deadline: float | None = None, draft: Draft | None = None) -> Run:  # fmt: skip
         """Return a run of the script; see `model.run.Model.denoise`. `deadline`: seconds of `clock` the run may take."""
         settings, ids = settings or Settings(), self.encode(prompt, system)
+        made = draft.made(self.tokens, 0, END) if draft else Draft()
+        if draft and draft.edits:
+            settings = replace(settings, new_tokens=len(made.ids))
         Request(prompt, self.spec.id, mode, settings, system, pinned or {}).check(self.spec, len(ids), limits)
-        script = _Script(self, settings, mode, dict(pinned or {}))
-        trace = Trace(self.spec, mode, settings.as_dict(), prompt, tuple(ids), system, dtype="none", device="script")
+        script = _Script(self, settings, mode, dict(pinned or {}), made)
+        trace = Trace(self.spec, mode, settings.as_dict(), prompt, tuple(ids), system, dtype="none", device="script",
+                      branch=made.about if draft else "")  # fmt: skip
         cancelled = cancelled or threading.Event()
         return FakeRun(trace, self._frames(trace, script, clock, cancelled, deadline), self, script, cancelled)
 
@@ -164,13 +169,14 @@ class FakeRun(Run):
 class _Script:
     """One run: the canvas, what the script holds for each position, and how sure it pretends to be."""
 
-    def __init__(self, fake: Fake, settings: Settings, mode: str, pinned: dict[int, str]):
+    def __init__(self, fake: Fake, settings: Settings, mode: str, pinned: dict[int, str], made: Draft):
         self.settings, self.ar, n = settings, mode == "ar", settings.new_tokens
         self.rng, self.target = np.random.default_rng(settings.seed), fake.target(n)
         given = {at + i: token for at, text in pinned.items() for i, token in enumerate(fake.tokens(text))}
         if given and max(given) >= n:
             raise SettingError(f"Pinned words must end by position {n - 1}; these end at {max(given)}.", "pinned")
-        self.canvas = Canvas(n, fake.spec.vocab_size, fake.spec.eos_ids, given)
+        given = {p: made.ids[p] for p in made.pinned} | given
+        self.canvas = Canvas(n, fake.spec.vocab_size, fake.spec.eos_ids, given, start=made.ids, kept={p: made.ids[p] for p in made.kept})
         self.left_to_right = self.ar or settings.order == "left_to_right"
         self.rank = np.arange(n) if self.left_to_right else self.rng.permutation(n)
         self.rivals = self.rng.integers(0, len(_WORDS), (n, TOP)) + FIRST_WORD

@@ -10,7 +10,7 @@ from typing import Any
 from model.paths import ASSETS
 
 PLAYER = ASSETS / "player"
-PARTS = ("decode", "text", "canvas", "board", "clock", "strips", "inspect", "numbers", "wiring", "player")
+PARTS = ("decode", "text", "canvas", "board", "clock", "strips", "inspect", "hands", "numbers", "wiring", "player")
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 
 
@@ -24,7 +24,7 @@ def script() -> str:
 @cache
 def style() -> str:
     """Return the player's style sheet."""
-    return "\n".join((PLAYER / name).read_text(encoding="utf-8") for name in ("player.css", "board.css"))
+    return "\n".join((PLAYER / name).read_text(encoding="utf-8") for name in ("player.css", "board.css", "hands.css"))
 
 
 def page_html(document: str, title: str = "Inkblot", **options: Any) -> str:

@@ -15,7 +15,13 @@ __all__ = ["STOPPED", "Player", "Recorder", "stream", "trace_message"]
 
 JS = """
 const host = element.querySelector('.ib-host');
-const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick: (detail) => trigger('pick', detail) });
+const go = (detail) => {
+  let message = {};
+  try { message = JSON.parse(props.value); } catch (error) { return; }
+  if (message.trace) trigger('go_on', { ...detail, trace: message.trace });
+};
+const pick = (detail) => trigger('pick', detail);
+const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick, ...(host.dataset.hands ? { go } : {}) });
 element.__player = player;
 const take = () => {
   if (!props.value) return;
@@ -39,14 +45,16 @@ class Player(gr.HTML):
 
     options: those of `mountPlayer` in `assets/player/player.js` (controls, strips, numbers, legend, prompt, title, inspector, even,
     speed, loop, theme). `.pick(fn)` fires when a token is chosen; `gr.EventData` then has position, id, step, index and run.
+    hands: words can be changed; `.go_on(fn)` then fires with trace, step, edits and keep.
     """
 
-    def __init__(self, value: str | None = None, *, options: dict[str, Any] | None = None, **kwargs: Any):
+    def __init__(self, value: str | None = None, *, options: dict[str, Any] | None = None, hands: bool = False, **kwargs: Any):
         chosen = escape(json.dumps(options or {}), quote=True).replace("{", "&#123;").replace("$", "&#36;")
         kwargs.setdefault("apply_default_css", False)
+        marked = ' data-hands="yes"' if hands else ""
         super().__init__(
             value=value,
-            html_template=f'<div class="ib-host" data-options="{chosen}"></div>',
+            html_template=f'<div class="ib-host" data-options="{chosen}"{marked}></div>',
             css_template=css_literal(style()),
             js_on_load=f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n{JS}",
             **kwargs,

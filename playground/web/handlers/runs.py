@@ -7,14 +7,14 @@ import html
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
 
 from model.engine.engine import Engine, EngineRun
-from model.engine.parsing import parse_request
+from model.engine.parsing import parse_continuation, parse_request
 from model.errors import PlaygroundError, places
 from model.request import Request
 from model.settings import FIELD, Limits
@@ -61,6 +61,44 @@ def resume(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
             yield from messages(run, engine.limits)
 
     return handler
+
+
+def go_on(engine: Engine, names: Sequence[str]) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """Return the page's handler that goes on from a step of the run in view, with edits made by hand and the knobs as they are.
+
+    names: of the knobs, whose values it is given in that order.
+    """
+
+    def handler(request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[tuple[str, Any]]:
+        """Write on from a step of the run in view."""
+        told = event._data if isinstance(event._data, dict) else {}
+        knobs = dict(zip(names, values, strict=True))
+        yield from _continued(engine, request, told.get("trace"), told.get("step"), told.get("edits"), told.get("keep"), knobs)
+
+    return handler
+
+
+def edit(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """Return the handler of the endpoint /edit: go on from a step of a trace, statelessly."""
+
+    def handler(request: gr.Request, *, trace: Any, step: Any, edits: Any = None, keep: Any = False,
+                settings: Any = None) -> Iterator[tuple[str, Any]]:  # fmt: skip
+        """Go on from a step (an index of its frames) of a trace document, with edits: yields as /denoise does.
+
+        edits: a list like {"at": [5, 7], "do": "erase" | "pin" | "type" | "put", "text" or "id": ...}; keep: all other words stay.
+        """
+        yield from _continued(engine, request, trace, step, edits, keep, settings)
+
+    return handler
+
+
+def _continued(engine: Engine, request: gr.Request, trace: Any, step: Any, edits: Any, keep: Any,
+               settings: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    with shown():
+        asked = parse_continuation(trace, step, edits, keep, settings, engine.limits)
+    yield waiting(strings.STARTING)
+    with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
+        yield from messages(run, engine.limits)
 
 
 def on_resume(button: gr.Button, engine: Engine, begins: list[Any], stopped: Any) -> None:

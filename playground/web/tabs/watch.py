@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import gradio as gr
 
 from model.paths import ASSETS
@@ -53,7 +55,7 @@ def build(ctx: Context) -> None:
                 status = Status(elem_id="status", apply_default_css=False, container=False)
                 if opening:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
-            player = Player(opening, label="run", elem_id="player", options={"loop": True})
+            player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
             Heatmap("#player", elem_id="heatmap", container=False)
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
             preset = gr.Radio([(name.capitalize(), name) for name in NAMES], value=START, label="Preset", elem_id="preset")
@@ -73,25 +75,39 @@ def build(ctx: Context) -> None:
                 python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
             picker.build_list(ctx, model, [mode, preset, *controls.values()])
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
+    page = SimpleNamespace(
+        prompt=prompt, run=run, stop=stop, go_on=go_on, chips=chips, status=status, player=player, preset=preset, model=model,
+        image=image, mode=mode, controls=controls, pinned=pinned, system=system, recipe=(write, shell, python),
+    )  # fmt: skip
+    join(ctx, page)
 
-    inputs = {"prompt": prompt, "model": model, "mode": mode, "system": system, "pinned": pinned} | controls | {"image": image}
-    shows = {"outputs": [player, status], "show_progress": "minimal", "show_progress_on": status}
-    event = {"inputs_kwargs": inputs, "preprocess": False, **shows, **MODEL}
+
+def join(ctx: Context, page: SimpleNamespace) -> None:
+    """Join the page's controls, as `build` named them, to the engine."""
+    controls, player, status = page.controls, page.player, page.status
+    inputs = {name: getattr(page, name) for name in ("prompt", "model", "mode", "system", "pinned")} | controls | {"image": page.image}
+    shows = {"outputs": [player, status], "show_progress": "minimal", "show_progress_on": status, **MODEL}
+    event = {"inputs_kwargs": inputs, "preprocess": False, **shows}
     handler = handlers.denoise(ctx.engine)
-    started = [run.click(handler, api_name="denoise", **event)]
-    for box in chips:
-        chosen = box.click(lambda row: row[0], box, prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
+    started = [page.run.click(handler, api_name="denoise", **event)]
+    for box in page.chips:
+        chosen = box.click(lambda row: row[0], box, page.prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
         started.append(chosen.then(handler, api_visibility="private", **event))
     silent = {"api_visibility": "private", "show_progress": "hidden"}
-    started.append(go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows, **MODEL))
-    stopped = handlers.on_stop(stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
-    handlers.on_resume(go_on, ctx.engine, [run.click, *(box.click for box in chips), go_on.click], stopped)
+    started.append(page.go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows))
+    started.append(player.go_on(handlers.go_on(ctx.engine, list(controls)), list(controls.values()), api_visibility="private",
+                                preprocess=False, **shows))  # fmt: skip
+    asked = {"trace": gr.JSON(visible=False), "step": gr.Number(0, visible=False), "edits": gr.JSON([], visible=False),
+             "keep": gr.Checkbox(False, visible=False), "settings": gr.JSON({}, visible=False)}  # fmt: skip
+    gr.Button(visible=False).click(handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows)
+    stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
+    handlers.on_resume(page.go_on, ctx.engine, [page.run.click, *(box.click for box in page.chips), page.go_on.click], stopped)
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **silent)
 
-    choosing = [model, mode, controls["rule"], controls["remasking"], controls["schedule"]]
+    choosing = [page.model, page.mode, controls["rule"], controls["remasking"], controls["schedule"]]
     gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
           js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
     ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
-    every = list(controls.values())
-    preset.input(None, [preset, model, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    every, (write, shell, python) = list(controls.values()), page.recipe
+    page.preset.input(None, [page.preset, page.model, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
     write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)
