@@ -13,8 +13,8 @@ class ModelSpec:
     position i. causal_prefix: finished text enters through an exact cache and is computed once. block_lengths: those it was
     trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. ahead: longest block that one pass can guess
     while it checks the block before; 0: none. recheck: it learned to doubt wrong words that it reads. checked: its texts can be
-    checked exactly. modes: what it can run. vision: takes an image. view: how its canvas is drawn, '' as text or 'board' as a square of
-    cells.
+    checked exactly. spaced: its first word brings a space that is no part of the text. modes: what it can run. vision: takes an
+    image. view: how its canvas is drawn, '' as text or 'board' as a square of cells.
     """
 
     id: str
@@ -33,6 +33,7 @@ class ModelSpec:
     verify: bool = False
     recheck: bool = False
     checked: bool = False
+    spaced: bool = False
     ahead: int = 0
     vision: bool = False
     view: str = ""

@@ -42,8 +42,8 @@ NOT_NUMBERS = "The model returned values that are not numbers; run again, or rel
 @torch.inference_mode()
 def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
     """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
-    for token in plan.forbidden:
-        logits[:, token] = FORBIDDEN
+    if plan.forbidden:
+        logits[:, list(plan.forbidden)] = FORBIDDEN
     if no_end is not None:
         logits[torch.from_numpy(no_end)[:, None], torch.tensor(plan.spec.eos_ids, dtype=torch.long)] = FORBIDDEN
 

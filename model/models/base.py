@@ -19,6 +19,7 @@ from model.loops.autoregressive import decode
 from model.loops.canvas import Canvas
 from model.loops.masked import Predictor, denoise
 from model.loops.plan import Plan
+from model.loops.readout import FORBIDDEN
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
 from model.run import Run, stopper
@@ -58,6 +59,11 @@ class TorchModel(ABC):
     @abstractmethod
     def piece(self, token: int) -> bytes:
         """Return one token's bytes."""
+
+    @functools.cached_property
+    def unwritten(self) -> tuple[int, ...]:
+        """Rows of the network's output that the tokenizer has no token for: a text never holds them."""
+        return ()
 
     @abstractmethod
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
@@ -107,7 +113,10 @@ class TorchModel(ABC):
             given = list(ids[first : stop - 1])  # the last id of each chunk predicts nothing in it
             logits = predictor.advance(first, given, list(range(len(given) - (stop - start), len(given))))
             assert logits is not None
-            log_p = logits.float().log_softmax(-1)
+            logits = logits.float()
+            if self.unwritten:
+                logits[:, list(self.unwritten)] = FORBIDDEN
+            log_p = logits.log_softmax(-1)
             nats += (-log_p.gather(1, torch.tensor(ids[start:stop], device=log_p.device)[:, None])[:, 0]).tolist()
         return nats
 
@@ -155,7 +164,7 @@ class TorchModel(ABC):
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
         settings, spec = request.settings, self.spec
         canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
-        forbidden = () if spec.mask_id is None else (spec.mask_id,)
+        forbidden = (*(() if spec.mask_id is None else (spec.mask_id,)), *self.unwritten)
         plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
                     stopper(cancelled, deadline))
         watch = Stopwatch(clock)

@@ -47,13 +47,13 @@ class Causal(ChatModel):
         chat = Chat(hub.load_tokenizer(checkpoint, spec.name), thinking)
         model = hub.load_model(AutoModelForCausalLM, checkpoint, place, spec.name, progress, ("lm_head", "embed_tokens", "router"))
         text = model.config.get_text_config()
-        ids = chat.ends(model.generation_config)
+        ids = chat.ends(model.generation_config.to_dict(), checkpoint.generation, checkpoint.config)
         if not ids:
             raise ModelUnavailable(f"{spec.name} cannot be used: neither its configuration nor its tokenizer names an end token.")
         limit = getattr(text, "max_position_embeddings", None) or 0
         return cls(model, chat, replace(
             spec, family="autoregressive", vocab_size=text.vocab_size, eos_ids=ids, causal_prefix=True, modes=("ar",), max_tokens=limit,
-            parameters=sum(p.numel() for p in model.parameters()),
+            spaced=chat.pieces.leads, parameters=sum(p.numel() for p in model.parameters()),
         ))  # fmt: skip
 
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from model.models.base import TorchModel
+from model.models.vocabulary import Pieces, added_ids, opening, spelt
 
 PLACE = "\ue000{}\ue001"  # private-use characters that stand for a visitor's text while the template is rendered
-_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Chat:
@@ -24,15 +25,21 @@ class Chat:
         Where nothing that was typed looks like a control token, these are exactly the ids of the template's own text.
         """
         if not self._tokenizer.chat_template:
-            return self._ids(f"{system}\n{prompt}" if system else prompt, begin=True)
-        if all(self._ids(text) == self.tokens(text) for text in (prompt, system)):
-            return self._ids(self._render(prompt, system, image))
+            return opening(self._tokenizer) + self.tokens(f"{system}\n{prompt}" if system else prompt)
         places = {PLACE.format(1): prompt.strip(), PLACE.format(2): system.strip()}
         rendered = self._render(PLACE.format(1), PLACE.format(2) if system else "", image)
         out: list[int] = []
+        controls: list[int] = []
         for part in re.split("(\ue000\\d\ue001)", rendered):
-            out += self.tokens(places[part]) if part in places else self._ids(part)
-        return out
+            ids = self.tokens(places[part]) if part in places else self._ids(part)
+            out += ids
+            controls += [] if part in places else self._controls(ids)
+        whole = self._ids(self._render(prompt, system, image))
+        return out if self._controls(whole) != controls or self._says_unknown(prompt + system) else whole
+
+    def _controls(self, ids: list[int]) -> list[int]:
+        """Return the added tokens among ids; the one for unknown text is none of them."""
+        return [token for token in ids if token in self._added and token != self._tokenizer.unk_token_id]
 
     def _render(self, prompt: str, system: str, image: bool) -> str:
         content = [{"type": "image"}, {"type": "text", "text": prompt}] if image else prompt
@@ -45,27 +52,32 @@ class Chat:
         except Exception:  # templates without a system turn raise jinja's own error
             return self._render(f"{system}\n\n{prompt}", "", image)
 
-    def _ids(self, text: str, begin: bool = False) -> list[int]:
-        return self._tokenizer(text, add_special_tokens=begin, split_special_tokens=False)["input_ids"] if text else []
+    def _says_unknown(self, text: str) -> bool:
+        return bool(self._tokenizer.unk_token) and self._tokenizer.unk_token in text
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"] if text else []
+
+    @cached_property
+    def _added(self) -> dict[int, str]:
+        return added_ids(self._tokenizer)
 
     def tokens(self, text: str) -> list[int]:
-        """Return the ids of plain text; what looks like a control token is spelt out."""
-        return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"] if text else []
+        """Return the ids of plain text; what looks like an added token is spelt out."""
+        ids = self._ids(text)
+        return spelt(self._tokenizer, text, self._added) if self._controls(ids) or self._says_unknown(text) else ids
 
     def token_id(self, text: str) -> int | None:
         """Return the id of one token by its text, or None."""
         found = self._tokenizer.convert_tokens_to_ids(text)
         return None if found is None or (found == self._tokenizer.unk_token_id and text != self._tokenizer.unk_token) else int(found)
 
-    @property
-    def eos_ids(self) -> tuple[int, ...]:
-        """The tokenizer's own end token, if it has one."""
-        return () if self._tokenizer.eos_token_id is None else (int(self._tokenizer.eos_token_id),)
-
-    def ends(self, generation_config: Any) -> tuple[int, ...]:
-        """The end tokens that a checkpoint's generation config names, else the tokenizer's own."""
-        named = getattr(generation_config, "eos_token_id", None)
-        return self.eos_ids if named is None else tuple(named) if isinstance(named, list | tuple) else (named,)
+    def ends(self, *configs: Mapping[str, Any]) -> tuple[int, ...]:
+        """The end tokens that the tokenizer and a checkpoint's configs name, each once."""
+        out: list[int] = []
+        for named in (self._tokenizer.eos_token_id, *(config.get("eos_token_id") for config in configs)):
+            out += named if isinstance(named, list | tuple) else [] if named is None else [named]
+        return tuple(dict.fromkeys(map(int, out)))
 
     @cached_property
     def thinking(self) -> tuple[int, int] | None:
@@ -77,24 +89,14 @@ class Chat:
         return None
 
     @cached_property
-    def _byte_level(self) -> dict[str, int]:
-        """GPT-2's printable stand-ins for bytes, where the vocabulary is spelt in them, else nothing."""
-        if self.token_id("\u0120") is None:
-            return {}
-        printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-        rest = [b for b in range(256) if b not in printable]
-        return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(rest)}
+    def pieces(self) -> Pieces:
+        """What every token stands for."""
+        return Pieces(self._tokenizer)
 
-    def piece(self, token: int) -> bytes:
-        """Return the bytes of one token; an id beyond the vocabulary has none."""
-        text = self._tokenizer.convert_ids_to_tokens(int(token)) if 0 <= token < len(self._tokenizer) else None
-        if text is None:
-            return b""
-        if found := _BYTE.fullmatch(text):
-            return bytes([int(found[1], 16)])
-        if self._byte_level:
-            return bytes(self._byte_level[c] for c in text) if all(c in self._byte_level for c in text) else text.encode()
-        return text.replace("\u2581", " ").encode()
+    @cached_property
+    def known(self) -> frozenset[int]:
+        """The ids that the tokenizer has a token for."""
+        return frozenset(self._tokenizer.get_vocab().values())
 
 
 class ChatModel(TorchModel):
@@ -112,4 +114,9 @@ class ChatModel(TorchModel):
 
     def piece(self, token: int) -> bytes:
         """Return one token's bytes."""
-        return self.chat.piece(token)
+        return self.chat.pieces(token)
+
+    @cached_property
+    def unwritten(self) -> tuple[int, ...]:
+        """Rows of the network's output that the tokenizer has no token for: a text never holds them."""
+        return tuple(sorted(set(range(self.spec.vocab_size)) - self.chat.known))

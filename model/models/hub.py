@@ -9,8 +9,8 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,13 @@ from model.models.placement import Placement
 
 log = logging.getLogger("inkblot")
 Progress = Callable[[float, str], None]
+CONFIG, INDEX, WHOLE = "config.json", "model.safetensors.index.json", "model.safetensors"
 FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt")
+# buffers that older files carry, a head tied to the embedding, heads of an encoder that write no text
+NOT_NEEDED = re.compile(r"inv_freq$|^lm_head\.weight$|(^|\.)(pooler|seq_relationship|sop_classifier)\.|position_ids$")
+QUANTIZERS = {"compressed-tensors": "compressed-tensors", "bitsandbytes": "bitsandbytes", "awq": "gptqmodel", "gptq": "gptqmodel",
+              "aqlm": "aqlm", "eetq": "kernels", "hqq": "hqq", "quanto": "optimum-quanto", "torchao": "torchao", "vptq": "vptq",
+              "auto-round": "auto-round"}  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 UNREACHABLE = {
     "LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ConnectionError", "ProxyError", "ReadTimeout",
@@ -29,12 +35,14 @@ _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on this disk. config: its config.json; weights: bytes of its safetensors; revision: 40 hex digits, '' for a folder."""
+    """A checkpoint on this disk. config, generation: its config.json and generation_config.json; weights: bytes of its safetensors;
+    revision: 40 hex digits, '' for a folder."""
 
     folder: Path
     config: dict[str, Any]
     weights: int
     revision: str = ""
+    generation: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -93,27 +101,61 @@ def _cached_commit(where: str, revision: str) -> str:
 
 def measure(folder: Path, name: str, revision: str = "") -> Checkpoint:
     """Read a folder's config and the size of its weights; raise ModelUnavailable naming what is missing."""
+    config = read(folder, CONFIG, name)
+    if config is None:
+        raise ModelUnavailable(f"{name} cannot be loaded: {folder.name}/{CONFIG} is missing{_other_format(folder)}.")
+    files = weight_files(folder, name)
+    if not files:
+        raise WeightsError(f"{name} cannot be loaded: there are no .safetensors weights in {folder.name}{_other_format(folder)}.")
+    if isinstance(config.get("quantization"), Mapping) and "group_size" in config["quantization"]:
+        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized for MLX, which is not read here; take the original.")
+    weights = sum((folder / file).stat().st_size for file in files)
+    return Checkpoint(folder, config, weights, revision, read(folder, "generation_config.json", name) or {})
+
+
+def read(folder: Path, file: str, name: str) -> dict[str, Any] | None:
+    """Return a JSON file's mapping, None where there is none; raise WeightsError where it is damaged."""
     try:
-        config = json.loads((folder / "config.json").read_text())
+        said = json.loads((folder / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelUnavailable(f"{name} cannot be loaded: {folder.name}/config.json is missing.") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{name} cannot be loaded: {folder.name}/config.json is damaged ({str(error)[:80]}).") from None
-    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    if not weights:
-        raise WeightsError(f"{name} cannot be loaded: there are no .safetensors weights in {folder.name}.")
-    _check_shards(folder, name)
-    return Checkpoint(folder, config, weights, revision)
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{name} cannot be loaded: {folder.name}/{file} is damaged ({str(error)[:80]}).") from None
+    if not isinstance(said, dict):
+        raise WeightsError(f"{name} cannot be loaded: {folder.name}/{file} is damaged (it holds no mapping).")
+    return said
 
 
-def _check_shards(folder: Path, name: str) -> None:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        wanted = set(json.loads(index.read_text())["weight_map"].values())
-        missing = sorted(file for file in wanted if not (folder / file).is_file())
-        if missing:
-            count = f"{len(missing)} of {len(wanted)} weight files are missing"
-            raise WeightsError(f"{name} cannot be loaded: {count}, {missing[0]} among them.")
+def weight_files(folder: Path, name: str) -> list[str]:
+    """Return the weight files that a checkpoint's index names, or its one file; other copies of the weights beside them are none of it.
+
+    Raises WeightsError where the index is damaged or a file is missing. Without an index every file of the folder counts.
+    """
+    index = read(folder, INDEX, name)
+    if index is None:
+        return [WHOLE] if (folder / WHOLE).is_file() else sorted(file.name for file in folder.glob("*.safetensors"))
+    wanted = index_files(index)
+    if wanted is None:
+        raise WeightsError(f"{name} cannot be loaded: {folder.name}/{INDEX} is damaged (it names no files).")
+    if missing := [file for file in wanted if not (folder / file).is_file()]:
+        count = f"{len(missing)} of {len(wanted)} weight files are missing"
+        raise WeightsError(f"{name} cannot be loaded: {count}, {missing[0]} among them.")
+    return wanted
+
+
+def index_files(index: Mapping[str, Any]) -> list[str] | None:
+    """Return the files that an index names, in order; None where it names none, or one outside its folder."""
+    named = index.get("weight_map")
+    files = sorted({str(file) for file in named.values()}) if isinstance(named, Mapping) else []
+    return files if files and all(Path(file).name == file and file.endswith(".safetensors") for file in files) else None
+
+
+def _other_format(folder: Path) -> str:
+    """Say what a folder holds that is not read here, in words that go on a sentence."""
+    for ending, words in ((".gguf", "GGUF"), (".npz", "MLX"), (".bin", "pickled PyTorch"), (".pth", "pickled PyTorch")):
+        if next(folder.glob(f"*{ending}"), None) is not None:
+            return f"; it holds {words} weights, which are not read here: take the original in safetensors"
+    return ""
 
 
 def load_tokenizer(checkpoint: Checkpoint, name: str) -> Any:
@@ -140,12 +182,15 @@ def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, pr
                                "trust_remote_code": False}  # fmt: skip
     if place.max_memory:
         options["max_memory"] = place.max_memory
+    check_quantization(checkpoint.config, name)
     with told(name, "its weights"), _weights_progress(progress, f"Loading {name} {place.words}"):
         if place.way == "fp8":
             from transformers import FineGrainedFP8Config
 
             options["quantization_config"] = FineGrainedFP8Config(modules_to_not_convert=list(keep))
-        model = cls.from_pretrained(checkpoint.folder, **options).eval()
+        model, report = cls.from_pretrained(checkpoint.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+        check_report(report, name)
+    model = model.eval()
     left = left_on_meta(model)
     if left:
         model.tie_weights()
@@ -154,6 +199,43 @@ def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, pr
         count = f"{len(left)} weights have no memory, {left[0]} among them"
         raise ModelUnavailable(f"{name} was not loaded whole: {count}; try it on one GPU or with CPU offload.")
     return model
+
+
+def check_report(report: Any, name: str) -> None:
+    """Refuse what transformers would fill with random numbers, leave out or leave as it was made; raise WeightsError naming the first."""
+    shapes = {key: f"has the shape {tuple(there)}, not {tuple(wanted)}" for key, there, wanted in report["mismatched_keys"]}
+    unknown = [key for key in report["unexpected_keys"] if not NOT_NEEDED.search(key)]
+    for keys, one, many in (
+        (report["missing_keys"], "is missing", "are missing"), (shapes, "", "are of another shape"),
+        (unknown, "is not known", "are not known"),
+    ):  # fmt: skip
+        if keys:
+            first = min(map(str, keys))
+            count = "" if len(keys) == 1 else f"{len(keys)} weights {many}; "
+            raise WeightsError(f"{name} cannot be loaded: {count}the weight {first} {one or shapes[first]}.")
+
+
+def check_quantization(config: Mapping[str, Any], name: str) -> None:
+    """Refuse a quantization that transformers would skip with a warning, or whose package is missing; raise ModelUnavailable."""
+    said = config.get("quantization_config") or config.get("compression_config")
+    if not said:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
+
+    method = said.get("quant_method") if isinstance(said, Mapping) else None
+    if isinstance(said, Mapping) and (said.get("load_in_8bit") or said.get("load_in_4bit")):
+        method = "bitsandbytes"
+    if method not in KNOWN and method != "bitsandbytes":
+        named = f"by a method that is not known here, '{str(method)[:40]}'" if method else "and its config does not say how"
+        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized {named}; take the unquantized checkpoint.")
+    if package := QUANTIZERS.get(str(method), ""):
+        try:
+            version(package)
+        except PackageNotFoundError:
+            needs = f"which needs the package {package}; install it, or take the unquantized checkpoint"
+            raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized as '{method}', {needs}.") from None
 
 
 def left_on_meta(model: Any) -> list[str]:

@@ -85,7 +85,7 @@ class Trace:
             else:
                 runs.append(self.pieces.get(token, b""))
         text = b"".join(runs).decode("utf-8", errors="replace")
-        return text.removeprefix(" ") if self.spec.checked else text  # whose words all bring the space before them
+        return text.removeprefix(" ") if self.spec.checked or self.spec.spaced else text  # whose words bring the space before them
 
     @property
     def final_text(self) -> str:

@@ -97,7 +97,7 @@ class DiffusionGemma(ChatModel):
             vision=model.config.vision_config is not None,
             default_block=length, block_lengths=(length,), max_tokens=text.max_position_embeddings,
             parameters=sum(p.numel() for p in model.parameters()),
-            eos_ids=chat.ends(model.generation_config),
+            eos_ids=chat.ends(model.generation_config.to_dict()), spaced=chat.pieces.leads,
         )  # fmt: skip
         out = cls(model, chat, known, compiled=compiled)
         out._find_image_processor = lambda: hub.load_image_processor(checkpoint, spec.name)
@@ -219,7 +219,8 @@ def answer_only(trace: Trace, chat: Chat) -> None:
     span = thought(ids, *chat.thinking) if chat.thinking else None
     if span and result:
         kept = [token for token in ids[: span[0]] + ids[span[1] :] if token not in trace.spec.eos_ids]
-        trace.result = replace(result, text=b"".join(map(chat.piece, kept)).decode("utf-8", errors="replace"))
+        text = b"".join(map(chat.pieces, kept)).decode("utf-8", errors="replace")
+        trace.result = replace(result, text=text.removeprefix(" ") if trace.spec.spaced else text)
 
 
 def open_image(data: bytes) -> Any:

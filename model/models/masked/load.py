@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from model.entry import Progress
-from model.errors import ModelUnavailable, SettingError, WeightsError
+from model.errors import ModelUnavailable, SettingError
 from model.loops.masked import Predictor
 from model.models import hub
 from model.models.base import inputs_device
@@ -31,14 +31,8 @@ class HFMasked(ChatModel):
 
     def __init__(self, network: Any, tokenizer: Any, spec: ModelSpec, family: Family, device: torch.device, dtype: torch.dtype):
         self.network, self.spec, self.family, self.torch_device = network, spec, family, device
-        self.chat, self.templated = Chat(tokenizer), bool(tokenizer.chat_template)
+        self.chat = Chat(tokenizer)
         self.device, self.dtype = str(device), str(dtype).removeprefix("torch.")
-
-    def encode(self, prompt: str, system: str = "") -> list[int]:
-        """Return the templated prompt's ids; without a template, those of the text to continue."""
-        if not self.templated:
-            return self.chat.tokens(f"{system}\n{prompt}" if system else prompt)
-        return super().encode(prompt, system)
 
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return what the loop asks; with guidance, twice: once more with the whole prompt hidden behind masks, as LLaDA was trained."""
@@ -94,13 +88,13 @@ def open_masked(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, pla
     known = vocab - 1 if family.mask_is_last else chat.token_id(family.mask) if family.mask else None
     named = (checkpoint.config.get("mask_token_id"), tokenizer.mask_token_id, known, spec.mask_id)
     mask_id = _mask_id(chat, named, spec.name, vocab, mask)
-    ends = [chat.token_id(text) for text in family.ends] + list(chat.eos_ids) + _as_list(checkpoint.config.get("eos_token_id"))
+    ends = [chat.token_id(text) for text in family.ends] + list(chat.ends(checkpoint.config, checkpoint.generation))
     ends = [end for end in dict.fromkeys(ends) if end is not None and end != mask_id and end < vocab]
     spec = replace(
         spec, vocab_size=vocab, mask_id=mask_id, eos_ids=tuple(ends), shift=family.shift, causal_prefix=bool(family.block),
         block_lengths=family.widths, default_block=family.block or spec.default_block,
         max_tokens=min(spec.max_tokens or limit, limit) if limit else spec.max_tokens or 1024, revision=checkpoint.revision,
-        memory_bytes=checkpoint.weights,
+        memory_bytes=checkpoint.weights, spaced=chat.pieces.leads,
     )  # fmt: skip
     return HFMasked(network, tokenizer, spec, family, device, dtype)
 
@@ -126,11 +120,12 @@ def _weights(checkpoint: hub.Checkpoint, layout: layouts.Layout, cached: bool, p
              progress: Progress | None) -> tuple[Any, int, int, torch.device]:  # fmt: skip
     """Return (the network or its pass, vocabulary size, most positions, the device its inputs go to)."""
     if layout.kind == "dit":
+        hub.check_quantization(checkpoint.config, name)
         target = next(iter(place.device_map.values())) if isinstance(place.device_map, dict) else "cpu"
         with hub.told(name, "its weights"):
             network = dit.load(checkpoint.folder, dict(layout.config), dtype, torch.device(target), name)
         return network, layout.config["vocab_size"], int(checkpoint.config.get("model_length", 0)), torch.device(target)
-    model = hub.load_model(_Recast(layout, checkpoint.config, dtype, name), checkpoint, place, name, progress)
+    model = hub.load_model(_Recast(layout, dtype), checkpoint, place, name, progress)
     logits: Callable[[Any], Logits] = decoder_logits if layout.kind == "decoder" else encoder_logits
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     embedding = model.get_input_embeddings()
@@ -138,10 +133,10 @@ def _weights(checkpoint: hub.Checkpoint, layout: layouts.Layout, cached: bool, p
 
 
 class _Recast:
-    """Stands where `hub.load_model` expects a class: loads a layout's weights into its stock class, and checks that all were there."""
+    """Stands where `hub.load_model` expects a class: loads a layout's weights into its stock class."""
 
-    def __init__(self, layout: layouts.Layout, config: dict[str, Any], dtype: torch.dtype, name: str):
-        self.layout, self.config, self.dtype, self.name = layout, config, dtype, name
+    def __init__(self, layout: layouts.Layout, dtype: torch.dtype):
+        self.layout, self.dtype = layout, dtype
 
     def from_pretrained(self, folder: Any, **options: Any) -> Any:
         import transformers
@@ -154,13 +149,7 @@ class _Recast:
             config = getattr(transformers, f"{self.layout.stock}Config")(**self.layout.config)
             config.is_causal = False
             options |= {"config": config, "key_mapping": dict(self.layout.keys), "generation_config": transformers.GenerationConfig()}
-        model, report = stock.from_pretrained(folder, output_loading_info=True, **options)
-        missing = sorted(map(str, report["missing_keys"]))
-        unknown = [key for key in sorted(map(str, report["unexpected_keys"])) if not key.endswith("inv_freq") and key != "lm_head.weight"]
-        for what, keys in (("missing", missing), ("not known", unknown)):
-            if keys:
-                raise WeightsError(f"{self.name} cannot be loaded: {len(keys)} weights are {what}, {keys[0]} among them.")
-        return model
+        return stock.from_pretrained(folder, **options)
 
 
 # ---------------------------------------------------------------- tokens
@@ -202,7 +191,3 @@ def _mask_id(chat: Chat, named: tuple[int | None, ...], name: str, vocab: int, w
     if not 0 <= found < vocab:
         raise ModelUnavailable(f"{name} cannot be used: its mask token must be below its vocabulary's size, {vocab}; it was {found}.")
     return int(found)
-
-
-def _as_list(value: Any) -> list[int]:
-    return [int(v) for v in value] if isinstance(value, list | tuple) else [] if value is None else [int(value)]

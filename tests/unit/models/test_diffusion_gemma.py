@@ -140,20 +140,20 @@ def test_thinking_is_asked_for_and_byte_level_vocabularies_are_read():
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    assert "<|think|>" in "".join(Chat(tokenizer(), thinking=True).piece(i).decode() for i in Chat(tokenizer(), True).encode("x"))
+    assert "<|think|>" in "".join(Chat(tokenizer(), thinking=True).pieces(i).decode() for i in Chat(tokenizer(), True).encode("x"))
     assert Chat(tokenizer()).thinking == (THINK, THINK_END)
     pieces = models.BPE({"\u0120": 0, "\u0120a": 1, "\u00c3": 2, "\u00a9": 3}, [])
     byte_level = Chat(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(pieces)))
-    assert [byte_level.piece(i) for i in range(4)] == [b" ", b" a", b"\xc3", b"\xa9"]
-    assert byte_level.thinking is None and byte_level.eos_ids == ()
+    assert [byte_level.pieces(i) for i in range(4)] == [b" ", b" a", b"\xc3", b"\xa9"]
+    assert byte_level.thinking is None and byte_level.ends() == ()
 
 
 def test_without_a_template_or_a_system_turn_prompts_still_work():
     bare = tokenizer()
     bare.chat_template = None
-    assert b"".join(map(Chat(bare).piece, Chat(bare).encode("the", "be"))).endswith(b"be\nthe")
+    assert b"".join(map(Chat(bare).pieces, Chat(bare).encode("the", "be"))).endswith(b"be\nthe")
     refuses = tokenizer("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[0]['content'] }}|")
-    assert b"".join(map(Chat(refuses).piece, Chat(refuses).encode("the", "be"))) == b"be\n\nthe|"
+    assert b"".join(map(Chat(refuses).pieces, Chat(refuses).encode("the", "be"))) == b"be\n\nthe|"
 
 
 def test_the_thinking_channel_is_not_part_of_the_answer(folder):
@@ -305,7 +305,8 @@ def test_a_causal_checkpoint_writes_the_same_frames_and_greedy_text(make, tmp_pa
     model = open_checkpoint(str(tmp_path))
     assert model.spec.family == "autoregressive" and model.spec.modes == ("ar",)
     trace = model.denoise("the user", Settings(new_tokens=12), mode="ar").finish()
-    expected = net.generate(torch.tensor([trace.prompt_ids]), max_new_tokens=12, do_sample=False)[0, len(trace.prompt_ids) :].tolist()
+    known = {"max_new_tokens": 12, "do_sample": False, "suppress_tokens": [*model.unwritten]}
+    expected = net.generate(torch.tensor([trace.prompt_ids]), **known)[0, len(trace.prompt_ids) :].tolist()
     assert trace.final_ids == expected[: len(trace.final_ids)] and len(trace.final_ids) >= min(12, len(expected))
     assert {r.rule for f in trace.frames for r in f.reasons} == {"next"} and trace.result.forwards == len(trace.final_ids)
     warm = [Settings(new_tokens=8, temperature=1.5, top_p=0.9, seed=seed) for seed in (1, 1, 2)]

@@ -56,7 +56,14 @@ def naive(logits, prompt: list[int], canvas: list[int], mask: int, facts, width:
 
     logits(ids, sees) -> (n, V).
     """
-    _, shift, block, counted_from = facts
+    kind, shift, block, counted_from = facts
+    written = logits
+
+    def logits(ids: list[int], sees: torch.Tensor) -> torch.Tensor:
+        out = written(ids, sees).clone()
+        out[:, 256 + len(tiny.TOKENS[kind][0]) :] = -torch.inf  # rows that the tokenizer has no token for are never written
+        return out
+
     origin = len(prompt) if counted_from == "answer" or not block else 0
     x, end = prompt + canvas, len(prompt) + len(canvas)
     while -1 in x:
@@ -237,9 +244,11 @@ def copy(checkpoint: tiny.Tiny, folder: Path, change=None, **config) -> Path:
 
 
 DAMAGE = {
-    "missing": ("llada-8b", lambda w: w.pop("model.transformer.blocks.1.up_proj.weight"), "1 weights are missing, model.layers.1.mlp.up"),
-    "unknown": ("dream-7b", lambda w: w.update(extra=torch.ones(1)), "1 weights are not known, extra"),
-    "another shape": ("sdar-1.7b", lambda w: w.update({"model.norm.weight": torch.ones(3)}), "could not be read"),
+    "missing": ("llada-8b", lambda w: w.pop("model.transformer.blocks.1.up_proj.weight"),
+                "the weight model.layers.1.mlp.up_proj.weight is missing"),
+    "unknown": ("dream-7b", lambda w: w.update(extra=torch.ones(1)), "the weight extra is not known"),
+    "another shape": ("sdar-1.7b", lambda w: w.update({"model.norm.weight": torch.ones(3)}),
+                      r"the weight model.norm.weight has the shape \(3,\), not \(32,\)"),
     "missing in MDLM": ("mdlm-owt", lambda w: w.pop("backbone.blocks.0.mlp.2.bias"), "blocks.0.mlp.2.bias is missing"),
     "shape in MDLM": ("mdlm-owt", lambda w: w.update({"backbone.blocks.0.mlp.2.bias": torch.ones(3)}), "has the shape"),
 }  # fmt: skip
