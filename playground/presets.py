@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.models.worlds.record import NOISY_DEFAULTS
+from model.sudoku import CELLS
 from model.worlds import CANVAS
 
 START = "balanced"
@@ -32,7 +34,25 @@ _WORLDS: dict[str, dict[str, Any]] = {
     # one word after the other, the surest first: as many passes as words
     "careful": _CANVAS | {"steps": CANVAS, "rule": "schedule", "remasking": "none"},
 }
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {"worlds": _WORLDS, "builtin": _CHAT, "fake": _CHAT}
+# Sudoku's: what matters is which cell goes first, and how many go at once.
+_BOARD = {"new_tokens": CELLS, "block_length": 0, "steps": CELLS, "rule": "schedule", "schedule": "linear", "order": "margin",
+          "remasking": "none", "temperature": 0.0}  # fmt: skip
+_SUDOKU: dict[str, dict[str, Any]] = {
+    # several cells a pass: quick, and wrong where cells that exclude each other are filled together
+    "fast": _BOARD | {"steps": 12},
+    # one cell a pass, the one whose best digit leads its second best by most
+    "balanced": _BOARD,
+    # one cell a pass, wherever it lies: the same network, and few boards come out right
+    "at random": _BOARD | {"order": "random"},
+}
+# From random words: DiffusionGemma's own knobs, on the small network.
+_RANDOM = {"new_tokens": CANVAS, **NOISY_DEFAULTS}
+_NOISY: dict[str, dict[str, Any]] = {
+    "fast": _RANDOM | {"steps": 8}, "balanced": _RANDOM, "careful": _RANDOM | {"entropy_bound": 0.05, "steps": 64},
+}  # fmt: skip
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "worlds": _WORLDS, "worlds-noisy": _NOISY, "sudoku": _SUDOKU, "builtin": _CHAT, "fake": _CHAT,
+}  # fmt: skip
 NAMES = tuple(dict.fromkeys(name for presets in PRESETS.values() for name in presets))
 
 

@@ -17,10 +17,12 @@ window.inkblot = (() => {
     data.models[id] = spec;
   }
 
-  /** Return [way of writing, preset, ...knobs] as a model that was just chosen starts; the seed stays. */
-  function choose(model, mode, preset, ...values) {
-    const spec = known(model);
-    return [spec.modes.includes(mode) ? mode : spec.modes[0], data.preset in spec.presets ? data.preset : preset, ...names.map((name, i) => (name === "seed" ? values[i] : spec.start[name] ?? values[i]))];
+  /** Return [prompt, way of writing, preset, ...knobs] as a model that was just chosen starts; the seed stays, and so does what was typed:
+   *  only an example, which suits other models, gives way to one of its own. */
+  function choose(model, prompt, mode, preset, ...values) {
+    const spec = known(model), all = data.prompts, own = all[spec.examples] || all.chat;
+    const example = !prompt.trim() || Object.values(all).some((texts) => texts.includes(prompt));
+    return [example && !own.includes(prompt) ? own[0] : prompt, spec.modes.includes(mode) ? mode : spec.modes[0], data.preset in spec.presets ? data.preset : preset, ...names.map((name, i) => (name === "seed" ? values[i] : spec.start[name] ?? values[i]))];
   }
 
   /** Show the knobs that apply to the model, the way of writing and the rules, and mark the chosen schedule's curve. */
@@ -38,7 +40,7 @@ window.inkblot = (() => {
     if (spec.modes.length < 2) gone.push("#mode");
     if (!Object.keys(spec.presets).length) gone.push("#preset");
     else for (const name of data.presetNames) if (!(name in spec.presets)) gone.push(`#preset label:has(input[value="${name}"])`);
-    gone.push(model === "worlds" ? "#examples-chat" : "#examples-worlds");
+    for (const kind of Object.keys(data.prompts)) if (kind !== (spec.examples || "chat")) gone.push("#examples-" + kind);
     if (!spec.vision) gone.push("#image");
     sheet.textContent = `${gone.join(", ")} { display: none !important; } #model-line p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }

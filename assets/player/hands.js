@@ -26,8 +26,6 @@ const PLAN = `
 class Hands {
   constructor(player, go) {
     Object.assign(this, { player, go, edits: [], past: [], future: [], start: -1, stop: -1, drawn: [], last: 0 });
-    player.$("stage").insertAdjacentHTML("beforeend", BAR);
-    player.$("paper").insertAdjacentHTML("beforeend", PLAN);
     this.bar = player.$("bar");
     this.plan = player.$("revise");
     for (const box of [this.bar, this.plan]) box.addEventListener("click", (event) => this.press(event));

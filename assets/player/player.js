@@ -13,9 +13,9 @@ const LAYOUT = `
   <div class="ib-paper">
     <div class="ib-prompt"><span class="ib-prompt-word">Prompt</span><p></p></div>
     <p class="ib-notice" role="status" hidden></p>
-    <div class="ib-stage"><svg class="ib-outline" aria-hidden="true"></svg><div class="ib-text" role="listbox" tabindex="0" aria-orientation="horizontal" aria-label="Canvas"></div></div>
+    <div class="ib-stage"><svg class="ib-outline" aria-hidden="true"></svg><div class="ib-text" role="listbox" tabindex="0" aria-orientation="horizontal" aria-label="Canvas"></div>${BAR}</div>
     <p class="ib-verdict" hidden></p>
-    <p class="ib-empty">The canvas is empty.</p>
+    <p class="ib-empty">The canvas is empty.</p>${PLAN}
   </div>
   <div class="ib-transport">
     <div class="ib-buttons">

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 from model.entry import Entry, Progress
 from model.models.chat135m.record import BUILTIN, weights_shipped
 
-SOURCES = ("model.models.worlds.record", "model.models.gemma.record", "model.models.masked.records", "model.models.scripted")
+SOURCES = (
+    "model.models.worlds.record", "model.models.sudoku.record", "model.models.gemma.record", "model.models.masked.records",
+    "model.models.scripted",
+)  # fmt: skip
 
 
 @cache

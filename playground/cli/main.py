@@ -22,7 +22,7 @@ from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.request import Request
 from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace.trace import Trace
-from playground.cli.terminal import harmless, watch
+from playground.cli.terminal import final, harmless, watch
 from playground.compare.summary import summary
 from playground.presets import start_of
 
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         if args.trace:
             args.trace.write_text(trace.to_json(), encoding="utf-8")
         if args.prompts is None:
-            print(harmless(trace.final_text), flush=True)
+            print(final(trace), flush=True)
         if args.prompts is not None or args.json:
             print_json(summary(trace))
     return 0

@@ -25,11 +25,25 @@ def harmless(text: str) -> str:
     return _DIRECTION.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", normalise(text))
 
 
+def final(trace: Trace) -> str:
+    """Return a run's text as it is printed: harmless, a board as nine lines."""
+    text = harmless(trace.final_text)
+    if trace.spec.view != "board":
+        return text
+    cells = [str(token) if token > 0 else "." for token in trace.frames[-1].ids.tolist()] if trace.frames else []
+    return "\n".join(" ".join(cells[row : row + 9]) for row in range(0, len(cells), 9))
+
+
 def canvas(trace: Trace, frame: Frame) -> Text:
     """Return the frame as styled text: undecided positions as blots, what was decided in this step bold."""
     from rich.text import Text
 
     out = Text(overflow="fold")
+    if trace.spec.view == "board":
+        for i, (state, token) in enumerate(zip(frame.states.tolist(), frame.ids.tolist(), strict=True)):
+            out.append("." if state in UNDECIDED else str(token), style=STYLES.get(state, ""))
+            out.append("\n" if i % 9 == 8 else " ")
+        return out
     places = [(int(state), int(token)) for state, token in zip(frame.states, frame.ids, strict=True) if state != AFTER_END]
     for state, group in groupby(places, key=lambda place: place[0]):
         tokens = [token for _, token in group]

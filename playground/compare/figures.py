@@ -39,7 +39,7 @@ FIGURES = (
            "Not a speed: a pass over a block costs more than a pass over one token."),
     Figure("ms_per_forward", "Milliseconds per forward pass", "ms", 1, "Seconds of computing over forward passes."),
     Figure("consistent", "Consistent", "", 2,
-           "The share of texts in which the exact checker of the small worlds finds no contradiction; other models have none.",
+           "The share of texts, or boards, in which an exact checker finds nothing wrong; open answers have none.",
            of_texts=True),
     Figure("nll", "NLL under the twin", "nats a token", 2, CAVEAT),
     Figure("distinct_2", "Distinct-2", "", 2, "The share of token pairs that are different ones; 1 means no pair occurs twice."),

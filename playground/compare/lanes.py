@@ -12,6 +12,7 @@ from model.errors import SettingError
 from model.models.worlds.record import NOISY_DEFAULTS
 from model.request import Request, visible_text
 from model.settings import FIELD, FIELDS, Limits, applies
+from model.sudoku import CELLS
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,27 @@ class Lane:
 
 @dataclass(frozen=True)
 class Preset:
-    """Lanes that make a telling race: what each changes in the base request ('mode', 'model' or a setting)."""
+    """Lanes that make a telling race: what each changes in the base request ('mode', 'model' or a setting).
+
+    prompt: one that suits its models, where not every prompt does.
+    """
 
     label: str
     lanes: tuple[Mapping[str, Any], ...]
+    prompt: str = ""
 # Where text is compared over steps or orders, the plan decides how many tokens a step commits, or the knob would not be read.
 _PLANNED = {"mode": "diffusion", "rule": "schedule", "remasking": "none", "block_length": 0}
 PRESETS = {
     "modes": Preset("Diffusion against left to right", ({"mode": "diffusion"}, {"mode": "ar"})),
     "steps": Preset("8, 16 and 64 steps, one seed", tuple(_PLANNED | {"steps": n} for n in (8, 16, 64))),
-    "orders": Preset("Three orders, one seed", tuple(_PLANNED | {"steps": 32, "order": order}
-                                                     for order in ("confidence", "random", "left_to_right"))),
+    "orders": Preset("Four orders, one seed", tuple(_PLANNED | {"steps": 32, "order": order}
+                                                    for order in ("margin", "confidence", "random", "left_to_right"))),
+    "sudoku": Preset("Four orders on one Sudoku", tuple(
+        _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": order}
+        for order in ("margin", "confidence", "random", "left_to_right")), "A hard Sudoku, number 7"),
+    "solvers": Preset("A Sudoku, by margin against left to right", (
+        _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": "margin"},
+        {"model": "sudoku", "mode": "ar", "new_tokens": CELLS, "temperature": 0.0}), "A hard Sudoku, number 7"),
     "noise": Preset("From masks against from random words", ({"model": "worlds"}, {"model": "worlds-noisy", **NOISY_DEFAULTS})),
     "models": Preset("Two models", ({}, {"model": "another"})),
 }  # fmt: skip
@@ -48,9 +59,12 @@ def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
     if not isinstance(name, str) or name not in PRESETS:
         raise SettingError(f"The preset of a race must be one of {', '.join(PRESETS)}; it was {str(name)[:40]!r}.", "preset")
     lanes = [dict(lane) for lane in PRESETS[name].lanes]
+    canvas = entry(base).spec.canvas if entry(base).spec.family == "masked" else 0
     for lane in lanes:
         if lane.get("model") == "another":
             lane["model"] = _another(base)
+        if name == "orders" and canvas:
+            lane["steps"] = canvas  # one position a pass: what differs is the order alone
     return lanes
 
 

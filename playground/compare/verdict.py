@@ -39,15 +39,31 @@ def _broken(fit: list[LaneResult]) -> str:
     if not share.get(first.label) or share[first.label] <= min(share.values()) + MORE_BROKEN:
         return ""
     wrong, of = first.contradictions or (0, 0)
-    texts = "its text contradicts itself" if of == 1 else f"{wrong} of its {of} texts contradict themselves"
+    texts = _wrong(first, wrong, of)
     others = " and ".join(_told(r) for r in fit[1:] if r.contradictions)
     return f"Nobody won: {_name(first)} was faster, {_rate(first)} tokens a second on {hardware(first)}, but {texts}; {others}"
+
+
+def _board(result: LaneResult) -> bool:
+    """Return whether a lane fills boards instead of writing texts."""
+    return bool(result.shown and result.shown.trace and result.shown.trace.spec.view == "board")
+
+
+def _wrong(result: LaneResult, wrong: int, of: int) -> str:
+    """Return in words how many of a lane's texts or boards are wrong."""
+    if _board(result):
+        return "its board is wrong" if of == 1 else f"{wrong} of its {of} boards are wrong"
+    return "its text contradicts itself" if of == 1 else f"{wrong} of its {of} texts contradict themselves"
 
 
 def _told(result: LaneResult) -> str:
     """Return a lane's speed and how consistent its texts are, as part of a sentence."""
     wrong, of = result.contradictions or (0, 0)
-    fine = "a consistent text" if of == 1 and not wrong else "a text that does so too" if of == 1 else f"{of - wrong} of {of} consistent"
+    if _board(result):
+        fine = "a solved board" if of == 1 and not wrong else "a wrong board too" if of == 1 else f"{of - wrong} of {of} boards solved"
+    else:
+        one = "a text that does so too" if wrong else "a consistent text"
+        fine = one if of == 1 else f"{of - wrong} of {of} consistent"
     return f"{_name(result)} wrote {_rate(result)} with {fine}"
 
 

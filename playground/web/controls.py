@@ -15,7 +15,7 @@ from model.entry import Entry
 from model.loops.schedules import CURVES
 from model.settings import FIELDS, LOCAL, MODES, REMASKING, RULES, Field, Limits, Settings, applies, bounds
 from playground.presets import NAMES, START, presets_of, start_of
-from playground.web.strings import choice
+from playground.web.strings import EXAMPLES, choice, kind
 
 
 def start_values(limits: Limits, entry: Entry | None = None) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
     return {
         "family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
         "canvas": spec.canvas if spec.family == "masked" else 0, "presets": presets_of(spec.id), "defaults": entry.defaults,
-        "start": start_values(limits, entry),
+        "start": start_values(limits, entry), "examples": kind(spec.id),
     }  # fmt: skip
 
 
@@ -86,4 +86,6 @@ def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
         for field in FIELDS
     }  # fmt: skip
     models = {entry.spec.id: model_told(entry, limits) for entry in entries}
-    return {"fields": fields, "models": models, "presetNames": NAMES, "preset": START, "modes": MODES, "limits": limits.name}
+    prompts = {name: list(texts.values()) for name, texts in EXAMPLES.items()}
+    return {"fields": fields, "models": models, "prompts": prompts, "presetNames": NAMES, "preset": START, "modes": MODES,
+            "limits": limits.name}  # fmt: skip

@@ -17,6 +17,18 @@ WORLDS = {  # and for the small worlds: a form, and a word or two that must occu
 }  # fmt: skip
 
 
+SUDOKU = {  # a difficulty and the number of its puzzle, or a puzzle as it is written down
+    "Easy": "An easy Sudoku", "Medium": "A medium Sudoku, number 4", "Hard": "A hard Sudoku, number 7", "Extreme": "An extreme Sudoku",
+    "Typed": "53..7.... 6..195... .98....6. 8...6...3 4..8.3..1 7...2...6 .6....28. ...419..5 ....8..79", "Empty": "An empty board",
+}  # fmt: skip
+EXAMPLES = {"chat": CHAT, "worlds": WORLDS, "sudoku": SUDOKU}
+
+
+def kind(model: str) -> str:
+    """Return which of `EXAMPLES` suit a model."""
+    return {"worlds": "worlds", "worlds-noisy": "worlds", "sudoku": "sudoku"}.get(model, "chat")
+
+
 def first_example(model: str) -> str:
     """Return the prompt that a page opens with."""
     return next(iter(examples(model).values()))
@@ -24,7 +36,7 @@ def first_example(model: str) -> str:
 
 def examples(model: str) -> dict[str, str]:
     """Return a model's example prompts by their short names."""
-    return WORLDS if model == "worlds" else CHAT
+    return EXAMPLES[kind(model)]
 
 
 CHOICES = {  # how choices read on the page

@@ -43,8 +43,8 @@ def test_race_by_preset(client):
     ("values", "words"),
     [
         ({"prompt": ""}, "Write a prompt first"),
-        ({"lanes": [{}] * 4}, "between 1 and 3 lanes; it has 4"),
-        ({"lanes": {"mode": "ar"}}, "between 1 and 3 lanes"),
+        ({"lanes": [{}] * 5}, "between 1 and 4 lanes; it has 5"),
+        ({"lanes": {"mode": "ar"}}, "between 1 and 4 lanes"),
         ({"lanes": [3]}, "A lane must map names to values"),
         ({"lanes": [{"steps": "many"}]}, "Steps must be a number"),
         ({"settings": [1]}, "'settings' must map names to values"),

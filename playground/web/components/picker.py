@@ -74,7 +74,7 @@ def build(ctx: Context) -> Picture:
 def build_list(ctx: Context, model: gr.Dropdown, touched: list[gr.components.Component]) -> None:
     """Lay out the list of models and, where the page is the visitor's own, the way to a checkpoint of theirs.
 
-    touched: mode, preset and knobs, which a new model sets.
+    touched: prompt, mode, preset and knobs, which a new model sets.
     """
     with gr.Accordion("All models", open=False, elem_id="models"):
         if ctx.limits.name == "local":

@@ -148,13 +148,13 @@ def _document(result: Any, engine: Engine) -> Any:
 def race_page(engine: Engine, running: Running, lane_names: Sequence[str]) -> Callable[..., Iterator[tuple[Any, ...]]]:
     """Return the page's handler: (stage, status, verdict, table, two charts, record, kept runs)."""
 
-    def handler(request: gr.Request, prompt: Any, repeats: Any, new_seeds: Any, third: Any, **values: Any) -> Iterator[tuple[Any, ...]]:
+    def handler(request: gr.Request, prompt: Any, repeats: Any, new_seeds: Any, count: Any, **values: Any) -> Iterator[tuple[Any, ...]]:
         """Race the page's lanes."""
         nothing = [gr.skip()] * 6
         yield gr.skip(), status(strings.STARTING), *nothing
         base = {name: value for name, value in values.items() if "__" not in name}
         with shown():
-            some = lane_names if truth(third, "A third lane") else lane_names[:2]
+            some = lane_names[: whole(count, "Lanes")]
             given = [{name: values[f"{lane}__{name}"] for name in LANE_KNOBS} for lane in some]
             lanes = _lanes(engine, prompt, base, given)
             visitor, name, again = request.session_hash or "", uuid.uuid4().hex[:12], truth(new_seeds, "New seeds")

@@ -1,4 +1,4 @@
-"""Race: one prompt, two or three lanes, each timed alone, then replayed together on one clock."""
+"""Race: one prompt, two to four lanes, each timed alone, then replayed together on one clock."""
 
 from __future__ import annotations
 
@@ -25,31 +25,42 @@ from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL
 
 TITLE = "Race"
-LANES = ("lane1", "lane2", "lane3")
+LANES = ("lane1", "lane2", "lane3", "lane4")
 # Said on the page's root, because what an accordion holds comes into being only when it is opened; race.css does the hiding.
-HIDE = """(third, ...modes) => {
+HIDE = """(lanes, ...modes) => {
   const hidden = modes.flatMap((mode, i) => (mode === 'ar' ? [`lane${i + 1}-knobs`] : []));
-  document.documentElement.dataset.raceHides = [...hidden, third ? '' : 'lane3-box'].join(' ');
+  const unused = modes.flatMap((_, i) => (i < lanes ? [] : [`lane${i + 1}-box`]));
+  document.documentElement.dataset.raceHides = [...hidden, ...unused].join(' ');
+}"""
+# A preset brings its own prompt where not every one suits it; leaving it, the prompt that was there before it comes back.
+SET = """(name, prompt) => {
+  const [own, ...rest] = (%s)[name], page = window.inkblotRace ??= {};
+  if (own && !page.own) page.typed = prompt;
+  const shown = own || (page.own && prompt === page.own ? page.typed : prompt);
+  page.own = own;
+  return [shown, ...rest];
 }"""
 NOTE = """Lanes run one after the other, alone and warmed up, each with its cache. While one is timed, no text is drawn.
 Then all of them replay together."""
 
 
 def lane_start(name: str, base: str, limits: Limits) -> list[dict[str, Any]]:
-    """Return the values of all three lanes' controls for a preset; a lane it does not have repeats the first."""
+    """Return the values of all lanes' controls for a preset; a lane it does not have repeats the first."""
     start = {**start_values(limits, entry(base)), "model": base, "mode": "diffusion"}
     own = {lane["model"]: start_values(limits, entry(lane["model"])) for lane in preset_lanes(name, base) if "model" in lane}
     lanes = [{**start, **own.get(lane.get("model"), {}), **lane} for lane in preset_lanes(name, base)]
-    lanes += [start] * (3 - len(lanes))
+    lanes += [start] * (len(LANES) - len(lanes))
     return [{knob: lane[knob] for knob in racing.LANE_KNOBS} for lane in lanes]
 
 
 def preset_table(ctx: Context) -> str:
-    """Return {preset: values of the checkbox and every lane control} as JSON for the page's script."""
+    """Return {preset: prompt ('': any), how many lanes, length, temperature, the values of every lane control} as JSON for the page."""
     table = {}
     for name, preset in PRESETS.items():
         lanes = lane_start(name, ctx.model, ctx.limits)
-        table[name] = [len(preset.lanes) > 2, *[lane[knob] for lane in lanes for knob in racing.LANE_KNOBS]]
+        common = {**start_values(ctx.limits, entry(lanes[0]["model"])), **preset_lanes(name, ctx.model)[0]}
+        controls = [lane[knob] for lane in lanes for knob in racing.LANE_KNOBS]
+        table[name] = [preset.prompt, len(preset.lanes), common["new_tokens"], common["temperature"], *controls]
     return json.dumps(table)
 
 
@@ -90,7 +101,7 @@ def build(ctx: Context) -> None:
             page.seed = gr.Number(0, label="Seed", precision=0, elem_id="race-seed", min_width=140)
             page.repeats = gr.Slider(1, MOST_REPEATS, value=1, step=1, precision=0, label="Repeats", elem_id="race-repeats", min_width=180)
             page.new_seeds = gr.Checkbox(False, label="A new seed for each repeat", elem_id="race-new-seeds", min_width=180)
-            page.third = gr.Checkbox(False, label="A third lane", elem_id="race-third", min_width=140)
+            page.count = gr.Radio([2, 3, 4], value=2, label="Lanes", elem_id="race-lanes", min_width=140)
         with gr.Row(elem_classes="ink-lanes"):
             page.lanes = {name: lane_controls(ctx, name, i + 1, start[i]) for i, name in enumerate(LANES)}
     gr.HTML(f"<p>{NOTE}</p>", elem_classes="ink-small", apply_default_css=False, container=False)
@@ -110,7 +121,7 @@ def build(ctx: Context) -> None:
 def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
     knobs = {f"{lane}__{knob}": control for lane, controls in page.lanes.items() for knob, control in controls.items()}
-    inputs = {"prompt": page.prompt, "repeats": page.repeats, "new_seeds": page.new_seeds, "third": page.third,
+    inputs = {"prompt": page.prompt, "repeats": page.repeats, "new_seeds": page.new_seeds, "count": page.count,
               "new_tokens": page.length, "temperature": page.temperature, "seed": page.seed} | knobs  # fmt: skip
     outputs = [page.stage, page.status, page.verdict, page.table, *page.charts, page.record]
     event = {"preprocess": False, **MODEL}
@@ -121,9 +132,9 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     two_runs.build("race", page.kept, started, opened=True)
     handlers.on_stop(page.stop, running.stop(), [started])
     silent = {"api_visibility": "private", "show_progress": "hidden"}
-    every = [page.third, *knobs.values()]
-    page.preset.input(None, page.preset, every, js=f"(name) => ({preset_table(ctx)})[name]", **silent)
-    shown = [page.third, *[controls["mode"] for controls in page.lanes.values()]]
+    every = [page.prompt, page.count, page.length, page.temperature, *knobs.values()]
+    page.preset.input(None, [page.preset, page.prompt], every, js=SET % preset_table(ctx), **silent)
+    shown = [page.count, *[controls["mode"] for controls in page.lanes.values()]]
     gr.on([ctx.blocks.load, *(control.change for control in shown)], None, shown, None, js=HIDE, **silent)
     page.save.click(None, page.record, None, js=save_js("race.json", "application/json"), **silent)
     endpoint(racing.race_api(ctx.engine, running), "race", event, {

@@ -49,7 +49,7 @@ def build(ctx: Context) -> None:
                     run = gr.Button("Run", variant="primary", elem_id="run")
                     stop = gr.Button("Stop", elem_id="stop")
                     go_on = gr.Button("Continue", elem_id="continue", visible=False)
-            chips = [examples(kind, texts, prompt) for kind, texts in (("worlds", strings.WORLDS), ("chat", strings.CHAT))]
+            chips = [examples(kind, texts, prompt) for kind, texts in strings.EXAMPLES.items()]
             opening = recording()
             with gr.Row(elem_classes="ink-line"):
                 status = Status(elem_id="status", apply_default_css=False, container=False)
@@ -73,7 +73,7 @@ def build(ctx: Context) -> None:
                 write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
                 shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True)
                 python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
-            picker.build_list(ctx, model, [mode, preset, *controls.values()])
+            picker.build_list(ctx, model, [prompt, mode, preset, *controls.values()])
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
     page = SimpleNamespace(
         prompt=prompt, run=run, stop=stop, go_on=go_on, chips=chips, status=status, player=player, preset=preset, model=model,

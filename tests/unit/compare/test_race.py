@@ -309,8 +309,8 @@ def test_a_race_that_lasts_too_long_ends_and_keeps_what_it_has():
     [
         (lambda e: Race(e, lanes_of(), repeats=0), "Repeats must be between 1 and 20; it was 0."),
         (lambda e: Race(e, lanes_of(), repeats=True), "Repeats must be between 1 and 20; it was True."),
-        (lambda e: make_lanes("hi", BASE, [], LOCAL), "A race must have between 1 and 3 lanes; it has 0."),
-        (lambda e: make_lanes("hi", BASE, [{}] * 4, LOCAL), "A race must have between 1 and 3 lanes; it has 4."),
+        (lambda e: make_lanes("hi", BASE, [], LOCAL), "A race must have between 1 and 4 lanes; it has 0."),
+        (lambda e: make_lanes("hi", BASE, [{}] * 5, LOCAL), "A race must have between 1 and 4 lanes; it has 5."),
         (lambda e: make_lanes("hi", BASE, ["ar"], LOCAL), "A lane must map names to values"),
         (lambda e: make_lanes("hi", BASE, [{"steps": 0}], LOCAL), "Steps must be between 1"),
         (lambda e: make_lanes("hi", BASE, [{"speed": 9}], LOCAL), "There is no setting called 'speed'."),
@@ -348,7 +348,9 @@ def test_a_series_can_be_stopped_before_it_starts():
     [
         ("modes", ["Diffusion", "Autoregressive"]),
         ("steps", ["8 steps", "16 steps", "64 steps"]),
-        ("orders", ["Order confidence", "Order random", "Order left to right"]),
+        ("orders", ["Order margin", "Order confidence", "Order random", "Order left to right"]),
+        ("sudoku", ["Order margin", "Order confidence", "Order random", "Order left to right"]),
+        ("solvers", ["Diffusion", "Autoregressive"]),
     ],
 )
 def test_presets_name_their_lanes_by_what_differs(preset, names):

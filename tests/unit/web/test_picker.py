@@ -52,7 +52,7 @@ def test_the_page_starts_with_what_the_model_starts_with():
         assert json.loads(json.dumps(told))["models"].keys() == {known.spec.id for known in entries()}
         for known in entries():
             Settings.parse(told["models"][known.spec.id]["start"], limits)
-    assert {known.spec.id for known in entries() if model_told(known)["presets"]} == {"worlds", "builtin", "fake"}
+    assert {known.spec.id for known in entries() if model_told(known)["presets"]} == {"worlds", "worlds-noisy", "sudoku", "builtin", "fake"}
 
 
 def test_the_picker_marks_what_is_not_here(monkeypatch):
