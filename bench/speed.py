@@ -5,9 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from model import Run, Settings
+from playground.web.strings import examples, kind
 
 WIDTHS = (1, 8, 16, 32, 64, 128)
 PROMPTS = (
@@ -38,6 +40,9 @@ def ms_per_forward(model: Any, widths: tuple[int, ...] = WIDTHS) -> dict[str, fl
     """
     if not hasattr(model, "predictor"):
         return None
+    spec = getattr(model, "spec", None)
+    if spec and spec.family == "masked" and spec.canvas:
+        return whole_canvas(model)
     settings, length = Settings(new_tokens=max(widths)), max(widths)
     ids = model.encode(PROMPTS[0])
     predictor = model.predictor(PROMPTS[0], "", ids, length, settings, "diffusion")
@@ -53,30 +58,55 @@ def ms_per_forward(model: Any, widths: tuple[int, ...] = WIDTHS) -> dict[str, fl
     return out
 
 
+def whole_canvas(model: Any) -> dict[str, float]:
+    """Return {positions: ms} of a model that reads its whole canvas at every pass: all of it empty, and one more token of its twin."""
+    length = model.spec.canvas
+    prompt = prompts_of(model.spec.id)[0]
+    ids, settings = model.encode(prompt), Settings(new_tokens=length)
+    whole = model.predictor(prompt, "", ids, length, settings, "diffusion")
+    reader = model.predictor(prompt, "", ids, length, settings, "ar")
+    reader.advance(0, [], [-1])
+    word, everywhere = model.spec.vocab_size - 1, list(range(length))
+    return {
+        "1": milliseconds(lambda: reader.advance(length // 2, [word], [0])),
+        str(length): milliseconds(lambda: whole.predict([-1] * length, (0, length), everywhere)),
+    }
+
+
+def prompts_of(model_id: str) -> tuple[str, ...]:
+    """Return the prompts a model is measured with."""
+    return tuple(examples(model_id).values()) if kind(model_id) != "chat" else PROMPTS
+
+
 def write(run: Run) -> dict[str, float]:
     """Run to the end; return its tokens, forward passes, compute seconds and the part of them inside forward passes."""
     trace = run.finish()
     result, last = trace.result, trace.frames[-1]
     assert result is not None
-    return {"tokens": result.tokens, "forwards": result.forwards, "seconds": result.seconds, "inside": last.forward_seconds}
+    out = {"tokens": result.tokens, "forwards": result.forwards, "seconds": result.seconds, "inside": last.forward_seconds, "texts": 1}
+    return out | {"consistent": float(result.faults == ())}
 
 
-def both_modes(model: Any, settings: Settings, rounds: int = 2, prompts: tuple[str, ...] = PROMPTS) -> dict[str, Any]:
+def both_modes(model: Any, settings: Settings, rounds: int = 2, prompts: tuple[str, ...] = ()) -> dict[str, Any]:
     """Write every prompt in both modes, in turn so that a busy machine slows both alike; return rates over everything written.
 
     Rates are tokens up to and including the end token over compute seconds, prompt included. The first prompt warms up, uncounted.
     """
-    sums = {mode: dict.fromkeys(("tokens", "forwards", "seconds", "inside"), 0.0) for mode in ("diffusion", "ar")}
+    names = ("tokens", "forwards", "seconds", "inside", "texts", "consistent")
+    sums, prompts = {mode: dict.fromkeys(names, 0.0) for mode in ("diffusion", "ar")}, prompts or prompts_of(model.spec.id)
     for mode in sums:
         write(model.denoise(prompts[0], settings, mode=mode))
-    for _ in range(rounds):
+    for turn in range(rounds):
+        seeded = replace(settings, seed=settings.seed + turn)
         for prompt in prompts:
             for mode, total in sums.items():
-                for name, value in write(model.denoise(prompt, settings, mode=mode)).items():
+                for name, value in write(model.denoise(prompt, seeded, mode=mode)).items():
                     total[name] += value
     diffusion, ar = sums["diffusion"], sums["ar"]
     fast, slow = diffusion["tokens"] / diffusion["seconds"], ar["tokens"] / ar["seconds"]
-    return {
+    told = {"consistent": "consistent", "seconds_a_text": "seconds", "passes_a_text": "forwards"} if model.spec.checked else {}
+    checked = {f"{mode}_{name}": round(total[key] / total["texts"], 4) for mode, total in sums.items() for name, key in told.items()}
+    return checked | {
         "diffusion_tokens_per_second": round(fast, 2),
         "ar_tokens_per_second": round(slow, 2),
         "diffusion_over_ar": round(fast / slow, 3),

@@ -1,4 +1,4 @@
-/* mountStage(element): two or three runs beside each other, all on one clock.
+/* mountStage(element): two to four runs beside each other, all on one clock.
 
    While lanes are timed only their bars move: drawing text would take time from what is being measured. A message (JSON text) is
    {race, lanes: [{label, phase, share, words, [trace, seconds, forwards, counts, tokens]}], done, play}; with the last one the lanes
@@ -7,11 +7,11 @@
 const PASSES_PER_SECOND = 8; // how fast the clock of forward passes runs at speed 1
 const PACES = [0.25, 0.5, 1, 2, 4, 8];
 const CLOCKS = {
-  seconds: { name: "Seconds", told: "Each lane runs as fast as it was measured on this machine, alone.", unit: "s", rate: 1, seek: "seekSeconds", duration: "durationSeconds" },
+  seconds: { name: "Seconds", told: "Each lane runs as fast as it was measured, alone.", unit: "s", rate: 1, seek: "seekSeconds", duration: "durationSeconds" },
   forwards: { name: "Forward passes", told: "Every lane makes one forward pass a tick. This is not speed: a pass over a block takes longer than a pass over one token.", unit: "passes", rate: PASSES_PER_SECOND, seek: "seekForwards", duration: "durationForwards" },
 };
 const PLAYER = { controls: false, strips: false, numbers: false, legend: false, prompt: false, title: false };
-const PLACES = ["1st", "2nd", "3rd"];
+const PLACES = ["1st", "2nd", "3rd", "4th"];
 
 function node(tag, name, text) {
   const made = document.createElement(tag);

@@ -22,6 +22,7 @@ from playground.web.handlers.runs import shown
 
 HUB = "https://huggingface.co/"
 MARKS = {"ready": "ready", "download": "to download", "unavailable": "not here"}
+WHY = '<button type="button" class="ink-open-tour" data-open="tour">It writes in short blocks: see why.</button>'
 OWN = ("A folder on this machine, or <code>hf:owner/name</code> from the hub. Weights are read from safetensors files; "
        "no code of a checkpoint runs.")  # fmt: skip
 
@@ -45,8 +46,9 @@ def model_line(known: Entry) -> str:
     state, words = known.standing()
     told, colon, why = (words[0].upper() + words[1:].rstrip(".") + ".").partition(":")
     told = f"<b>{escape(told + colon)}</b>{escape(why)}" if state != "ready" else ""
+    tour = f" {WHY}" if known.spec.id == "builtin" else ""
     facts = size_words(known, needs=state != "unavailable")  # its reason says them already
-    return (f'<p class="ink-model" data-model="{escape(known.spec.id, quote=True)}">{told} {escape(known.spec.note)} '
+    return (f'<p class="ink-model" data-model="{escape(known.spec.id, quote=True)}">{told} {escape(known.spec.note)}{tour} '
             f"<span>{escape(facts[:1].upper() + facts[1:])}.</span></p>")  # fmt: skip
 
 

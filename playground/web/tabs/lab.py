@@ -23,6 +23,7 @@ from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL
 from playground.web.tabs.race import endpoint
+from playground.web.views.recorded import recorded
 
 TITLE = "Lab"
 NOTE = """Every value is written for every prompt and seed, each run alone and timed by its own stopwatch. A marker is the median of
@@ -46,7 +47,7 @@ def opener() -> Callable[..., Any]:
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
     running, start, page = racing.Running(), start_values(ctx.limits, ctx.chosen), SimpleNamespace()
-    canvas = ctx.model == "worlds"
+    canvas, shown = ctx.model == "worlds", recorded("sweep", ctx.model)
     knob = "steps" if canvas else "threshold"
     seeds = max(1, min(20, ctx.limits.runs // 12)) if canvas else 1  # five values and the reference, for two prompts
     with gr.Row(elem_classes="ink-columns"):
@@ -69,10 +70,11 @@ def build(ctx: Context) -> None:
             with gr.Row(elem_classes="ink-actions"):
                 page.run = gr.Button("Sweep", variant="primary", elem_id="lab-run", min_width=110, scale=0)
                 page.stop = gr.Button("Stop", elem_id="lab-stop", min_width=90, scale=0)
-            page.status = Status(elem_id="lab-status", apply_default_css=False, container=False)
+            page.status = Status(handlers.status(shown.get("words", "")), elem_id="lab-status", apply_default_css=False, container=False)
         with gr.Column(scale=7, min_width=320):
-            page.charts = [Chart(label=f"Tokens per second against {name}", elem_id=f"lab-chart-{i}")
-                           for i, name in enumerate(("consistent texts, or NLL", "distinct-2"))]  # fmt: skip
+            drawn = zip(shown.get("charts", ("", "")), ("consistent texts, or NLL", "distinct-2"), strict=True)
+            page.charts = [Chart(chart, label=f"Tokens per second against {name}", elem_id=f"lab-chart-{i}")
+                           for i, (chart, name) in enumerate(drawn)]  # fmt: skip
             with gr.Row(elem_classes="ink-actions"):
                 page.as_csv = gr.Button("Save as CSV", size="sm", scale=0, min_width=130, elem_id="lab-csv")
                 page.as_json = gr.Button("Save as JSON", size="sm", scale=0, min_width=130, elem_id="lab-json")

@@ -23,6 +23,7 @@ from playground.web.controls import start_values
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL
+from playground.web.views.recorded import recorded
 
 TITLE = "Race"
 LANES = ("lane1", "lane2", "lane3", "lane4")
@@ -84,7 +85,7 @@ def lane_controls(ctx: Context, name: str, number: int, value: dict[str, Any]) -
 
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
-    running, start = racing.Running(), lane_start("modes", ctx.model, ctx.limits)
+    running, start, shown = racing.Running(), lane_start("modes", ctx.model, ctx.limits), recorded("race", ctx.model)
     values, page = start_values(ctx.limits, ctx.chosen), SimpleNamespace()
     page.prompt = gr.Textbox(label="Prompt", lines=2, max_lines=6, value=strings.first_example(ctx.model),
                              max_length=ctx.limits.prompt_chars, elem_id="race-prompt")  # fmt: skip
@@ -93,7 +94,7 @@ def build(ctx: Context) -> None:
     with gr.Row(elem_classes="ink-actions"):
         page.run = gr.Button("Race", variant="primary", elem_id="race-run", min_width=110, scale=0)
         page.stop = gr.Button("Stop", elem_id="race-stop", min_width=90, scale=0)
-        page.status = Status(elem_id="race-status", apply_default_css=False, container=False)
+        page.status = Status(handlers.status(shown.get("words", "")), elem_id="race-status", apply_default_css=False, container=False)
     with gr.Accordion("Lanes and settings", open=False, elem_id="race-settings"):
         with gr.Row():
             page.length = gr.Number(values["new_tokens"], label="Length (tokens)", precision=0, elem_id="race-length", min_width=140)
@@ -105,12 +106,13 @@ def build(ctx: Context) -> None:
         with gr.Row(elem_classes="ink-lanes"):
             page.lanes = {name: lane_controls(ctx, name, i + 1, start[i]) for i, name in enumerate(LANES)}
     gr.HTML(f"<p>{NOTE}</p>", elem_classes="ink-small", apply_default_css=False, container=False)
-    page.stage = Stage(elem_id="race-stage")
-    page.verdict = Status(elem_id="race-verdict", apply_default_css=False, container=False)
-    page.table = Status(elem_id="race-table", apply_default_css=False, container=False)
+    page.stage = Stage(shown.get("stage"), elem_id="race-stage")
+    page.verdict = Status(shown.get("verdict", ""), elem_id="race-verdict", apply_default_css=False, container=False)
+    page.table = Status(shown.get("table", ""), elem_id="race-table", apply_default_css=False, container=False)
     with gr.Row(elem_id="race-charts"):
-        page.charts = [Chart(label=f"Tokens of the text over {clock}", elem_id=f"race-chart-{name}", min_width=320)
-                       for name, clock in (("seconds", "seconds"), ("forwards", "forward passes"))]  # fmt: skip
+        page.charts = [Chart(chart, label=f"Tokens of the text over {clock}", elem_id=f"race-chart-{name}", min_width=320)
+                       for chart, name, clock in zip(shown.get("charts", ("", "")), ("seconds", "forwards"), ("seconds", "forward passes"),
+                                                     strict=True)]  # fmt: skip
     with gr.Row(elem_classes="ink-actions", elem_id="race-after"):
         page.save = gr.Button("Save figures as JSON", size="sm", scale=0, min_width=180, elem_id="race-save")
     page.record = gr.Textbox(visible="hidden", elem_id="race-record", show_label=False)
