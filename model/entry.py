@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.settings import Settings
+from model.settings import LOCAL, Limits, nearest
 from model.spec import ModelSpec
 
 Progress = Callable[[float, str], None]  # share done in [0, 1], and what is being done, in words
+
+USUAL_PROMPT = 128  # tokens: a model's own length and steps are lessened only where limits would refuse them with a prompt of this length
 
 
 def always() -> tuple[bool, str]:
@@ -33,10 +35,14 @@ class Entry:
     fetched: Callable[[], bool] = lambda: True
     defaults: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def settings(self) -> Settings:
-        """What a run of this model starts from."""
-        return Settings(**self.defaults)
+    def start(self, limits: Limits = LOCAL) -> dict[str, Any]:
+        """Return the knobs a run of this model starts from: its own, as far as these limits go."""
+        values = {name: nearest(name, value, limits) for name, value in self.defaults.items()}
+        values = {name: value for name, value in values.items() if value is not None}
+        if self.spec.family == "masked" and not self.spec.causal_prefix and {"steps", "new_tokens"} <= values.keys():
+            most = int((USUAL_PROMPT**2 / 4 + limits.cost) ** 0.5 - USUAL_PROMPT / 2)  # n passes over n tokens and the prompt
+            values |= {name: min(values[name], max(1, most // 32 * 32)) for name in ("steps", "new_tokens")}
+        return values
 
     def standing(self) -> tuple[str, str]:
         """Return 'ready', 'download' or 'unavailable', and the same in words."""

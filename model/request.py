@@ -8,7 +8,7 @@ from typing import Any
 
 from model.draft import Draft
 from model.errors import SettingError
-from model.settings import FIELD, Limits, Settings, bounds
+from model.settings import Limits, Settings, nearest
 from model.spec import ModelSpec
 from model.text import normalise
 
@@ -37,8 +37,7 @@ class Request:
             return self
         values = own.as_dict() | {name: getattr(self.settings, name) for name in self.asked}
         for name in values.keys() - set(self.asked):
-            if FIELD[name].kind != "choice":
-                values[name] = min(values[name], bounds(FIELD[name], limits)[1])
+            values[name] = nearest(name, values[name], limits)
         return replace(self, settings=Settings(**values))
 
     def check(self, spec: ModelSpec, prompt_tokens: int, limits: Limits) -> None:

@@ -219,6 +219,21 @@ def parse_value(field: Field, value: Any, limits: Limits) -> Any:
     return int(value) if field.kind == "int" else float(value)
 
 
+def nearest(name: str, value: Any, limits: Limits = LOCAL) -> Any:
+    """Return the allowed value next to one that a model's authors set; None where it is none at all. Visitors' values are refused."""
+    field = FIELD[name]
+    try:
+        return parse_value(field, value, limits)
+    except SettingError:
+        if field.kind == "choice" or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+    low, high = bounds(field, limits)
+    if field.open_low and value <= low:
+        return None
+    value = min(max(value, low), high)
+    return int(value) if field.kind == "int" else float(value)
+
+
 def bounds(field: Field, limits: Limits) -> tuple[float, float]:
     """Return the inclusive (low, high) of a numeric field under a profile of limits."""
     assert field.low is not None and field.high is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from model.models.worlds.record import NOISY_DEFAULTS
@@ -59,6 +60,12 @@ NAMES = tuple(dict.fromkeys(name for presets in PRESETS.values() for name in pre
 def presets_of(model: str) -> dict[str, dict[str, Any]]:
     """Return the presets of a model by name; none where none were measured."""
     return PRESETS.get(model, {})
+
+
+def begun(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the knobs of a run that was given these by name; where none says how to write, it begins as the page does with that model."""
+    preset = start_of(model) if given.keys() <= {"new_tokens", "seed"} else None
+    return {**(preset or {}), **given}
 
 
 def start_of(model: str) -> dict[str, Any] | None:

@@ -51,13 +51,16 @@ window.inkblot = (() => {
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
 
-  /** Return the run as [command line, Python]; knobs at their default, the model's own on the command line, or that do not apply, are left out. */
+  /** Return the run as [command line, Python]. Left out are knobs that do not apply, are at their default or, on the command line, the
+      model's own. A command line that says nothing of how to write would begin with a preset, so it always says something. */
   function recipes(prompt, model, mode, system, pinned, ...values) {
     const shown = names.map((name, i) => [name, values[i]]).filter(([name]) => !hidden.has(name)), own = known(model), image = values[names.length];
     const set = shown.filter(([name, value]) => value !== data.fields[name].default);
-    const given = shown.filter(([name, value]) => value !== (own.defaults[name] ?? data.fields[name].default));
+    const differs = shown.filter(([name, value]) => value !== (own.defaults[name] ?? data.fields[name].default));
+    const how = ([name]) => name !== "new_tokens" && name !== "seed";
+    const given = differs.some(how) ? differs : [shown.find(how), ...differs];
     const more = [["model", model, "builtin"], ["mode", mode, own.modes[0]], ["image", image && own.vision && "FILE", ""], ["system", system, ""], ["pinned", pinned, ""]].filter(([, value, usual]) => value && value !== usual);
-    const options = [["prompt", prompt], ...more, ...given].map(([name, value]) => `--${name.replaceAll("_", "-")} ${shell(String(value))}`);
+    const options = [["prompt", prompt], ...more, ...given].map(([name, value]) => `--${name.replaceAll("_", "-")}${String(value).startsWith("-") ? "=" : " "}${shell(String(value))}`);
     const lines = String(pinned || "").split("\n").map((line) => line.match(/^\s*(\d+)\s*:(.*)$/)).filter(Boolean).map(([, at, words]) => `${at}: ${python(words)}`);
     const extra = [mode !== "diffusion" && `mode=${python(mode)}`, system && `system=${python(system)}`, lines.length && `pinned={${lines.join(", ")}}`, image && own.vision && 'image=open("FILE", "rb").read()'].filter(Boolean);
     const settings = `Settings(${set.map(([name, value]) => `${name}=${python(value)}`).join(", ")})`;

@@ -55,6 +55,11 @@ def entry(model_id: str) -> Entry:
     return _table()[model_id]
 
 
+def peek(model_id: str) -> None:
+    """Fetch the small files of an own checkpoint on the hub, where they can be had, so that its entry tells what it is."""
+    import_module("model.models.own").peek(model_id)
+
+
 def known(model_id: str) -> Entry | None:
     """Return the entry of a model of the table; None for an own checkpoint, whose files have to be read, and for an unknown id."""
     return _table().get(model_id)

@@ -31,7 +31,7 @@ def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, mod
         raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
     model = parse_model(model, limits)
     entry, given = catalog.known(model), {} if settings is None else settings
-    parsed = Settings.parse({**entry.defaults, **given} if entry and isinstance(given, Mapping) else given, limits)
+    parsed = Settings.parse({**entry.start(limits), **given} if entry and isinstance(given, Mapping) else given, limits)
     system = visible_text("The system prompt", "" if system is None else system, limits.prompt_chars)
     asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), image, draft, tuple(given))
     asked.check_image(entry.spec if entry else None, limits)

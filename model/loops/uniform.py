@@ -14,12 +14,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
 
 from model.errors import NumericsError, SettingError
-from model.settings import Settings
+from model.settings import Settings, nearest
 from model.trace.frame import TOP, Frame
 
 PIN = 600.0  # pinned logits: finite, since entropies of infinite ones are not numbers, yet far above a softcap of 30
@@ -98,7 +99,12 @@ def check(settings: Settings, canvas_length: int, pinned: Mapping[int, int] | No
 
 
 def defaults(generation_config: Any, canvas_length: int) -> Settings:
-    """Return the knobs as a checkpoint's generation config sets them; what it leaves open, or sets out of bounds, keeps our default."""
+    """Return the knobs as a checkpoint's generation config (an object or a mapping) sets them; what it leaves open keeps our default.
+
+    Where it goes beyond our bounds, the bound is taken.
+    """
+    if isinstance(generation_config, Mapping):
+        generation_config = SimpleNamespace(**generation_config)
     sampler = getattr(generation_config, "sampler_config", None)
     bound = sampler.get("entropy_bound") if isinstance(sampler, dict) else getattr(sampler, "entropy_bound", None)
     tokens = getattr(generation_config, "max_new_tokens", None) or canvas_length
@@ -106,14 +112,8 @@ def defaults(generation_config: Any, canvas_length: int) -> Settings:
              "confidence_threshold": "confidence_threshold"}  # fmt: skip
     wanted = {ours: getattr(generation_config, theirs, None) for ours, theirs in names.items()}
     wanted |= {"entropy_bound": bound, "canvases": -(-tokens // canvas_length), "new_tokens": min(tokens, 1024)}
-    values: dict[str, Any] = {}
-    for name, value in ({"steps": 48} | {k: v for k, v in wanted.items() if v is not None}).items():
-        try:
-            Settings.parse({name: value})
-        except SettingError:
-            continue
-        values[name] = value
-    return Settings.parse(values)
+    values = {name: nearest(name, value) for name, value in ({"steps": 48} | {k: v for k, v in wanted.items() if v is not None}).items()}
+    return Settings.parse({name: value for name, value in values.items() if value is not None})
 
 
 class Denoiser(Protocol):

@@ -5,6 +5,7 @@ What the files do not say is asked for behind a question mark: 'hf:owner/name?sh
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from urllib.parse import parse_qsl
 from model.entry import Entry, Progress
 from model.errors import ModelUnavailable
 from model.models.gemma import record as diffusion_gemma
-from model.models.masked.records import BERT, CHATML, DEFAULTS, HUB, WORKING, Family
+from model.models.masked.records import BERT, CHATML, DEFAULTS, HUB, ONE_EACH, WORKING, Family
+from model.models.placement import cached
 from model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -32,17 +34,48 @@ def entry(model_id: str) -> Entry:
     Raises ModelUnavailable where the id cannot be read.
     """
     where, asked = parse(model_id)
-    known = diffusion_gemma.own_entry(where).spec
-    folder = Path(where).expanduser()
+    known = diffusion_gemma.own_entry(where)
+    folder, spec = files(where, asked.get("revision", "")), known.spec
+    defaults = known.defaults
     if asked.get("mode") != "ar" and (asked.keys() & {"shift", "block", "mask"} or _says_masked(folder)):
-        known = replace(known, family="masked")
+        spec, known_family = replace(spec, family="masked", vision=False, canvas=0), _start(_config(folder))
+        defaults = dict(known_family.settings if known_family else ONE_EACH)
     elif not (folder / "config.json").is_file():  # on the hub: anything, until it is loaded
-        known = replace(known, family="masked", modes=("diffusion", "ar"))
-    elif known.family == "autoregressive":
-        known = replace(known, modes=("ar",))
-    url = "" if folder.is_dir() else HUB + where.partition("@")[0]
-    spec = replace(known, id=model_id, url=url, note="Your own checkpoint.")
-    return Entry(spec, "model.models.own:load", "depends on its size", options={"spec": spec, "where": where, **asked})
+        spec = replace(spec, family="masked", modes=("diffusion", "ar"))
+    elif spec.family == "autoregressive":
+        spec = replace(spec, modes=("ar",))
+    url = "" if Path(where).expanduser().is_dir() else HUB + where.partition("@")[0]
+    spec = replace(spec, id=model_id, url=url, note="Your own checkpoint.")
+    options = {"spec": spec, "where": where, **asked}
+    return Entry(spec, "model.models.own:load", "depends on its size", options=options, defaults=defaults)
+
+
+def _config(folder: Path, file: str = "config.json") -> dict[str, Any]:
+    """Return what a file of a folder says, nothing where it cannot be read; loading tells what is wrong with it."""
+    try:
+        said = json.loads((folder / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def files(where: str, revision: str = "") -> Path:
+    """Return where a checkpoint's files are read: its folder, or what the hub's cache holds of it."""
+    folder = Path(where).expanduser()
+    return folder if folder.is_dir() else cached(*where.partition("@")[::2], revision) or folder
+
+
+def peek(model_id: str) -> None:
+    """Fetch the small files of a checkpoint on the hub, so that its entry can tell what it is; what cannot be had is told on loading."""
+    where, asked = parse(model_id)
+    if files(where, asked.get("revision", "")).is_dir():
+        return
+    from huggingface_hub import hf_hub_download
+
+    hub_id, _, revision = where.partition("@")
+    for file in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        with contextlib.suppress(Exception):
+            hf_hub_download(hub_id, file, revision=asked.get("revision") or revision or None, etag_timeout=5)
 
 
 def parse(model_id: str) -> tuple[str, dict[str, str]]:
@@ -84,27 +117,29 @@ def _says_masked(folder: Path) -> bool:
     """
     from model.models.masked.formats import FORMATS, is_encoder
 
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        tokens = folder / "tokenizer_config.json"
-        kind, named = str(config.get("model_type", "")), tokens.is_file() and json.loads(tokens.read_text()).get("mask_token")
-    except (OSError, ValueError, AttributeError):
-        return False
+    config = _config(folder)
+    kind, named = str(config.get("model_type", "")), _config(folder, "tokenizer_config.json").get("mask_token")
     stock = kind in FORMATS and kind not in DEFAULTS and not kind.startswith("a2d-")
     return bool("mask_token_id" in config or named) if stock else kind in FORMATS or is_encoder(kind)
 
 
-def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
-    """Return how to decode: as the config's type tells, or as asked; raise ModelUnavailable where neither says it."""
+def _start(config: dict[str, Any]) -> Family | None:
+    """Return the family that a config's type tells, None where it tells none."""
     from model.models.masked.formats import is_encoder, is_llada_moe
 
+    kind = str(config.get("model_type", ""))
+    return DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (BERT if is_encoder(kind) else None)
+
+
+def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
+    """Return how to decode: as the config's type tells, or as asked; raise ModelUnavailable where neither says it."""
     kind, config = checkpoint.kind, checkpoint.config
-    start = DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (BERT if is_encoder(kind) else None)
+    start = _start(config)
     if start is not None:
         trained = config.get("bd_size") or config.get("block_size") or start.block
         start = replace(start, block=int(trained) if start.block else 0)
     else:
-        start = Family(ends=CHATML, from_answer=kind.startswith("a2d-"))
+        start = Family(ends=CHATML, from_answer=kind.startswith("a2d-"), settings=ONE_EACH)
         lacking = [what for what, said in (("block", block), ("shift", shift or kind.startswith("a2d-"))) if not said]
         if lacking:
             meanings = {"block": "block=0 if it sees the whole canvas, else the block length it was trained with",
@@ -117,4 +152,6 @@ def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
     if block and not (block.isdecimal() and int(block) <= 4096):
         raise ModelUnavailable(f"block must be a whole number from 0 to 4096; it was '{block[:20]}'.")
     changes: dict[str, Any] = ({"shift": shift in YES} if shift else {}) | ({"block": int(block)} if block else {})
+    if block:  # a part of the family's own block need not be one of this
+        changes["settings"] = {name: value for name, value in start.settings.items() if name != "block_length"}
     return replace(start, **changes)

@@ -5,6 +5,7 @@ A decision, not an attempt: `plan` is a function of sizes, so that every refusal
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +77,22 @@ def free_ram() -> int:
 
 def fetched(hub_id: str) -> bool:
     """Whether the hub's cache has weights of this id; cheap, imports nothing."""
+    return next((_cache(hub_id) / "snapshots").glob("*/*.safetensors"), None) is not None
+
+
+def cached(hub_id: str, *revisions: str) -> Path | None:
+    """Return the hub's cache of an id at the first revision that is given, or at its newest; None where there is none."""
+    cache = _cache(hub_id)
+    revision = next(filter(None, revisions), "")
+    with contextlib.suppress(OSError, ValueError):
+        folder = cache / "snapshots" / (revision or (cache / "refs" / "main").read_text().strip())
+        return folder if folder.is_dir() else None
+    return None
+
+
+def _cache(hub_id: str) -> Path:
     home = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
-    snapshots = Path(home).expanduser() / f"models--{hub_id.replace('/', '--')}" / "snapshots"
-    return next(snapshots.glob("*/*.safetensors"), None) is not None
+    return Path(home).expanduser() / f"models--{hub_id.replace('/', '--')}"
 
 
 def gpu_seen() -> bool:

@@ -24,7 +24,7 @@ from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace.trace import Trace
 from playground.cli.terminal import final, harmless, watch
 from playground.compare.summary import summary
-from playground.presets import start_of
+from playground.presets import begun
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,8 +48,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     Where none is given that says how to write, a model that the page has presets for begins as the page does.
     """
     given = {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
-    preset = start_of(args.model) if given.keys() <= {"new_tokens", "seed"} else None
-    return (preset or {}) | given
+    return begun(args.model, given)
 
 
 def value_of(field: Field, text: str) -> Any:

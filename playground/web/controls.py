@@ -21,7 +21,7 @@ from playground.web.strings import EXAMPLES, choice, kind
 def start_values(limits: Limits, entry: Entry | None = None) -> dict[str, Any]:
     """Return the value every knob has when a model is chosen (None: the chat model): its first preset's, or its record's."""
     preset = start_of("builtin" if entry is None else entry.spec.id)
-    return Settings.parse(preset or (entry.defaults if entry else {}), limits).as_dict()
+    return Settings.parse(preset or (entry.start(limits) if entry else {}), limits).as_dict()
 
 
 def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
     spec = entry.spec
     return {
         "family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
-        "canvas": spec.canvas if spec.family == "masked" else 0, "presets": presets_of(spec.id), "defaults": entry.defaults,
+        "canvas": spec.canvas if spec.family == "masked" else 0, "presets": presets_of(spec.id), "defaults": entry.start(),
         "start": start_values(limits, entry), "examples": kind(spec.id),
     }  # fmt: skip
 

@@ -9,13 +9,14 @@ import pytest
 from gradio_client import Client as GradioClient
 
 from model.models.scripted import SCRIPT
-from model.settings import FIELDS
+from model.settings import FIELDS, Settings
 from model.trace.trace import Trace
+from playground.presets import PRESETS
 from tests.http_client import NAMES, Client
 
 NUMBERS = [field.name for field in FIELDS if field.kind != "choice"]
 CHOICES = [field.name for field in FIELDS if field.kind == "choice"]
-BAD = (1e10, -1, 0.5, math.nan, math.inf, -math.inf, True, "32", None, [], {})
+BAD = (1e10, -1, 0.5, math.nan, math.inf, -math.inf, True, "32", [], {})
 
 
 @pytest.fixture
@@ -69,6 +70,15 @@ def test_the_endpoint_takes_every_knob_by_name_and_needs_only_a_prompt(server):
         client.close()
 
 
+def test_a_knob_that_is_left_out_is_the_models_own_not_the_pages(client):
+    own = dict.fromkeys((*NUMBERS, *CHOICES))
+    kind, said = client.denoise(steps=7, **{name: None for name in own if name != "steps"})[-1]
+    assert kind == "complete"
+    assert json.loads(said[0])["trace"]["header"]["settings"] == Settings(steps=7).as_dict()
+    kind, said = client.denoise(**own)[-1]  # nothing said of how to write: as the page begins
+    assert json.loads(said[0])["trace"]["header"]["settings"].items() >= PRESETS["fake"]["balanced"].items()
+
+
 def test_page_api_and_command_line_refuse_in_the_same_words(client, server, capsys):
     from playground.cli import main as cli
 
@@ -86,7 +96,7 @@ def test_a_bad_number_is_refused_in_one_sentence(client, server, name):
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_bad_choice_is_refused_in_one_sentence(client, server, name):
-    bad = ("nonsense", "<img src=x onerror=alert(1)>", None, 3, [], True)
+    bad = ("nonsense", "<img src=x onerror=alert(1)>", 3, [], True)
     for said in refusals(client, server, *({name: value} for value in bad)):
         assert "must be one of" in said and "<img" not in said
 

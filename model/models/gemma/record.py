@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from model.entry import Entry, Progress
 from model.errors import ModelUnavailable
-from model.models.placement import Needs, fetched, gpu_seen, plan, survey
+from model.models.placement import Needs, cached, fetched, gpu_seen, plan, survey
 from model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -78,12 +78,20 @@ def load(progress: Progress | None = None, *, spec: ModelSpec = SPEC, where: str
 
 def own_entry(where: str) -> Entry:
     """Return the entry of a folder's or a hub id's checkpoint; a folder's config tells its family, loading tells the rest."""
-    folder, family = Path(where.removeprefix("hf:")).expanduser(), ""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
-        family = "uniform" if kind == "diffusion_gemma" else "autoregressive"
-    spec = replace(_unknown(where), family=family or "autoregressive")
-    return Entry(spec, "model.models.gemma.record:open_checkpoint", options={"where": where})
+    where, spec, defaults = where.removeprefix("hf:"), replace(_unknown(where), family="autoregressive"), {}
+    folder = Path(where).expanduser()
+    folder = folder if folder.is_dir() else cached(*where.partition("@")[::2]) or folder
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config.get("model_type") == "diffusion_gemma":
+            from model.loops.uniform import defaults as own
+
+            canvas = int(config.get("canvas_length") or SPEC.canvas)
+            spec = replace(spec, family="uniform", vision=config.get("vision_config") is not None, canvas=canvas)
+            defaults = dict(DEFAULTS)
+            said = own(json.loads((folder / "generation_config.json").read_text(encoding="utf-8")), canvas).as_dict()
+            defaults = {name: said[name] for name in DEFAULTS}
+    return Entry(spec, "model.models.gemma.record:open_checkpoint", options={"where": where}, defaults=defaults)
 
 
 def _unknown(where: str, revision: str = "") -> ModelSpec:

@@ -34,6 +34,11 @@ class HFMasked(ChatModel):
         self.chat = Chat(tokenizer)
         self.device, self.dtype = str(device), str(dtype).removeprefix("torch.")
 
+    @property
+    def defaults(self) -> Settings:
+        """The knobs that its authors decode with."""
+        return Settings(**self.family.settings)
+
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return what the loop asks; with guidance, twice: once more with the whole prompt hidden behind masks, as LLaDA was trained."""
         mask, family, device = self.spec.mask_id, self.family, self.torch_device

@@ -8,7 +8,8 @@ Nobody's remote code runs: every format here is loaded into a stock class, or in
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,8 +30,9 @@ class Family:
     0: every position sees every other. parts: widths in which a block may be filled, one part after the other. from_answer: blocks are
     counted from the answer's first token, not from the sequence's.
     mask: the mask token's text; mask_is_last: it is the last row of the embedding and has none. ends: texts of tokens that end an answer,
-    beside those that tokenizer and config name. template: a chat template for tokenizers without one; raw: the prompt is continued as it
-    is. tokenizer: the stock class where there is no tokenizer.json; tokenizer_from: whose it is where the checkpoint has none at all.
+    beside those that tokenizer and configs name. template: a chat template for tokenizers without one; raw: the prompt is continued as
+    it is. settings: the knobs its authors decode with. tokenizer: the stock class where there is no tokenizer.json; tokenizer_from:
+    whose it is where the checkpoint has none at all.
     """
 
     shift: bool = False
@@ -42,6 +44,7 @@ class Family:
     ends: tuple[str, ...] = ()
     template: str = ""
     raw: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
     tokenizer_from: str = ""
 
@@ -72,18 +75,27 @@ LLADA_CHAT = """\
 
 {% endif %}"""
 CHATML = ("<|endoftext|>", "<|im_end|>")
-LLADA = Family(mask="<|mdm_mask|>", ends=("<|endoftext|>", "<|eot_id|>"), template=LLADA_CHAT)
-LLADA_MOE = Family(mask="<|mask|>", ends=("<|endoftext|>", "<|role_end|>"))
-DREAM = Family(shift=True, mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer")
-A2D_FULL = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer")
-A2D_BLOCKS = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", block=32, from_answer=True)
-BERT = Family(mask="[MASK]", ends=("[PAD]", "[SEP]"), template=BERT_CHAT)
-OPEN_DCODER = Family(shift=True, mask="<M>", ends=CHATML, tokenizer="Qwen2Tokenizer", raw=True)  # pengzhangzhi/Open-dLLM@8b38787
-SDAR = Family(block=4, mask="<|MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")  # JetAstra/SDAR@c2041a8, generate.py
+# One step a token: what LLaDA's (ML-GSAI/LLaDA@b7e6c35, generate.py) and dLLM's samplers do if nothing else is said, at 128 tokens
+ONE_EACH: dict[str, Any] = {"steps": 128, "new_tokens": 128}
+LLADA = Family(mask="<|mdm_mask|>", ends=("<|endoftext|>", "<|eot_id|>"), template=LLADA_CHAT, settings=ONE_EACH)
+LLADA_MOE = Family(mask="<|mask|>", ends=("<|endoftext|>", "<|role_end|>"), settings=ONE_EACH)
+# DreamLM/Dream@fac0a7f, README
+DREAM = Family(shift=True, mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer",
+               settings={"steps": 512, "new_tokens": 512, "order": "entropy", "temperature": 0.2, "top_p": 0.95})  # fmt: skip
+A2D_FULL = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", settings=ONE_EACH)
+A2D_BLOCKS = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", block=32, from_answer=True, settings=ONE_EACH)
+BERT = Family(mask="[MASK]", ends=("[PAD]", "[SEP]"), template=BERT_CHAT, settings=ONE_EACH)
+# pengzhangzhi/Open-dLLM@8b38787
+OPEN_DCODER = Family(shift=True, mask="<M>", ends=CHATML, tokenizer="Qwen2Tokenizer", raw=True, settings=ONE_EACH | {"remasking": "p2"})
+# JetAstra/SDAR@c2041a8, generate.py: the dynamic threshold
+SDAR = Family(block=4, mask="<|MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer",
+              settings=ONE_EACH | {"rule": "threshold", "threshold": 0.85, "temperature": 1.0})  # fmt: skip
 # HoangMaizzz/failfasttesting@7cc16bb, Fast_dLLM_v2_1.5B/modeling.py: blocks of the sequence, whose first token a clean pass decides
-FAST = Family(shift=True, block=32, parts=(8,), mask="|<MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer")
+FAST = Family(shift=True, block=32, parts=(8,), mask="|<MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer",
+              settings=ONE_EACH | {"block_length": 8, "rule": "threshold", "threshold": 0.9})  # fmt: skip
 # kuleshov-group/mdlm@c112c52, diffusion.py and dataloader.py: GPT-2's tokens, and one more for the mask
-MDLM = Family(mask_is_last=True, ends=("<|endoftext|>",), raw=True, tokenizer="GPT2Tokenizer", tokenizer_from="openai-community/gpt2")
+MDLM = Family(mask_is_last=True, ends=("<|endoftext|>",), raw=True, tokenizer="GPT2Tokenizer", tokenizer_from="openai-community/gpt2",
+              settings=ONE_EACH | {"order": "random", "temperature": 1.0})  # fmt: skip
 DEFAULTS = {
     "llada": LLADA, "lladamoe": LLADA_MOE, "llada_moe": LLADA_MOE, "Dream": DREAM, "sdar": SDAR, "Fast_dLLM_Qwen": FAST, "mdlm": MDLM,
 }  # fmt: skip
@@ -111,8 +123,7 @@ class Ids(NamedTuple):
 
 
 def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, ids: Ids, *, note: str, licence: str = "Apache-2.0",
-            twin: str = "", max_tokens: int = 1_024, block: int = 0, guidance: bool = False,
-            defaults: dict[str, Any] | None = None) -> Entry:  # fmt: skip
+            twin: str = "", max_tokens: int = 1_024, block: int = 0, guidance: bool = False) -> Entry:  # fmt: skip
     """block: the one that suits a model which sees the whole canvas (0: all of it). What is not in REVISIONS is pinned when loaded."""
     spec = ModelSpec(
         id=id, name=name, family="masked", vocab_size=ids.vocab, eos_ids=ids.eos, mask_id=ids.mask, shift=family.shift,
@@ -125,7 +136,7 @@ def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, id
     size = 2 * parameters
     needs = f"{'a GPU' if size > SMALL else 'any CPU or GPU'} with {(size + WORKING) / 1e9:.1f} GB free, {size / 1e9:.1f} GB to download"
     return Entry(spec, "model.models.masked.load:load", needs, partial(available, spec), {"spec": spec, "family": family},
-                 partial(fetched, hub_id), defaults or {})
+                 partial(fetched, hub_id), dict(family.settings))
 
 
 # commits of the hub that several independent public projects name in their own pins or caches; the rest could not be verified
@@ -161,10 +172,10 @@ ENTRIES = (
             twin="Qwen/Qwen2.5-3B-Instruct", max_tokens=4_096, block=32,
             note=WHOLE + "64 experts, 8 a token. " + UNCONFIRMED + "the authors' code was read, their config.json was not."),
     _record("dream-7b", "Dream 7B Instruct", "Dream-org/Dream-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
-            twin="Qwen/Qwen2.5-7B-Instruct", max_tokens=2_048, defaults={"order": "entropy"},
+            twin="Qwen/Qwen2.5-7B-Instruct", max_tokens=2_048,
             note=WHOLE + "Made from Qwen2.5 7B; its authors use order 'entropy'."),
     _record("dream-coder-7b", "Dream-Coder 7B Instruct", "Dream-org/Dream-Coder-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
-            twin="Qwen/Qwen2.5-Coder-7B-Instruct", max_tokens=2_048, defaults={"order": "entropy"},
+            twin="Qwen/Qwen2.5-Coder-7B-Instruct", max_tokens=2_048,
             note=WHOLE + UNCONFIRMED + "it is read as Dream 7B, by the same authors."),
     _record("qwen3-0.6b-mdlm", "Qwen3 0.6B diffusion (MDLM)", "dllm-hub/Qwen3-0.6B-diffusion-mdlm-v0.1", A2D_FULL, 751_632_384, QWEN3_IDS,
             twin="Qwen/Qwen3-0.6B", block=32, note=WHOLE + "Qwen3, taught to denoise on chat and code."),
@@ -179,12 +190,12 @@ ENTRIES = (
     _record("modernbert-large-chat", "ModernBERT large chat", "dllm-hub/ModernBERT-large-chat-v0.1", BERT, 395_881_664, BERT_IDS,
             block=32, note=CLOSES),
     _record("open-dcoder-0.5b", "Open-dCoder 0.5B", "fredzzp/open-dcoder-0.5B", OPEN_DCODER, 494_032_768, QWEN2_IDS,
-            twin="Qwen/Qwen2.5-Coder-0.5B", max_tokens=4_096, defaults={"remasking": "p2"},
+            twin="Qwen/Qwen2.5-Coder-0.5B", max_tokens=4_096,
             note=WHOLE + "Continues code, does not chat; its authors decode with 'p2'. Its mask token is read from its tokenizer."),
     _record("sdar-1.7b", "SDAR 1.7B Chat", "JetLM/SDAR-1.7B-Chat", SDAR, 2_031_739_904, QWEN3_IDS, licence="MIT", twin="Qwen/Qwen3-1.7B",
             max_tokens=4_096, note=BLOCKWISE + "Qwen3, taught to denoise blocks of 4."),
     _record("fast-dllm-v2-1.5b", "Fast-dLLM v2 1.5B", "Efficient-Large-Model/Fast_dLLM_v2_1.5B", FAST, 1_543_714_304, QWEN2_IDS,
-            twin="Qwen/Qwen2.5-1.5B-Instruct", max_tokens=4_096, defaults={"block_length": 8},
+            twin="Qwen/Qwen2.5-1.5B-Instruct", max_tokens=4_096,
             note=BLOCKWISE + "Qwen2.5 1.5B, taught to denoise blocks of 32, which its authors fill in parts of 8."),
     _record("mdlm-owt", "MDLM (OpenWebText)", "kuleshov-group/mdlm-owt", MDLM, 169_627_218, MDLM_IDS,
             note=WHOLE + "Continues web text, answers nothing."),

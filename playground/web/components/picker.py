@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from model.engine.catalog import entry, is_own
+from model.engine.catalog import entry, is_own, peek
 from model.entry import Entry
 from model.errors import ModelUnavailable
 from playground.web.components.picture import Picture
@@ -100,6 +100,7 @@ def look(text: str) -> str:
     with shown():
         if not is_own(wanted):
             raise ModelUnavailable("A checkpoint of your own must be a folder on this machine, or 'hf:owner/name'.")
+        peek(wanted)
         own = entry(wanted)
     return json.dumps({"id": own.spec.id, "name": own.spec.name, **model_told(own)})
 

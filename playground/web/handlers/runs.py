@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import inspect
 import json
 import logging
 import uuid
@@ -20,6 +21,7 @@ from model.request import Request
 from model.settings import FIELD, Limits
 from model.text import normalise
 from model.trace.trace import STOPPED
+from playground.presets import begun
 from playground.web import strings
 from playground.web.components.picture import picture_of
 from playground.web.wire import Recorder
@@ -31,14 +33,17 @@ def request_of(values: dict[str, Any], limits: Limits) -> Request:
     """Return the checked request of one page's controls, given by name; raise SettingError."""
     given = dict(values)
     prompt, image = given.pop("prompt", None), picture_of(given.pop("image", None))
-    settings = {name: given.pop(name) for name in list(given) if name in FIELD}
+    knobs = {name: given.pop(name) for name in list(given) if name in FIELD}
+    settings = {name: value for name, value in knobs.items() if value is not None}
+    if isinstance(given.get("model"), str):
+        settings = begun(given["model"], settings)
     return parse_request(prompt, settings, image=image, limits=limits, **given)
 
 
 def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     """Return the handler that streams one run as (wire message, status line)."""
 
-    # Those that default to None are optional for API clients; the others' defaults are the page's own values.
+    # What defaults to None is optional for API clients: a knob that is left out is the model's own. The page gives all of them.
     def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, image: Any = None,
                 **values: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
         """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
@@ -48,6 +53,10 @@ def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
         with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
             yield from messages(run, engine.limits)
 
+    signature = inspect.signature(handler)
+    kept = list(signature.parameters.values())
+    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any) for name in FIELD]
+    handler.__signature__ = signature.replace(parameters=[*kept[:-1], *own, kept[-1]])  # type: ignore[attr-defined]
     return handler
 
 

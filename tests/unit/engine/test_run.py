@@ -271,11 +271,13 @@ def test_closing_after_the_end_keeps_the_loops_own_result():
 def test_knobs_that_are_not_given_are_the_models_own():
     asked = parse_request("x", {"steps": 8}, model="diffusiongemma")
     known = entry("diffusiongemma")
-    assert asked.settings == replace(known.settings, steps=8) and known.settings.new_tokens == 256 and known.settings.steps == 48
+    start = Settings(**known.start())
+    assert asked.settings == replace(start, steps=8) and start.new_tokens == 256 and start.steps == 48
     assert parse_request("x", {"steps": 8}).settings == Settings(steps=8)
     for known in entries():
-        assert Settings(**known.defaults) == known.settings
-        parse_request("x", model=known.spec.id, mode=known.spec.modes[0], limits=PUBLIC).check(known.spec, 10, PUBLIC)
+        asked = parse_request("x", model=known.spec.id, mode=known.spec.modes[0], limits=PUBLIC)
+        assert asked.settings == Settings(**known.start(PUBLIC))
+        asked.check(known.spec, 10, PUBLIC)
 
 
 def test_a_loaded_checkpoint_sets_what_nobody_asked_for_within_the_limits():
