@@ -48,6 +48,13 @@ window.inkblot = (() => {
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
   const preset = (name, model, ...values) => names.map((knob, i) => known(model).presets[name]?.[knob] ?? values[i]);
 
+  /** Return the preset that the knobs are set to, 'custom' where they are none of the model's. */
+  function named(model, ...values) {
+    const presets = Object.entries(known(model).presets), at = (knob) => values[names.indexOf(knob)];
+    const found = presets.find(([, set]) => Object.entries(set).every(([knob, value]) => at(knob) === value));
+    return found ? found[0] : "custom";
+  }
+
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
 
@@ -72,9 +79,23 @@ window.inkblot = (() => {
 
   document.addEventListener("keydown", (event) => {
     const press = (id) => [...document.querySelectorAll(`[data-key="${id}"], #${id}`)].find((button) => button.offsetParent)?.click();
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.preventDefault(), press("run");
-    else if (event.key === "Escape" && !event.defaultPrevented && !document.fullscreenElement) press("stop");
-  });
+    if (event.isComposing || event.keyCode === 229) return; // an input method is choosing its characters
+    const inPrompt = event.target.closest?.("#prompt, #race-prompt"), plain = !event.shiftKey && !event.altKey;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey || (inPrompt && plain))) {
+      event.preventDefault();
+      event.stopPropagation();
+      press(event.target.closest?.("#race-prompt") ? "race-run" : "run");
+    } else if (event.key === "Escape" && !event.defaultPrevented && !document.fullscreenElement && !opened(event)) press("stop");
+  }, true);
 
-  return { sync, preset, choose, learn, recipes };
+  /** Whether something is open that Escape closes first: a list of choices, a dialog, or the card of a token, which this closes. */
+  function opened(event) {
+    if (event.target.getAttribute?.("aria-expanded") === "true" || document.querySelector("ul.options, dialog[open]")) return true;
+    const player = document.querySelector("#player .ib-host")?.__player;
+    if (!player?.inspector.pinned) return false;
+    player.unask();
+    return true;
+  }
+
+  return { sync, preset, named, choose, learn, recipes };
 })();

@@ -58,7 +58,7 @@ def build(ctx: Context) -> None:
             player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
             Heatmap("#player", elem_id="heatmap", container=False)
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
-            preset = gr.Radio([(name.capitalize(), name) for name in NAMES], value=START, label="Preset", elem_id="preset")
+            preset = gr.Radio([(name.capitalize(), name) for name in (*NAMES, "custom")], value=START, label="Preset", elem_id="preset")
             model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
                                 visible=len(ctx.model_choices) > 1)  # fmt: skip
             image = picker.build(ctx)
@@ -110,4 +110,6 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
     ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
     every, (write, shell, python) = list(controls.values()), page.recipe
     page.preset.input(None, [page.preset, page.model, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    for control in every:
+        control.input(None, [page.model, *every], page.preset, js="(...values) => inkblot.named(...values)", **silent)
     write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)

@@ -55,10 +55,23 @@ def blot(colours: dict[str, np.ndarray], share: float) -> np.ndarray:
     return linear(share * encoded(colours["blot"]) + (1 - share) * encoded(colours["paper"]))
 
 
+def share_of_blot(theme: str) -> float:
+    """How much of the blot's colour an undecided place has, as the style sheet says it."""
+    light, dark = (float(found) / 100 for found in re.findall(r"--ib-blot-a: (\d+)%", style())[:2])
+    return dark if theme == "dark" else light
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_undecided_place_is_seen_from_the_last_row(theme: str):
+    c = palette(theme)
+    assert contrast(blot(c, share_of_blot(theme)), c["paper"]) >= 1.6
+    assert "calc(var(--ib-blot-a) + 7% * var(--p))" in style()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_stands_out_from_what_is_behind_it(theme: str):
     c = palette(theme)
-    darkest = blot(c, {"light": 0.13, "dark": 0.17}[theme] + 0.15)
+    darkest = blot(c, share_of_blot(theme) + 0.07)  # the surest guess makes it darkest
     pairs = {"text": ("ink", c["paper"]), "quiet text": ("soft", c["paper"]), "committed": ("on-accent", c["accent"]),
              "pinned": ("pin", c["paper"]), "taken back": ("back", c["paper"]),
              "a guess in the darkest block": ("guess", darkest)}  # fmt: skip
@@ -71,7 +84,7 @@ def test_every_text_stands_out_from_what_is_behind_it(theme: str):
 def test_states_stay_apart_for_colour_blind_eyes(theme: str, eyes: str):
     c = palette(theme)
     seen = {name: lab(np.array(SIMULATED[eyes]) @ c[name]) for name in ("accent", "back", "pin", "ink")} | {
-        "blot": lab(np.array(SIMULATED[eyes]) @ blot(c, 0.2))}  # fmt: skip
+        "blot": lab(np.array(SIMULATED[eyes]) @ blot(c, share_of_blot(theme)))}  # fmt: skip
     apart = {(a, b): float(np.linalg.norm(seen[a] - seen[b])) for a, b in combinations(seen, 2)}
     assert {pair: distance for pair, distance in apart.items() if distance < 12} == {}
 
@@ -79,5 +92,5 @@ def test_states_stay_apart_for_colour_blind_eyes(theme: str, eyes: str):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_fills_differ_in_grey(theme: str):
     c = palette(theme)
-    greys = sorted(lab(np.full(3, luminance(rgb)))[0] for rgb in (c["accent"], blot(c, 0.2), c["paper"], blot(c, 0.07)))
+    greys = sorted(lab(np.full(3, luminance(rgb)))[0] for rgb in (c["accent"], blot(c, share_of_blot(theme)), c["paper"], blot(c, 0.15)))
     assert min(np.diff(greys)) > 3

@@ -1,0 +1,69 @@
+"""The first minute on the page: Enter runs, Escape closes before it stops, presets say when they were edited."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.test_watch import choose, one_a_step, until
+
+pytestmark = pytest.mark.e2e
+
+
+def started(page, before):
+    return until(page, f"p.run && p.run.id !== {json.dumps(before)} && p.run.id")
+
+
+def test_enter_runs_and_shift_enter_breaks_the_line(shared, visit):
+    page = visit(shared)
+    field = page.locator("#prompt textarea")
+    field.fill("one")
+    field.press("Shift+Enter")
+    field.press_sequentially("two")
+    assert field.input_value() == "one\ntwo"
+    field.press("Enter")
+    until(page, "p.run && p.run.result && p.run.header.prompt === 'one\\ntwo'")
+    assert field.input_value() == "one\ntwo"
+
+
+def test_enter_that_chooses_a_character_does_not_run(shared, visit):
+    page = visit(shared)
+    page.locator("#prompt textarea").fill("kana")
+    for options in ("{isComposing: true}", "{keyCode: 229}"):
+        page.evaluate(f"""() => document.querySelector('#prompt textarea').dispatchEvent(
+            new KeyboardEvent('keydown', {{ key: 'Enter', bubbles: true, cancelable: true, ...{options} }}))""")
+    page.wait_for_timeout(600)
+    assert not page.evaluate("document.querySelector('#player .ib-host').__player.run")
+
+
+def test_escape_closes_a_list_and_a_card_before_it_stops(serve, visit):
+    page = visit(serve(delay=0.15))
+    one_a_step(page)
+    page.locator("#run").click()
+    until(page, "p.live && p.index >= 1")
+    page.locator("#knob-order input").click()
+    expect(page.get_by_role("option", name="margin")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option", name="margin")).to_be_hidden()
+    assert until(page, "p.live && !p.run.result")
+    page.locator("#player .ib-text .ib-cell[data-i='2'] .ib-ink").click()
+    expect(page.locator("#player .ib-card")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert until(page, "p.live && !p.run.result && !p.inspector.pinned")
+    page.locator("#prompt textarea").focus()
+    page.keyboard.press("Escape")
+    until(page, "p.run.result && p.run.result.stopped === 'cancelled'")
+
+
+def test_an_edited_preset_becomes_custom_and_back(shared, visit):
+    page = visit(shared, width=1440, height=1200)
+    custom = page.locator("#preset label", has_text="Custom")
+    expect(custom).to_be_hidden()
+    choose(page, "rule", "schedule")
+    expect(custom).to_be_visible()
+    assert page.locator("#preset input:checked").get_attribute("value") == "custom"
+    page.locator("#preset").get_by_text("Careful").click()
+    expect(custom).to_be_hidden()
+    choose(page, "rule", "schedule")
+    choose(page, "rule", "threshold")
+    expect(page.locator("#preset label", has_text="Careful").locator("input")).to_be_checked()
