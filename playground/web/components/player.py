@@ -23,15 +23,18 @@ const go = (detail) => {
 const pick = (detail) => trigger('pick', detail);
 const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick, ...(host.dataset.hands ? { go } : {}) });
 element.__player = player;
+const keeps = host.dataset.hands && window.inkblotLink, before = keeps ? inkblotLink.last() : null;
 const take = () => {
   if (!props.value) return;
   let message;
   try { message = JSON.parse(props.value); } catch (error) { return; }
   if (message.play) player.recording = message.trace;
-  player.receive(message);
+  if (keeps && message.done && message.trace && !message.play) inkblotLink.keep(props.value);
+  if (!(message.play && before)) player.receive(message);
 };
 watch('value', take);
 take();
+if (before) player.receive(before);
 """
 
 

@@ -73,11 +73,12 @@ def build(ctx: Context) -> None:
                 write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
                 shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True)
                 python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
+            copy_link = gr.Button("Copy link", size="sm", elem_id="link-copy")
             picker.build_list(ctx, model, [prompt, mode, preset, *controls.values()])
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
     page = SimpleNamespace(
         prompt=prompt, run=run, stop=stop, go_on=go_on, chips=chips, status=status, player=player, preset=preset, model=model,
-        image=image, mode=mode, controls=controls, pinned=pinned, system=system, recipe=(write, shell, python),
+        image=image, mode=mode, controls=controls, pinned=pinned, system=system, recipe=(write, shell, python), copy_link=copy_link,
     )  # fmt: skip
     join(ctx, page)
 
@@ -110,6 +111,11 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
     ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
     every, (write, shell, python) = list(controls.values()), page.recipe
     page.preset.input(None, [page.preset, page.model, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    linked = [page.model, page.mode, page.prompt, page.system, page.pinned, *every]
+    opened = gr.Button(visible="hidden", elem_id="link-open")
+    gr.on([ctx.blocks.load, opened.click], None, linked, linked, js="(...values) => inkblotLink.open(...values)", **silent)
+    gr.on([page.run.click], None, linked, None, js="(...values) => { inkblotLink.note(...values); }", **silent)
+    page.copy_link.click(None, linked, None, js="(...values) => { inkblotLink.copy(...values); }", **silent)
     for control in every:
         control.input(None, [page.model, *every], page.preset, js="(...values) => inkblot.named(...values)", **silent)
     write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)
