@@ -6,26 +6,20 @@ Weights come from safetensors only, remote code never runs, and a hub id is pinn
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from model.errors import ModelUnavailable, WeightsError
+from model.models import files
 from model.models.placement import Placement
 
 log = logging.getLogger("inkblot")
 Progress = Callable[[float, str], None]
-CONFIG, INDEX, WHOLE = "config.json", "model.safetensors.index.json", "model.safetensors"
-FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt")
-# buffers that older files carry, a head tied to the embedding, heads of an encoder that write no text
-NOT_NEEDED = re.compile(r"inv_freq$|^lm_head\.weight$|(^|\.)(pooler|seq_relationship|sop_classifier)\.|position_ids$")
-QUANTIZERS = {"compressed-tensors": "compressed-tensors", "bitsandbytes": "bitsandbytes", "awq": "gptqmodel", "gptq": "gptqmodel",
-              "aqlm": "aqlm", "eetq": "kernels", "hqq": "hqq", "quanto": "optimum-quanto", "torchao": "torchao", "vptq": "vptq",
-              "auto-round": "auto-round"}  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 UNREACHABLE = {
     "LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ConnectionError", "ProxyError", "ReadTimeout",
@@ -72,13 +66,40 @@ def find(where: str, revision: str = "", name: str = "", progress: Progress | No
         from huggingface_hub import HfApi, snapshot_download
 
         info = _info(HfApi(), where, revision)
-        if info is not None:
-            fits(sum(file.size or 0 for file in info.siblings or () if file.rfilename.endswith(".safetensors")))
         # Pin it: what is read must be what the trace names.
         revision = info.sha if info is not None else _cached_commit(where, revision)
+        wanted = list(files.FILES)
+        if info is not None:
+            sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+            wanted = _wanted(where, revision, list(sizes), name)
+            fits(sum(size for file, size in sizes.items() if file in wanted and file.endswith(".safetensors")))
         bar = _reporting_bar(progress, f"Downloading {where}") if progress else None
-        path = snapshot_download(where, revision=revision, allow_patterns=list(FILES), tqdm_class=bar)
+        path = snapshot_download(where, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"], tqdm_class=bar)
     return measure(Path(path), name, revision)
+
+
+def _wanted(where: str, revision: str, there: list[str], name: str) -> list[str]:
+    """Return which files of a repository to fetch: of the weights only what the index names; raise ModelUnavailable where none are read.
+
+    Config and index come first, so that what is refused is refused before its weights are downloaded.
+    """
+    from huggingface_hub import hf_hub_download
+
+    top = [file for file in there if "/" not in file]
+    first = [Path(hf_hub_download(where, file, revision=revision)).parent for file in (files.CONFIG, files.INDEX) if file in top]
+    if first:
+        config = files.read(first[0], files.CONFIG, name) or {}
+        files.check_format(config, name)
+        files.check_quantization(config, name)
+    weights = [file for file in top if file.endswith(".safetensors")]
+    if top and not weights:
+        raise WeightsError(f"{name} cannot be loaded: there are no .safetensors weights in {where}{files.other_format(there)}.")
+    if files.INDEX in top:
+        named = files.index_files(files.read(first[-1], files.INDEX, name) or {}) or weights
+        weights = [files.WHOLE] if files.WHOLE in weights and files.WHOLE not in named else named
+    elif files.WHOLE in weights:
+        weights = [files.WHOLE]
+    return [*weights, *(file for file in top if not file.endswith(".safetensors") and any(fnmatch(file, each) for each in files.FILES))]
 
 
 def _info(api: Any, where: str, revision: str) -> Any:
@@ -101,67 +122,24 @@ def _cached_commit(where: str, revision: str) -> str:
 
 def measure(folder: Path, name: str, revision: str = "") -> Checkpoint:
     """Read a folder's config and the size of its weights; raise ModelUnavailable naming what is missing."""
-    config = read(folder, CONFIG, name)
+    config = files.read(folder, files.CONFIG, name)
     if config is None:
-        raise ModelUnavailable(f"{name} cannot be loaded: {folder.name}/{CONFIG} is missing{_other_format(folder)}.")
-    files = weight_files(folder, name)
-    if not files:
-        raise WeightsError(f"{name} cannot be loaded: there are no .safetensors weights in {folder.name}{_other_format(folder)}.")
-    if isinstance(config.get("quantization"), Mapping) and "group_size" in config["quantization"]:
-        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized for MLX, which is not read here; take the original.")
-    weights = sum((folder / file).stat().st_size for file in files)
-    return Checkpoint(folder, config, weights, revision, read(folder, "generation_config.json", name) or {})
-
-
-def read(folder: Path, file: str, name: str) -> dict[str, Any] | None:
-    """Return a JSON file's mapping, None where there is none; raise WeightsError where it is damaged."""
-    try:
-        said = json.loads((folder / file).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{name} cannot be loaded: {folder.name}/{file} is damaged ({str(error)[:80]}).") from None
-    if not isinstance(said, dict):
-        raise WeightsError(f"{name} cannot be loaded: {folder.name}/{file} is damaged (it holds no mapping).")
-    return said
-
-
-def weight_files(folder: Path, name: str) -> list[str]:
-    """Return the weight files that a checkpoint's index names, or its one file; other copies of the weights beside them are none of it.
-
-    Raises WeightsError where the index is damaged or a file is missing. Without an index every file of the folder counts.
-    """
-    index = read(folder, INDEX, name)
-    if index is None:
-        return [WHOLE] if (folder / WHOLE).is_file() else sorted(file.name for file in folder.glob("*.safetensors"))
-    wanted = index_files(index)
-    if wanted is None:
-        raise WeightsError(f"{name} cannot be loaded: {folder.name}/{INDEX} is damaged (it names no files).")
-    if missing := [file for file in wanted if not (folder / file).is_file()]:
-        count = f"{len(missing)} of {len(wanted)} weight files are missing"
-        raise WeightsError(f"{name} cannot be loaded: {count}, {missing[0]} among them.")
-    return wanted
-
-
-def index_files(index: Mapping[str, Any]) -> list[str] | None:
-    """Return the files that an index names, in order; None where it names none, or one outside its folder."""
-    named = index.get("weight_map")
-    files = sorted({str(file) for file in named.values()}) if isinstance(named, Mapping) else []
-    return files if files and all(Path(file).name == file and file.endswith(".safetensors") for file in files) else None
-
-
-def _other_format(folder: Path) -> str:
-    """Say what a folder holds that is not read here, in words that go on a sentence."""
-    for ending, words in ((".gguf", "GGUF"), (".npz", "MLX"), (".bin", "pickled PyTorch"), (".pth", "pickled PyTorch")):
-        if next(folder.glob(f"*{ending}"), None) is not None:
-            return f"; it holds {words} weights, which are not read here: take the original in safetensors"
-    return ""
+        lacks = f"{folder.name}/{files.CONFIG} is missing{files.other_format(files.names(folder))}"
+        raise ModelUnavailable(f"{name} cannot be loaded: {lacks}.")
+    weights = files.weight_files(folder, name)
+    if not weights:
+        lacks = f"there are no .safetensors weights in {folder.name}{files.other_format(files.names(folder))}"
+        raise WeightsError(f"{name} cannot be loaded: {lacks}.")
+    files.check_format(config, name)
+    size = sum((folder / file).stat().st_size for file in weights)
+    return Checkpoint(folder, config, size, revision, files.read(folder, "generation_config.json", name) or {})
 
 
 def load_tokenizer(checkpoint: Checkpoint, name: str) -> Any:
     """Return the checkpoint's tokenizer; raise ModelUnavailable."""
     from transformers import AutoTokenizer
 
+    files.check_tokenizer(checkpoint, name)
     with told(name, "its tokenizer"):
         # False, not left out: left out, a checkpoint that brings code along stops everything to ask on the terminal.
         return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
@@ -182,14 +160,14 @@ def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, pr
                                "trust_remote_code": False}  # fmt: skip
     if place.max_memory:
         options["max_memory"] = place.max_memory
-    check_quantization(checkpoint.config, name)
+    files.check_quantization(checkpoint.config, name)
     with told(name, "its weights"), _weights_progress(progress, f"Loading {name} {place.words}"):
         if place.way == "fp8":
             from transformers import FineGrainedFP8Config
 
             options["quantization_config"] = FineGrainedFP8Config(modules_to_not_convert=list(keep))
         model, report = cls.from_pretrained(checkpoint.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
-        check_report(report, name)
+        files.check_report(report, name)
     model = model.eval()
     left = left_on_meta(model)
     if left:
@@ -199,43 +177,6 @@ def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, pr
         count = f"{len(left)} weights have no memory, {left[0]} among them"
         raise ModelUnavailable(f"{name} was not loaded whole: {count}; try it on one GPU or with CPU offload.")
     return model
-
-
-def check_report(report: Any, name: str) -> None:
-    """Refuse what transformers would fill with random numbers, leave out or leave as it was made; raise WeightsError naming the first."""
-    shapes = {key: f"has the shape {tuple(there)}, not {tuple(wanted)}" for key, there, wanted in report["mismatched_keys"]}
-    unknown = [key for key in report["unexpected_keys"] if not NOT_NEEDED.search(key)]
-    for keys, one, many in (
-        (report["missing_keys"], "is missing", "are missing"), (shapes, "", "are of another shape"),
-        (unknown, "is not known", "are not known"),
-    ):  # fmt: skip
-        if keys:
-            first = min(map(str, keys))
-            count = "" if len(keys) == 1 else f"{len(keys)} weights {many}; "
-            raise WeightsError(f"{name} cannot be loaded: {count}the weight {first} {one or shapes[first]}.")
-
-
-def check_quantization(config: Mapping[str, Any], name: str) -> None:
-    """Refuse a quantization that transformers would skip with a warning, or whose package is missing; raise ModelUnavailable."""
-    said = config.get("quantization_config") or config.get("compression_config")
-    if not said:
-        return
-    from importlib.metadata import PackageNotFoundError, version
-
-    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
-
-    method = said.get("quant_method") if isinstance(said, Mapping) else None
-    if isinstance(said, Mapping) and (said.get("load_in_8bit") or said.get("load_in_4bit")):
-        method = "bitsandbytes"
-    if method not in KNOWN and method != "bitsandbytes":
-        named = f"by a method that is not known here, '{str(method)[:40]}'" if method else "and its config does not say how"
-        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized {named}; take the unquantized checkpoint.")
-    if package := QUANTIZERS.get(str(method), ""):
-        try:
-            version(package)
-        except PackageNotFoundError:
-            needs = f"which needs the package {package}; install it, or take the unquantized checkpoint"
-            raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized as '{method}', {needs}.") from None
 
 
 def left_on_meta(model: Any) -> list[str]:
@@ -327,9 +268,14 @@ def _sentence(error: BaseException, name: str, what: str) -> str:
     if "No space left" in str(error):
         return f"{name} cannot be loaded: the disk is full."
     if isinstance(error, ImportError):
-        return f"{name} cannot be loaded: {what} needs a package that is not installed ({str(error).strip().splitlines()[0][:100]})."
-    first = next(iter(str(error).strip().splitlines()), "")[:140]
-    return f"{name} cannot be loaded: {what} could not be read ({type(error).__name__}: {first})."
+        return f"{name} cannot be loaded: {what} needs a package that is not installed ({_brief(error, 100)})."
+    return f"{name} cannot be loaded: {what} could not be read ({type(error).__name__}: {_brief(error, 140)})."
+
+
+def _brief(error: BaseException, most: int) -> str:
+    """Return the first line of an error, cut between two words where it is long."""
+    first = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " ..."
 
 
 def names_of(error: BaseException | None) -> set[str]:

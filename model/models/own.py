@@ -105,7 +105,8 @@ def load(progress: Progress | None = None, *, spec: ModelSpec, where: str, shift
         model = diffusion_gemma.open_checkpoint(where, progress, way=way, revision=checkpoint.revision)
         model.spec = replace(model.spec, id=spec.id, url=spec.url, note=spec.note)
         return model
-    asked = family(checkpoint, spec.name, shift, block)
+    with hub.told(spec.name, "its files"):
+        asked = family(checkpoint, spec.name, shift, block)
     return hf_masked.load(progress, spec=replace(spec, family="masked", max_tokens=0), family=asked, where=where, way=way,
                           revision=checkpoint.revision, dtype=dtype, mask=mask)  # fmt: skip
 

@@ -171,3 +171,22 @@ def test_no_prompt_reaches_the_log(server, client, caplog, capfd):
     client.denoise(prompt="a very private question", steps=-1)
     out, err = capfd.readouterr()
     assert "private" not in caplog.text + out + err
+
+
+def test_a_script_can_stop_its_run_and_go_on_with_it(server):
+    server.fake.delay = 0.05
+    client = GradioClient(server.url, verbose=False)
+    try:
+        job = client.submit(prompt="hello", steps=60, rule="schedule", api_name="/denoise")
+        until = time.monotonic() + 10
+        while server.fake.passes < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        client.predict(api_name="/stop")
+        stopped = json.loads(list(job)[-1])["trace"]
+        assert stopped["result"]["stopped"] == "cancelled"
+        server.fake.delay = 0.0
+        whole = json.loads(list(client.submit(api_name="/continue"))[-1])["trace"]
+    finally:
+        client.close()
+    assert whole["result"]["stopped"] != "cancelled" and whole["result"]["text"] == SCRIPT
+    assert whole["frames"][: len(stopped["frames"])] == stopped["frames"]

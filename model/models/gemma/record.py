@@ -20,6 +20,8 @@ from model.models.placement import Needs, cached, fetched, gpu_seen, plan, surve
 from model.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from model.models.hub import Checkpoint
+    from model.models.placement import Placement
     from model.run import Model
 
 SPEC = ModelSpec(
@@ -119,6 +121,11 @@ def _open(where: str, spec: ModelSpec, progress: Progress | None, way: str, thin
     checkpoint = hub.find(where, spec.revision, spec.name, progress, fits=lambda weights: plan(needs(weights), hardware, way))
     place = plan(needs(checkpoint.weights), hardware, way)
     spec = replace(spec, revision=checkpoint.revision, memory_bytes=checkpoint.weights)
+    with hub.told(spec.name, "its files"):
+        return _load(checkpoint, spec, place, progress, thinking, compiled)
+
+
+def _load(checkpoint: Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None, thinking: bool, compiled: bool) -> Model:
     if checkpoint.kind == "diffusion_gemma":
         from model.models.gemma.model import DiffusionGemma
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from model.errors import WeightsError
+from model.models.files import weight_files
 
 IGNORED = "rotary_emb.inv_freq"
 FREQUENCIES = 256  # inputs of the noise level's embedding
@@ -79,8 +80,8 @@ def load(folder: Path, config: dict[str, Any], dtype: torch.dtype, device: torch
     from safetensors.torch import load_file
 
     stored: dict[str, torch.Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        stored |= {key.removeprefix("backbone."): value for key, value in load_file(file).items() if not key.endswith(IGNORED)}
+    for file in weight_files(folder, name):
+        stored |= {key.removeprefix("backbone."): value for key, value in load_file(folder / file).items() if not key.endswith(IGNORED)}
     shapes = expected(config)
     for key in sorted(shapes.keys() | stored.keys()):
         there = tuple(stored[key].shape) if key in stored else None

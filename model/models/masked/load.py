@@ -14,7 +14,7 @@ import torch
 from model.entry import Progress
 from model.errors import ModelUnavailable, SettingError
 from model.loops.masked import Predictor
-from model.models import hub
+from model.models import files, hub
 from model.models.base import inputs_device
 from model.models.chat import Chat, ChatModel
 from model.models.masked import dit
@@ -83,6 +83,12 @@ def load(progress: Progress | None = None, *, spec: ModelSpec, family: Family, w
 def open_masked(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, place: Placement, dtype: torch.dtype,
                 progress: Progress | None = None, mask: str = "") -> HFMasked:  # fmt: skip
     """Load tokenizer and weights of a checkpoint on this disk; raise ModelUnavailable."""
+    with hub.told(spec.name, "its files"):
+        return _open(checkpoint, spec, family, place, dtype, progress, mask)
+
+
+def _open(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, place: Placement, dtype: torch.dtype, progress: Progress | None,
+          mask: str) -> HFMasked:  # fmt: skip
     layout = layouts.layout(spec.name, checkpoint.config)
     if family.block and layout.kind != "decoder":
         kind = f"a network of the type '{checkpoint.kind[:40]}' sees the whole canvas"
@@ -93,6 +99,10 @@ def open_masked(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, pla
     known = vocab - 1 if family.mask_is_last else chat.token_id(family.mask) if family.mask else None
     named = (checkpoint.config.get("mask_token_id"), tokenizer.mask_token_id, known, spec.mask_id)
     mask_id = _mask_id(chat, named, spec.name, vocab, mask)
+    own = next((each for each in named if each is not None), mask_id)
+    if own != mask_id:
+        told = f"Its mask token is {mask_id}, as asked for, against {own}, which its files name."
+        spec = replace(spec, note=f"{spec.note} {told}".strip())
     ends = [chat.token_id(text) for text in family.ends] + list(chat.ends(checkpoint.config, checkpoint.generation))
     ends = [end for end in dict.fromkeys(ends) if end is not None and end != mask_id and end < vocab]
     spec = replace(
@@ -125,16 +135,28 @@ def _weights(checkpoint: hub.Checkpoint, layout: layouts.Layout, cached: bool, p
              progress: Progress | None) -> tuple[Any, int, int, torch.device]:  # fmt: skip
     """Return (the network or its pass, vocabulary size, most positions, the device its inputs go to)."""
     if layout.kind == "dit":
-        hub.check_quantization(checkpoint.config, name)
+        files.check_quantization(checkpoint.config, name)
         target = next(iter(place.device_map.values())) if isinstance(place.device_map, dict) else "cpu"
         with hub.told(name, "its weights"):
             network = dit.load(checkpoint.folder, dict(layout.config), dtype, torch.device(target), name)
         return network, layout.config["vocab_size"], int(checkpoint.config.get("model_length", 0)), torch.device(target)
     model = hub.load_model(_Recast(layout, dtype), checkpoint, place, name, progress)
     logits: Callable[[Any], Logits] = decoder_logits if layout.kind == "decoder" else encoder_logits
-    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    limit = most_positions(model)
     embedding = model.get_input_embeddings()
     return (model if cached else logits(model)), embedding.num_embeddings, limit, inputs_device(embedding)
+
+
+def most_positions(model: Any) -> int:
+    """Return how many positions a network has, 0 where its config sets no limit.
+
+    RoBERTa's kind begin to count behind the padding's id, so that their tables have a few rows more than positions.
+    """
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    for path, module in model.named_modules():
+        if path.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+            return min(limit or module.num_embeddings, module.num_embeddings - module.padding_idx - 1)
+    return limit
 
 
 class _Recast:
@@ -166,6 +188,8 @@ def _tokenizer(checkpoint: hub.Checkpoint, family: Family, name: str) -> Any:
     import transformers
 
     folder = checkpoint.folder
+    if not family.tokenizer_from:
+        files.check_tokenizer(checkpoint, name)
     with hub.told(name, "its tokenizer"):
         if (folder / "tokenizer.json").is_file():
             tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

@@ -181,6 +181,7 @@ def stop(engine: Engine) -> Callable[..., Any]:
     """Return the handler of Stop: end this visitor's runs before their next step and wait until they have said their last."""
 
     async def handler(request: gr.Request) -> None:
+        """End your runs before their next step; what they wrote stays, and /continue goes on where the model can."""
         visitor = request.session_hash or ""
         for run in engine.runs(visitor):
             run.stop()
@@ -200,7 +201,7 @@ def on_stop(button: gr.Button, handler: Callable[..., Any], started: list[Any], 
     give_up = gr.Button(visible="hidden", elem_id=f"{button.elem_id}-waiting")
     give_up.click(None, cancels=started, api_visibility="private")
     silent = {"api_visibility": "private", "show_progress": "hidden"}
-    ended = button.click(handler, concurrency_limit=None, **silent, **options)
+    ended = button.click(handler, concurrency_limit=None, **(silent | options))
     return ended.then(None, js=f"() => document.getElementById('{give_up.elem_id}')?.click()", **silent)
 
 

@@ -101,7 +101,8 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
     asked = {"trace": gr.JSON(visible=False), "step": gr.Number(0, visible=False), "edits": gr.JSON([], visible=False),
              "keep": gr.Checkbox(False, visible=False), "settings": gr.JSON({}, visible=False)}  # fmt: skip
     gr.Button(visible=False).click(handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows)
-    stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop").then(None, js=HALT, **silent)
+    stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
+    stopped = stopped.then(None, js=HALT, **silent)
     handlers.on_resume(page.go_on, ctx.engine, [page.run.click, *(box.click for box in page.chips), page.go_on.click], stopped)
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **silent)
 

@@ -181,7 +181,7 @@ def test_a_hub_id_is_pinned_and_weighed_before_it_is_downloaded(monkeypatch, fol
             files = [type("F", (), {"rfilename": "model.safetensors", "size": 99}), type("F", (), {"rfilename": "x.bin", "size": 5})]
             return type("Info", (), {"sha": commit, "siblings": files})
 
-    def download(where, revision, allow_patterns, tqdm_class):
+    def download(where, revision, allow_patterns, ignore_patterns, tqdm_class):
         fetched.update(revision=revision, patterns=allow_patterns)
         bar = tqdm_class(total=10)
         bar.update(5)

@@ -111,3 +111,132 @@ def test_a_quantization_is_refused_not_skipped(copy, kind, method, said):
     folder = copy(kind)
     change(folder / "config.json", lambda config: config.update(quantization_config={"quant_method": method} if method else {"bits": 4}))
     refused(folder, said, ModelUnavailable)
+
+
+# ---------------------------------------------------------------- other files
+DAMAGED = {
+    "config.json": ["{", "[1]", '{"model_type": "Dream", "vocab_size": "many"}', "[" * 20_000, "\udcff"],
+    "model.safetensors.index.json": ["{", "[]", '{"weight_map": 5}', '{"weight_map": {"a": "../../x.safetensors"}}', '{"metadata": {}}'],
+    "generation_config.json": ["{", "[]"],
+    "tokenizer_config.json": ["{"],
+    "tokenizer.json": ["{", "{}"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["gemma", "causal", "Dream", "modernbert", "mdlm"])
+@pytest.mark.parametrize("file", DAMAGED)
+def test_damaged_json_is_told_in_a_sentence_that_names_the_model(copy, kind, file):
+    folder = copy(kind)
+    for text in DAMAGED[file]:
+        (folder / file).write_text(text, errors="surrogateescape")
+        query = "way=cpu" if kind != "Dream" else "way=cpu&shift=yes&block=0"  # a masked one, whatever its config still says
+        assert refused(folder, " cannot be ", ModelUnavailable, query).startswith(f"{kind} ")
+
+
+@pytest.mark.parametrize("kind", ["sdar", "Fast_dLLM_Qwen", "llada", "Dream"])
+@pytest.mark.parametrize("edit", [{"block_size": "x", "bd_size": "x"}, {"eos_token_id": "x"}, {"mask_token_id": "x"}, {"mlp_ratio": None,
+                                  "mlp_hidden_size": None, "d_model": "x"}, {"max_position_embeddings": "x"}])  # fmt: skip
+def test_values_of_another_kind_are_told_too(tmp_path, kind, edit):
+    folder = tiny.write(kind, tmp_path / "c").folder
+    known = set(json.loads((folder / "config.json").read_text())) | {"eos_token_id", "mask_token_id"}
+    edit = {key: value for key, value in edit.items() if key in known}
+    if not edit:
+        pytest.skip("this family's config has no such field")
+    change(folder / "config.json", lambda config: config.update(edit))
+    assert refused(folder, " cannot be ", ModelUnavailable).startswith("c ")
+
+
+def test_only_the_weights_that_the_index_names_are_counted(copy):
+    for kind in ("Dream", "mdlm"):
+        folder = copy(kind)
+        size = hub.measure(folder, "x").weights
+        shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+        assert hub.measure(folder, "x").weights == size
+        open_own(folder).close()
+        (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+        names = dict.fromkeys(load_file(folder / "model-1.safetensors"), "model-1.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+        assert hub.measure(folder, "x").weights == size
+        open_own(folder).close()
+
+
+def served(monkeypatch, folder: Path, names: list[str]) -> dict:
+    """Put a hub in place that holds these files, of which the small ones are in the folder; return what is asked of it."""
+    import huggingface_hub
+
+    asked: dict = {"first": []}
+
+    class Api:
+        def model_info(self, where, revision, files_metadata):
+            listed = [type("F", (), {"rfilename": name, "size": 100}) for name in names]
+            return type("Info", (), {"sha": "a" * 40, "siblings": listed})
+
+    def one(where, file, revision):
+        asked["first"].append(file)
+        return str(folder / file)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", one)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda where, **options: asked.update(options) or str(folder))
+    return asked
+
+
+def test_duplicates_of_the_weights_are_not_downloaded(copy, monkeypatch):
+    folder = copy("Dream")
+    (folder / "model.safetensors").rename(folder / "model-1-of-1.safetensors")
+    names = dict.fromkeys(load_file(folder / "model-1-of-1.safetensors"), "model-1-of-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    there = ["config.json", "model.safetensors.index.json", "model-1-of-1.safetensors", "consolidated.safetensors", "vocab.json",
+             "original/consolidated.safetensors", "metal/model.safetensors", "original/params.json", "run.py"]  # fmt: skip
+    asked, weighed = served(monkeypatch, folder, there), []
+    hub.find("owner/name", fits=weighed.append)
+    assert weighed == [100] and asked["first"] == ["config.json", "model.safetensors.index.json"]
+    assert sorted(asked["allow_patterns"]) == ["config.json", "model-1-of-1.safetensors", "model.safetensors.index.json", "vocab.json"]
+    assert asked["ignore_patterns"] == ["*/*"]
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "said"),
+    [(["config.json", "model-q4.gguf"], {}, r"no \.safetensors weights in owner/name; it holds GGUF weights, which are not read here"),
+     (["weights.npz", "config.json"], {}, "it holds MLX weights"), (["pytorch_model.bin"], {}, "it holds pickled PyTorch weights"),
+     (["config.json", "model.safetensors"], {"quantization": {"group_size": 64, "bits": 4}}, "quantized for MLX, which is not read here"),
+     (["config.json", "model.safetensors"], {"quantization_config": {"quant_method": "quux"}}, "a method that is not known here, 'quux'")],
+)  # fmt: skip
+def test_other_formats_are_named_before_anything_large_is_downloaded(copy, monkeypatch, names, config, said):
+    folder = copy("Dream")
+    change(folder / "config.json", lambda whole: whole.update(config))
+    asked = served(monkeypatch, folder, names)
+    with pytest.raises(ModelUnavailable, match=said):
+        hub.find("owner/name")
+    assert "allow_patterns" not in asked
+
+
+def test_a_folder_in_another_format_or_without_a_tokenizer_says_so(copy):
+    folder = copy("causal")
+    (folder / "tokenizer.json").unlink()
+    refused(folder, "its tokenizer is missing: there is no tokenizer.json in causal, nor another vocabulary", ModelUnavailable)
+    (folder / "model.safetensors").rename(folder / "model.gguf")
+    refused(folder, "it holds GGUF weights, which are not read here: take the original in safetensors")
+
+
+def test_a_mask_against_the_configs_own_is_said(copy):
+    folder = copy("Dream")
+    assert "mask token" not in open_own(folder).spec.note
+    said = "Its mask token is 258, as asked for, against 259, which its files name."
+    assert open_own(folder, "way=cpu&mask=<|im_end|>").spec.note.endswith(said)
+
+
+@pytest.mark.parametrize(("name", "most"), [("Roberta", 18), ("Bert", 20), ("XLMRoberta", 18)])
+def test_positions_that_encoders_keep_for_the_padding_are_not_offered(name, most):
+    import transformers
+
+    from model.models.masked.load import most_positions
+
+    config = getattr(transformers, f"{name}Config")(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                                                    intermediate_size=16, max_position_embeddings=20, pad_token_id=1)  # fmt: skip
+    network = getattr(transformers, f"{name}ForMaskedLM")(config).eval()
+    assert most_positions(network) == most
+    with torch.no_grad():
+        assert network(input_ids=torch.full((1, most), 5)).logits.shape[1] == most
+        with pytest.raises(Exception):  # noqa: B017
+            network(input_ids=torch.full((1, most + 1), 5))

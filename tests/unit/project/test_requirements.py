@@ -32,6 +32,11 @@ def test_versions_with_known_holes_are_shut_out(name: str, floor: str, older: st
     assert required.specifier.contains(floor) and not required.specifier.contains(older)
 
 
+def test_transformers_ends_before_the_version_that_takes_the_cache_argument_away():
+    required = next(r for r in REQUIRED if r.name == "transformers")
+    assert not required.specifier.contains("5.40.0") and required.specifier.contains("5.39.9")
+
+
 def test_torch_2_13_0_is_admitted():
     assert next(r for r in REQUIRED if r.name == "torch").specifier.contains("2.13.0")
 
