@@ -42,6 +42,21 @@ class Run {
     return run;
   }
 
+  /** Return why a document cannot be shown, '' where it can. */
+  static refusal(doc) {
+    const positions = (doc?.frames || []).reduce?.((most, frame) => Math.max(most, frame?.l || 0), 0), frames = doc?.frames?.length;
+    if (!Array.isArray(doc?.frames) || !frames) return "it has no steps";
+    if (frames > 20_000 || frames * positions > 20_000_000) return "it has too many steps and positions";
+    try {
+      const { model, mode, prompt, settings } = doc.header;
+      if (typeof model.id !== "string" || typeof mode !== "string" || typeof prompt !== "string" || typeof settings !== "object" || !Array.isArray(model.eos_ids)) return "its header is not a trace's";
+      Run.fromDocument(doc, "check");
+    } catch (error) {
+      return error.message || "it is damaged";
+    }
+    return "";
+  }
+
   addPieces(table) {
     for (const [id, piece] of Object.entries(table || {})) {
       this.pieces.set(Number(id), typeof piece === "string" ? utf8.encode(piece) : Uint8Array.from(piece));

@@ -77,6 +77,11 @@ class Player {
     this.receive({ run: "document", trace: document, done: true, play: this.options.autoplay });
   }
 
+  /** Return why a document cannot be shown, '' where it can. */
+  accepts(doc) {
+    return Run.refusal(doc);
+  }
+
   /** Take a wire message: pieces of a live run, or a whole one. A new run id resets everything. */
   receive(message) {
     try {
@@ -92,6 +97,7 @@ class Player {
     const doc = typeof trace === "string" ? JSON.parse(trace) : trace;
     const run = Run.fromDocument(doc, id), same = this.run && this.run.id === id && this.run.header && this.live;
     if (!run.frames.length) return this.empty("This run has no steps.");
+    this.document = doc;
     const index = this.index, following = this.follow;
     this.live = false;
     this.reset(run, same);

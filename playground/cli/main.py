@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | race | sweep | models | serve`. Every knob is an option made from `model.settings.FIELDS`.
+"""The command line: `python -m playground run | race | sweep | models | replay | serve`. Every knob is an option, from the table of knobs.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
@@ -223,6 +223,7 @@ COMMANDS: dict[str, Command] = {
     "race": Command("race lanes on one prompt", lazily("playground.cli.compare", "add_race"), lazily("playground.cli.compare", "race")),
     "sweep": Command("sweep one knob", lazily("playground.cli.compare", "add_sweep"), lazily("playground.cli.compare", "sweep")),
     "models": Command("list the models", add_models, models),
+    "replay": Command("show a trace again", lazily("playground.cli.replay", "add_options"), lazily("playground.cli.replay", "replay")),
     "serve": Command("open the page", add_serve, serve),
 }
 

@@ -7,6 +7,10 @@ from functools import cache
 from html import escape
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
 from model.paths import ASSETS
 
 PLAYER = ASSETS / "player"
@@ -25,6 +29,18 @@ def script() -> str:
 def style() -> str:
     """Return the player's style sheet."""
     return "\n".join((PLAYER / name).read_text(encoding="utf-8") for name in ("player.css", "board.css", "hands.css"))
+
+
+PLACE = "__INKBLOT_TRACE__"  # where the page's script puts a trace that a visitor saves
+
+
+def player_route() -> Route:
+    """Return the route of a page that holds the player and a place for one trace; the browser fills it in and saves it."""
+
+    def serve(request: Request) -> HTMLResponse:
+        return HTMLResponse(page_html(PLACE, loop=True), headers={"cache-control": "no-cache", "content-disposition": "inline"})
+
+    return Route("/player.html", serve)
 
 
 def page_html(document: str, title: str = "Inkblot", **options: Any) -> str:

@@ -21,6 +21,14 @@ from playground.web.queue import MODEL
 TRACES = ASSETS / "traces"
 TITLE = "Watch"
 TOUR = '<button type="button" class="ink-open-tour" data-open="tour">How it works</button>'
+# Made in the browser: nothing of it passes through the server.
+SAVE = """<div class="ink-save"><span>Save this run</span>
+<button type="button" onclick="inkblotExport.run('html')" title="One file that plays it, without a network">as a page</button>
+<button type="button" onclick="inkblotExport.run('json')" title="The whole trace">as JSON</button>
+<button type="button" onclick="inkblotExport.run('text')">as text</button>
+<button type="button" onclick="inkblotExport.run('markdown')">as Markdown</button>
+<button type="button" onclick="inkblotExport.choose()" title="Or drop a file on the canvas">Open a trace…</button>
+<output id="save-status" aria-live="polite"></output></div>"""
 # Where a run's last message never came, this ends the player's waiting for it.
 HALT = f"() => document.querySelector('#player .ib-host').__player.receive({STOPPED})"
 
@@ -57,6 +65,7 @@ def build(ctx: Context) -> None:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
             player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
             Heatmap("#player", elem_id="heatmap", container=False)
+            gr.HTML(SAVE, apply_default_css=False, container=False, elem_id="save")
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
             preset = gr.Radio([(name.capitalize(), name) for name in (*NAMES, "custom")], value=START, label="Preset", elem_id="preset")
             model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,

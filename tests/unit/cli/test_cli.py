@@ -206,3 +206,32 @@ def test_without_knobs_a_model_with_presets_begins_as_the_page_does():
     assert settings_of(Namespace(model="builtin", **(nothing | {"seed": "3"}))) == start_of("builtin") | {"seed": 3}
     assert settings_of(Namespace(model="builtin", **(nothing | {"steps": "16"}))) == {"steps": 16}
     assert settings_of(Namespace(model="llada-8b", **nothing)) == {}
+
+
+# ---------------------------------------------------------------- replay
+def test_a_trace_is_replayed_and_written_as_a_page(tmp_path, capsys):
+    trace, page = tmp_path / "run.json", tmp_path / "run.html"
+    assert cli.main(["run", "--model", "fake", "--prompt", "hi", "--trace", str(trace)]) == 0
+    written = capsys.readouterr().out
+    assert cli.main(["replay", str(trace), "--speed", "1000", "--json"]) == 0
+    out = capsys.readouterr().out.rstrip("\n").rpartition("\n")
+    assert out[0] + "\n" == written and json.loads(out[2])["model"] == "fake"
+    assert cli.main(["replay", str(trace), "--html", str(page)]) == 0
+    assert "mountPlayer" in page.read_text(encoding="utf-8") and "text-diffusion-trace" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["/nowhere/run.json"], "cannot be replayed"),
+        (["{folder}/bad.json"], "cannot be replayed"),
+        (["{folder}/bad.json", "--speed", "0"], "Speed must be above 0"),
+        (["{folder}/bad.json", "--speed", "nan"], "Speed must be above 0"),
+        (["{folder}"], "cannot be replayed"),
+    ],
+)
+def test_what_is_no_trace_is_refused(tmp_path, capsys, arguments, said):
+    (tmp_path / "bad.json").write_text('{"format": "text-diffusion-trace", "frames": [1]}')
+    assert cli.main(["replay", *(part.format(folder=tmp_path) for part in arguments)]) == 2
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err and len(err.strip().splitlines()) == 1

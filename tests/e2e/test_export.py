@@ -1,0 +1,97 @@
+"""Saving a run in Chromium and bringing it back: the page that is saved opens from disk, asks nobody, and shows the same run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from model import Trace
+from model.models.scripted import SCRIPT
+from tests.e2e.test_watch import until
+
+pytestmark = pytest.mark.e2e
+HOSTILE = ["<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>", " ${window.hit=1}", " $& $1", "\u2028"]
+
+
+def finished(page):
+    page.locator("#run").click()
+    until(page, "p.run && p.run.result && p.document")
+
+
+def saved(page, name, tmp_path) -> Path:
+    with page.expect_download() as caught:
+        page.locator("#save").get_by_role("button", name=name, exact=True).click()
+    path = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(path)
+    return path
+
+
+def test_a_saved_page_plays_the_run_from_disk_and_asks_nobody(shared, visit, browser, tmp_path):
+    page = visit(shared, width=1440, height=1200)
+    finished(page)
+    path = saved(page, "as a page", tmp_path)
+    assert path.name.startswith("inkblot_fake_") and path.name.endswith("_seed-0.html") and path.stat().st_size < 400_000
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
+    asked, problems = [], []
+    copy = context.new_page()
+    copy.on("request", lambda request: asked.append(request.url))
+    copy.on("pageerror", lambda error: problems.append(str(error)))
+    copy.goto(path.as_uri())
+    player = "document.querySelector('#player').__player"
+    copy.wait_for_function(f"() => {player} && {player}.length > 10")
+    copy.keyboard.press("End")
+    assert copy.evaluate(f"{player}.run.text({player}.run.frames[{player}.length - 1])") == SCRIPT
+    assert asked == [path.as_uri()] and problems == []
+    expect(copy.locator(".ib-text")).to_be_visible()
+    context.close()
+
+
+def test_json_text_and_markdown_are_the_run(shared, visit, tmp_path):
+    page = visit(shared, width=1440, height=1200)
+    finished(page)
+    trace = Trace.from_json(saved(page, "as JSON", tmp_path).read_text(encoding="utf-8"))
+    assert trace.final_text == SCRIPT
+    assert saved(page, "as text", tmp_path).read_text(encoding="utf-8") == SCRIPT
+    markdown = saved(page, "as Markdown", tmp_path).read_text(encoding="utf-8")
+    assert "\n".join("> " + line for line in SCRIPT.split("\n")) in markdown and "forward passes" in markdown
+
+
+def test_what_a_model_writes_stays_text_in_a_saved_page(serve, visit, browser, tmp_path):
+    page = visit(serve(emit=HOSTILE, delay=0.001), width=1440, height=1200)
+    finished(page)
+    path = saved(page, "as a page", tmp_path)
+    context = browser.new_context()
+    copy = context.new_page()
+    copy.goto(path.as_uri())
+    copy.wait_for_function("() => document.querySelector('#player').__player?.length > 3")
+    text = copy.evaluate("document.querySelector('#player').__player.document.result.text")
+    assert copy.evaluate("window.hit") is None and HOSTILE[0] in text
+    context.close()
+
+
+def test_a_trace_from_disk_is_shown_and_what_is_none_is_refused(shared, visit, tmp_path):
+    page = visit(shared, width=1440, height=1200)
+    finished(page)
+    path = saved(page, "as JSON", tmp_path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    before = until(page, "p.run.id")
+    broken = {
+        "empty.json": "", "list.json": "[]", "text.json": "hello", "none.json": "null", "other.json": json.dumps({"format": "x"}),
+        "frames.json": json.dumps(document | {"frames": []}), "version.json": json.dumps(document | {"version": 9}),
+        "long.json": json.dumps(document | {"frames": [{**document["frames"][0], "l": 10**9}]}),
+        "header.json": json.dumps(document | {"header": {}}),
+    }  # fmt: skip
+    for name, text in broken.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        with page.expect_file_chooser() as chooser:
+            page.locator("#save").get_by_role("button", name="Open a trace…").click()
+        chooser.value.set_files(tmp_path / name)
+        expect(page.locator("#save-status")).to_contain_text(name)
+        assert until(page, "p.run.id") == before, name
+    document["header"]["prompt"] = "from disk"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#save").get_by_role("button", name="Open a trace…").click()
+    chooser.value.set_files(path)
+    assert until(page, "p.run.header.prompt === 'from disk' && p.run.header.prompt") == "from disk"
