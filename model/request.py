@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,8 @@ from model.errors import SettingError
 from model.settings import Limits, Settings, nearest
 from model.spec import ModelSpec
 from model.text import normalise
+
+LINE_ENDS = re.compile("\r\n|\r|\n")  # no form feed, no U+2028: those may be part of a word
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def parse_pinned(pinned: Any) -> dict[int, str]:
     if isinstance(pinned, Mapping):
         lines = [f"{where}: {words}" if isinstance(words, str) else words for where, words in pinned.items()]
     if isinstance(lines, str):
-        lines = [line for line in lines.splitlines() if line.strip()]
+        lines = [line for line in LINE_ENDS.split(lines) if line.strip()]
     if not isinstance(lines, list) or len(lines) > 64:
         raise SettingError("Pinned words must be at most 64 lines like '5: upon'.", "pinned")
     out: dict[int, str] = {}

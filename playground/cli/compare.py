@@ -12,7 +12,8 @@ from typing import Any
 from model.engine.catalog import entry
 from model.errors import ModelUnavailable, SettingError
 from model.settings import FIELD, LOCAL
-from playground.cli.main import add_settings, lines_of, note, print_json, settings_of, value_of
+from playground.cli.main import add_settings, note, print_json, settings_of, value_of
+from playground.cli.output import check_file, lines_of, make_folder, write
 from playground.cli.terminal import harmless
 from playground.compare.figures import FIGURES
 from playground.compare.lanes import PRESETS, make_lanes, preset_lanes
@@ -75,18 +76,18 @@ def race(args: argparse.Namespace) -> int:
     for change in changes:
         _known(change.get("model", args.model))
     lanes = make_lanes(args.prompt, base, changes, LOCAL, args.system)
+    make_folder(args.traces, "traces")
     with closing(Engine()) as engine:
         made = Race(engine, lanes, args.repeats, args.new_seeds)
         _go(made)
     print(_table([result.label for result in made.results], _rows(made)))
     print(harmless(made.verdict), flush=True)
-    if args.traces:
-        args.traces.mkdir(parents=True, exist_ok=True)
-        for number, result in enumerate(made.results, 1):
-            if result.shown and result.shown.trace:
-                (args.traces / f"lane-{number}.json").write_text(result.shown.trace.to_json(), encoding="utf-8")
     if args.json:
         print_json(made.record())
+    if args.traces:
+        for number, result in enumerate(made.results, 1):
+            if result.shown and result.shown.trace:
+                write(args.traces / f"lane-{number}.json", result.shown.trace.to_json())
     return _status(made)
 
 
@@ -98,6 +99,7 @@ def sweep(args: argparse.Namespace) -> int:
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values = offered(args.knob, args.model == "worlds") if args.values is None else args.values
     what = plan(args.knob, values, prompts, args.seeds, _base(args) | {"system": args.system}, LOCAL, not args.no_reference)
+    check_file(args.csv, "csv")
     with closing(Engine()) as engine:
         made = Sweep(engine, what)
         _go(made)
@@ -108,10 +110,10 @@ def sweep(args: argparse.Namespace) -> int:
         cells = [f"{s.median:.2f}" if s else point.error or "not computed" for s in spreads]
         rows.append([REFERENCE if point.value == REFERENCE else point.label, *cells, str(sum(run.finished for run in point.runs))])
     print(_table(rows[0][1:], rows[1:], rows[0][0]), flush=True)
-    if args.csv:
-        args.csv.write_text(csv_text(made), encoding="utf-8")
     if args.json:
         print_json(made.record())
+    if args.csv:
+        write(args.csv, csv_text(made))
     return _status(made)
 
 

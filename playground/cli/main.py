@@ -22,6 +22,7 @@ from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.request import Request
 from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace.trace import Trace
+from playground.cli.output import check_file, lines_of, take_any_text, write
 from playground.cli.terminal import final, harmless, watch
 from playground.compare.summary import summary
 from playground.presets import begun
@@ -84,16 +85,6 @@ def picture(path: Path) -> bytes:
         raise SettingError(f"The image cannot be read: {error}.", "image") from None
 
 
-def lines_of(path: Path) -> list[str]:
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"The file of prompts cannot be read: {error}.", "prompts") from None
-    if not lines:
-        raise SettingError(f"The file of prompts must have at least 1 line with text; {path} has none.", "prompts")
-    return lines
-
-
 def print_json(value: Any) -> None:
     """Print one JSON object as one line of ASCII."""
     print(json.dumps(value, ensure_ascii=True, allow_nan=False), flush=True)
@@ -121,13 +112,14 @@ def run(args: argparse.Namespace) -> int:
     requests = requests_of(args)
     if args.trace and args.prompts:
         raise SettingError("--trace writes one run; give it with --prompt, not with --prompts.", "trace")
+    check_file(args.trace, "trace")
     for trace in finished(requests):
-        if args.trace:
-            args.trace.write_text(trace.to_json(), encoding="utf-8")
         if args.prompts is None:
             print(final(trace), flush=True)
         if args.prompts is not None or args.json:
             print_json(summary(trace))
+        if args.trace:
+            write(args.trace, trace.to_json())
     return 0
 
 
@@ -239,6 +231,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
+    take_any_text()
     args = parser().parse_args(argv)
     try:
         return COMMANDS[args.command].main(args)
