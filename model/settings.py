@@ -115,7 +115,7 @@ FIELDS: tuple[Field, ...] = (
     Field("t_max", "Temperature at the start", "float", 0.8, 0.0, 2.0, 0.01, families=("uniform",), open_low=True,
           help="The ramp's first temperature. An early stop means the last one is never reached."),
     Field("t_min", "Temperature at the end", "float", 0.4, 0.0, 2.0, 0.01, families=("uniform",),
-          help="The ramp's last temperature, reached only when every step is used."),
+          help="What the ramp falls towards; the last of all steps stays one step's share of the way above it."),
     Field("stability", "Stable steps", "int", 1, 0, 64, 1, unit="steps", families=("uniform",),
           help="Stop early only after the guess stayed the same for this many steps more; 0 asks for confidence alone."),
     Field("confidence_threshold", "Mean entropy to stop", "float", 0.005, 0.0, 10.0, 0.001, unit="nats", families=("uniform",),
@@ -249,7 +249,7 @@ def applies(field: Field, settings: Settings) -> bool:
     if field.name == "order":
         return settings.rule not in ("entropy", "independent") and settings.remasking != "p2"
     if field.name == "remask_strength":
-        return settings.remasking not in ("none", "p2")
+        return settings.remasking not in ("none", "p2", "remdm_conf")
     return True
 
 

@@ -211,6 +211,19 @@ class Run {
     return out;
   }
 
+  /** How many of the answer's tokens a pass wrote: neither pinned nor given, nor on the canvas before the first pass and unchanged. */
+  written(frame) {
+    const first = this.frames[0], began = (i) => !first.forwards && !isOpen(first.states[i]) && first.ids[i] === frame.ids[i];
+    let count = 0;
+    for (let i = 0; i < frame.ids.length; i++) {
+      if (frame.states[i] === AFTER_END) break;
+      if (isOpen(frame.states[i]) || frame.ids[i] < 0) continue;
+      if (frame.states[i] !== PROMPT && frame.states[i] !== PINNED && !(i < first.ids.length && began(i))) count++;
+      if (this.ends.has(frame.ids[i])) break;
+    }
+    return count;
+  }
+
   /** The decided text up to the first end token; `hole` stands for each undecided position. */
   text(frame, hole = "") {
     const out = [], gap = utf8.encode(hole);

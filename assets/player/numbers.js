@@ -2,8 +2,8 @@
 
 const TERMS = {
   forwards: ["Forward passes", "How often the network ran so far: prefill, encoder, guidance and store passes all count."],
-  perForward: ["Tokens per forward", "Tokens up to and including the end token, divided by forward passes. Left to right it is 1 at most."],
-  rate: ["Tokens/s", "Tokens up to and including the end token, divided by the seconds of computing. Drawing and waiting do not count."],
+  perForward: ["Tokens per forward", "Tokens written, up to and including the end token, divided by forward passes. What was given or pinned does not count. Left to right it is 1 at most."],
+  rate: ["Tokens/s", "Tokens written, up to and including the end token, divided by the seconds of computing. Drawing and waiting do not count."],
   spent: ["Spent after the end", "Positions that were decided behind the end of the text: computed, but not part of the answer."],
   first: ["First frame", "Seconds of computing until the first forward pass could be shown."],
   why: ["Stopped", "Why the run ended where it did."],
@@ -12,7 +12,7 @@ const TERMS = {
 /** The numbers of a run as of a frame; at the end they are the result's own. */
 function measure(run, frame) {
   const last = frame.index === run.frames.length - 1, result = last && run.result;
-  const tokens = result ? result.tokens : run.answerIds(frame).length;
+  const tokens = result ? result.tokens - (result.given || 0) : run.written(frame);
   const forwards = result ? result.forwards : frame.forwards, seconds = result ? result.seconds : frame.seconds;
   const first = run.result ? run.result.first_frame_seconds : (run.frames.find((f) => f.forwards) || { seconds: null }).seconds;
   let spent = 0;

@@ -24,7 +24,7 @@ def decode(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -
         given = canvas.ids[max(0, position - 1) : position].tolist()
         logits = watch.forward(predictor.advance, max(0, position - 1), given, [len(given) - 1], passes=predictor.passes)
         canvas.age()
-        if not canvas.fixed[position]:
+        if canvas.ids[position] < 0:  # neither fixed nor on the canvas it began with
             shield(logits, plan, np.array([0]) if position < canvas.last_fixed else None)
             token, p, entropy = choose(logits, plan)
             canvas.commit(position, token, p, "next", p, 1.0)

@@ -54,7 +54,12 @@ def by_threshold(guess: Guess, score: np.ndarray, threshold: float) -> Admitted:
     if sure:
         return [(i, "threshold", float(p[i]), threshold) for i in sure]
     best = int(np.argmax(score))
-    return [(best, "surest", float(p[best]), threshold)]
+    return [(best, _fallback(p, best), float(p[best]), threshold)]
+
+
+def _fallback(p: np.ndarray, best: int) -> str:
+    """Name why a position was admitted that the rule itself did not admit: only some orders take the surest one."""
+    return "surest" if p[best] >= p.max() else "first"
 
 
 def by_factor(guess: Guess, score: np.ndarray, factor: float) -> Admitted:
@@ -65,7 +70,7 @@ def by_factor(guess: Guess, score: np.ndarray, factor: float) -> Admitted:
     passing = np.flatnonzero(doubt < factor)
     if not len(passing):
         best = int(np.argmax(score))
-        return [(best, "surest", float(p[best]), 1 - factor / 2)]
+        return [(best, _fallback(p, best), float(p[best]), 1 - factor / 2)]
     return [(int(i), "factor", float(d), factor) for i, d in zip(ranked[: passing[-1] + 1], doubt, strict=False)]
 
 

@@ -49,6 +49,7 @@ def denoise(loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambd
         watch.resume()
         if state.closed:
             loop.open_canvas()
+            _settle(loop, watch)
             yield _show(loop, watch, _fresh(loop), (first or {}) | {"canvas": state.block + 1})
             first = None
             watch.resume()
@@ -60,12 +61,23 @@ def denoise(loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambd
             if why := should_stop():
                 return why
             step = loop.step(watch.forward(loop.forward))
+            _settle(loop, watch)
             yield _show(loop, watch, *_stepped(loop, step))
             watch.resume()
+        watch.pause()
         written = _written(loop)
+        watch.resume()
         loop.close_canvas()
+        _settle(loop, watch)
         yield _show(loop, watch, *written)
     return "end" if bool(state.ended[0]) else "converged" if bool(state.done[0]) else "full"
+
+
+def _settle(loop: Loop, watch: Stopwatch) -> None:
+    """Stop counting once what was asked of a GPU is done: the frames built from it are no part of the model's time."""
+    if loop.device.type == "cuda":
+        torch.cuda.synchronize(loop.device)
+    watch.pause()
 
 
 def _show(loop: Loop, watch: Stopwatch, arrays: dict[str, Any], notes: dict[str, Any]) -> Frame:

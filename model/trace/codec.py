@@ -132,6 +132,8 @@ def result_dict(result: Result | None) -> dict[str, Any] | None:
     values = asdict(result)
     if result.faults is None:
         del values["faults"]  # as documents were before there was a check
+    if not result.given:
+        del values["given"]
     return values | rates | {"why": STOPPED[result.stopped]}
 
 
@@ -225,7 +227,9 @@ def _decode(document: dict[str, Any]) -> Trace:
         before = _frame(before, data, guess, has_candidates, trace.spec)
         trace.frames.append(before)
     if document.get("result") is not None:
-        values = {f.name: document["result"][f.name] for f in fields(Result) if f.name != "faults"}
+        values = {f.name: document["result"][f.name] for f in fields(Result) if f.name not in ("faults", "given")}
+        values["given"] = document["result"].get("given", 0)
+        _need(type(values["given"]) is int and 0 <= values["given"] <= values["tokens"], "its given tokens cannot be counted")
         values["faults"] = _faults(document["result"].get("faults"), document["length"])
         _need(values["stopped"] in STOPPED and isinstance(values["text"], str), "its result is not known")
         trace.result = Result(**values)

@@ -14,7 +14,7 @@ The canvas is the answer: L positions, in reading order. Per position a frame ho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ REASONS = {
     "schedule": "score {v}; this step takes the best {b}",
     "threshold": "p {v} >= {b}",
     "surest": "the surest one of the step: p {v} < {b}",
+    "first": "none was as sure as the rule asks; the first by the chosen order: p {v} < {b}",
     "independent": "a free choice that no other of this step can contradict: overlap {v} < {b}",
     "doubted": "taken back: given all the rest its probability is {v} < {b}",
     "factor": "(n + 1)(1 - p) = {v} < {b}",
@@ -127,6 +128,23 @@ def answer_ids(frame: Frame, eos_ids: Iterable[int]) -> list[int]:
         if token in ends:
             break
     return out
+
+
+def given_tokens(frames: Sequence[Frame], eos_ids: Iterable[int]) -> int:
+    """Return how many of the answer's tokens no pass wrote: pinned, given, or on the canvas before the first pass and unchanged."""
+    if not frames:
+        return 0
+    first, last, ends, count = frames[0], frames[-1], set(eos_ids), 0
+    began = {} if first.forwards else {i: t for i, t in enumerate(first.ids.tolist()) if first.states[i] not in UNDECIDED}
+    for i, (token, state) in enumerate(zip(last.ids.tolist(), last.states.tolist(), strict=True)):
+        if state == AFTER_END:
+            break
+        if state in UNDECIDED or token < 0:
+            continue
+        count += state in (PROMPT, PINNED) or began.get(i) == token
+        if token in ends:
+            break
+    return count
 
 
 def pack_probability(p: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.spec import ModelSpec
-from model.trace.frame import AFTER_END, UNDECIDED, Frame, answer_ids
+from model.trace.frame import AFTER_END, UNDECIDED, Frame, answer_ids, given_tokens
 
 STOPPED = {
     "end": "the text ended: the end token and everything before it stand",
@@ -20,7 +20,8 @@ STOPPED = {
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. tokens: up to and including the end token. after_end: positions decided behind it. Rates use `tokens`.
+    """How a run ended. tokens: up to and including the end token, of which `given` stood before the first pass. after_end: positions
+    decided behind it. Rates count the tokens that were written.
 
     faults: what an exact check found wrong with the finished text, (a sentence, the positions it is about) each; None: nothing checks it.
     """
@@ -33,14 +34,19 @@ class Result:
     seconds: float
     first_frame_seconds: float
     faults: tuple[tuple[str, tuple[int, ...]], ...] | None = None
+    given: int = 0
+
+    @property
+    def written(self) -> int:
+        return self.tokens - self.given
 
     @property
     def tokens_per_forward(self) -> float:
-        return self.tokens / self.forwards if self.forwards else 0.0
+        return self.written / self.forwards if self.forwards else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+        return self.written / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass
@@ -106,6 +112,7 @@ class Trace:
             text=self.text(last) if last else "", stopped=stopped, tokens=tokens,
             after_end=int(((last.states == AFTER_END) & (last.ids >= 0)).sum()) if last else 0,
             forwards=last.forwards if last else 0, seconds=last.seconds if last else 0.0, first_frame_seconds=first,
+            given=given_tokens(self.frames, self.spec.eos_ids),
         )  # fmt: skip
         return self.result
 

@@ -27,7 +27,7 @@ class Figure:
 
 FIGURES = (
     Figure("tokens_per_second", "Tokens per second", "", 1,
-           "Tokens up to and including the end token, over all seconds of computing. This decides who wins."),
+           "Tokens written, up to and including the end token, over all seconds of computing. This decides who wins."),
     Figure("seconds", "Seconds to the whole text", "s", 2,
            "Computing only, the prompt's pass included; loading, waiting, warming up and drawing excluded."),
     Figure("first_token_seconds", "Seconds to the first token", "s", 3,

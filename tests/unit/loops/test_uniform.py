@@ -388,7 +388,7 @@ def test_defaults_come_from_the_generation_config():
     assert (settings.steps, settings.t_max, settings.t_min, settings.entropy_bound) == (12, 0.9, 0.3, 0.25)
     assert (settings.stability, settings.confidence_threshold, settings.canvases, settings.new_tokens) == (2, 0.01, 2, 64)
     bare = defaults(type("Config", (), {"t_max": 99.0, "sampler_config": {"entropy_bound": 0.5}})(), 256)
-    assert (bare.steps, bare.t_max, bare.entropy_bound, bare.canvases, bare.new_tokens) == (48, 0.8, 0.5, 1, 256)
+    assert (bare.steps, bare.t_max, bare.entropy_bound, bare.canvases, bare.new_tokens) == (48, 2.0, 0.5, 1, 256)
 
 
 @pytest.mark.parametrize(
