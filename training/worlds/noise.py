@@ -13,6 +13,7 @@ from model.worlds import PROMPT
 Batch = dict[str, Tensor]
 MASK = 0
 LINKED = 3.0  # how much a word counts that must agree with another
+WORKED_OUT = 12.0  # and one that must be worked out from another: without this weight the day after was never learnt
 KEPT = 0.1  # share of the disturbed words that make room for undisturbed ones, which teach the network what fits
 
 
@@ -21,14 +22,14 @@ def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
 
     Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates; in a fifth of the rows
     half of the words that must agree are masked, and few others. ids, linked (B, T):
-    `linked` words must agree with another one and count LINKED times. Returned: seen (B, T), rows: flat positions whose loss counts,
+    `linked` words must agree with another one (1) and count LINKED times, or be worked out from it (2): WORKED_OUT times. Returned: seen (B, T), rows: flat positions whose loss counts,
     wanted: their ids, weight; always as many, so that a compiled network sees one shape.
     """
     b, t = ids.shape
     canvas = torch.arange(t) >= PROMPT
     u, kind = torch.rand(b, 1, generator=rng), torch.rand(b, 1, generator=rng)
     rate = torch.where(kind < 0.08, torch.ones_like(u), torch.where(kind < 0.5, u, 0.4 * u))
-    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.2, torch.where(linked, 0.5, 0.1 * u), rate)
+    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.2, torch.where(linked > 0, 0.5, 0.1 * u), rate)
     gone = (torch.rand(b, t, generator=rng) < rate) & canvas
     share = 0.1 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.3)
     wrong = (torch.rand(b, t, generator=rng) < share) & canvas & ~gone
@@ -48,10 +49,15 @@ def _asked(seen: Tensor, ids: Tensor, disturbed: Tensor, linked: Tensor, rng: to
     """Ask for half of all canvas positions: first the disturbed ones, a tenth of the places for those that kept their word."""
     b, t = ids.shape
     canvas = torch.arange(t) >= PROMPT
-    urgent = torch.rand(b, t, generator=rng) + disturbed * (torch.rand(b, t, generator=rng) > KEPT) + (disturbed & linked)
+    urgent = torch.rand(b, t, generator=rng) + disturbed * (torch.rand(b, t, generator=rng) > KEPT) + disturbed * linked
     rows = (urgent + 4 * canvas).flatten().topk(b * (t - PROMPT) // 2).indices
-    weight = torch.where(disturbed, 1.0, KEPT) * torch.where(linked, LINKED, 1.0)
+    weight = torch.where(disturbed, 1.0, KEPT) * weight_of(linked)
     return {"seen": seen, "rows": rows, "wanted": ids.flatten()[rows], "weight": weight.flatten()[rows]}
+
+
+def weight_of(linked: Tensor) -> Tensor:
+    """Return how much each word counts."""
+    return torch.tensor([1.0, LINKED, WORKED_OUT])[linked.long()]
 
 
 def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
@@ -76,7 +82,7 @@ def next_words(ids: Tensor, linked: Tensor, end: int, rng: torch.Generator) -> B
     counted = (torch.arange(1, ids.shape[1]) >= PROMPT) & ~ended
     order = counted.flatten().float() + torch.rand(counted.numel(), generator=rng)
     rows = order.topk(int(0.6 * counted.numel())).indices  # always as many: a few positions behind the end may be among them
-    weight = torch.where(linked[:, 1:], LINKED, 1.0).flatten()[rows]
+    weight = weight_of(linked[:, 1:]).flatten()[rows]
     return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows], "weight": weight}
 
 

@@ -23,17 +23,21 @@ KINDS = ("masked", "noisy", "causal")
 ROWS = 1344  # of the embedding: room for words to come
 
 
+HARD = ("next", "less")  # what has to be worked out from another word, not copied: seven days and a few numbers, each its own case
+
+
 def texts(r: random.Random, count: int) -> tuple[Tensor, Tensor]:
     """Return ids of fresh texts behind prompts that ask for some of what is in them, and which words must agree with another one.
 
-    Both (count, PROMPT + CANVAS).
+    Both (count, PROMPT + CANVAS); the latter 0: no word, 1: must agree, 2: must be worked out.
     """
-    rows, linked = [], torch.zeros(count, worlds.PROMPT + worlds.CANVAS, dtype=torch.bool)
+    rows, linked = [], torch.zeros(count, worlds.PROMPT + worlds.CANVAS, dtype=torch.uint8)
     for row in range(count):
         text = worlds.write(r)
         ids = worlds.encode(text.words)
         rows.append(worlds.training_prompt(text, r) + ids + [worlds.END] * (worlds.CANVAS - len(ids)))
-        linked[row, [worlds.PROMPT + position for position in text.structure.linked]] = True
+        linked[row, [worlds.PROMPT + position for position in text.structure.linked]] = 1
+        linked[row, [worlds.PROMPT + part.start for part in text.structure.parts if part.kind in HARD]] = 2
     return torch.tensor(rows), linked
 
 

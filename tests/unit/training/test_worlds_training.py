@@ -49,8 +49,10 @@ def test_masked_rows_hide_canvas_words_only_and_ask_for_what_stood_there(batch):
     gone = seen["seen"] == noise.MASK
     asked = torch.zeros_like(gone).flatten().index_fill(0, seen["rows"], True).view_as(gone)
     weight = torch.zeros(gone.numel()).index_put((seen["rows"],), seen["weight"]).view_as(gone)
-    assert bool((gone & linked & asked).any()) and bool((weight[gone & linked & asked] == noise.LINKED).all())
-    kept = asked & (seen["seen"] == ids) & ~linked
+    for kind, counts in ((1, noise.LINKED), (2, noise.WORKED_OUT)):
+        there = gone & (linked == kind) & asked
+        assert bool(there.any()) and bool((weight[there] == counts).all())
+    kept = asked & (seen["seen"] == ids) & (linked == 0)
     assert (weight[kept] == noise.KEPT).float().mean() > 0.95  # but for words that were replaced by themselves
 
 
