@@ -26,6 +26,7 @@ from playground.cli.output import check_file, lines_of, take_any_text, write
 from playground.cli.terminal import final, harmless, watch
 from playground.compare.summary import summary
 from playground.presets import begun
+from playground.proxies import unproxied
 
 
 class _Parser(argparse.ArgumentParser):
@@ -191,7 +192,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 
 def serve(args: argparse.Namespace) -> int:
     """Open the page and serve it until interrupted."""
-    from playground.web.server import serve as start
+    with unproxied():  # some libraries build a client when they are imported
+        from playground.web.server import serve as start
 
     shown = {"browser": not args.no_browser, "proxies": args.trusted_proxy, "names": args.allow_host}
     return start(host=args.host, port=args.port, model=args.model, limits=args.limits, **shown)

@@ -18,6 +18,7 @@ from model.engine import catalog
 from model.engine.engine import Engine
 from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
+from playground.proxies import unproxied
 from playground.web.app import build_app, head
 from playground.web.components.assets import player_route
 from playground.web.components.chart import plotly_route
@@ -113,7 +114,8 @@ def launch(
         "theme": theme(), "css": style(), "head": head(limits),
         "app_kwargs": {"routes": [plotly_route(), player_route(), health_route(blocks)], "middleware": middleware},
     }  # fmt: skip
-    _, address, _ = blocks.launch(**settings | options)
+    with unproxied():  # Gradio asks its own address whether it is up
+        _, address, _ = blocks.launch(**settings | options)
     return blocks, address
 
 

@@ -47,6 +47,40 @@ def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
     assert process.returncode == 0 and out == ""
 
 
+PROXIES = {
+    "dead": {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+    "socks": {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks5h://127.0.0.1:9"},
+    "no address": {"HTTP_PROXY": "proxy.example:port", "ALL_PROXY": "::::"},
+    "exceptions": {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "localhost , 10.0.0.0/8, ::1, [fe80::1]:80 ,*.example, http://x y"},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", PROXIES)
+def test_the_page_is_up_whatever_the_variables_say_of_proxies(case):
+    port = free_port()
+    process = start("--model", "fake", "--no-browser", "--host", "127.0.0.1", "--port", str(port), **PROXIES[case])
+    try:
+        assert process.stdout.readline() == f"Inkblot is at http://127.0.0.1:{port}/\n"
+        assert process.stdout.readline() == "fake is ready\n"
+        assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).status_code == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def test_variables_that_name_a_proxy_come_back(monkeypatch):
+    from playground.proxies import unproxied
+
+    for name, value in (("HTTP_PROXY", "http://a"), ("no_proxy", "b")):
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with pytest.raises(KeyError), unproxied():
+        assert os.environ["no_proxy"] == "*" and "HTTP_PROXY" not in os.environ
+        raise KeyError
+    assert dict(os.environ) == before
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "said"),
     [
