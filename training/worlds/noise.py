@@ -21,8 +21,8 @@ def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     """Mask each row's canvas at its own rate (8 % of the rows: all; half: below 0.4); in 30 % of the rows replace up to a tenth.
 
     Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates; in a fifth of the rows
-    half of the words that must agree are masked, and few others. ids, linked (B, T):
-    `linked` words must agree with another one (1) and count LINKED times, or be worked out from it (2): WORKED_OUT times. Returned: seen (B, T), rows: flat positions whose loss counts,
+    half of the words that must agree are masked, and few others. ids, linked (B, T): `linked` words must agree with another one (1) and
+    count LINKED times, or be worked out from it (2): WORKED_OUT times. Returned: seen (B, T), rows: flat positions whose loss counts,
     wanted: their ids, weight; always as many, so that a compiled network sees one shape.
     """
     b, t = ids.shape
