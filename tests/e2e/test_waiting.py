@@ -52,3 +52,40 @@ def test_a_third_waiting_run_of_one_visitor_is_refused(serve, visit):
     page.get_by_role("tab", name="Watch").click()
     assert until(page, "p.run && p.run.result && p.run.result.stopped") in ("end", "full")
     refusals(page, 400)
+
+
+def seen(locator) -> bool:
+    """Whether a person sees an element: inside the window, opaque, nothing over its middle."""
+    return locator.evaluate("""e => { const r = e.getBoundingClientRect(), x = (r.left + r.right) / 2, y = (r.top + r.bottom) / 2;
+        const top = document.elementFromPoint(x, y); let opacity = 1;
+        for (let n = e; n; n = n.parentElement) opacity *= Number(getComputedStyle(n).opacity);
+        return r.width > 20 && r.height > 8 && r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.bottom <= innerHeight
+            && opacity > 0.9 && Boolean(top) && (e === top || e.contains(top)); }""")
+
+
+def test_the_place_in_the_queue_is_seen_on_the_screen(serve, visit):
+    server = serve(delay=0.4)
+    first, second = visit(server), visit(server)
+    one_a_step(first)
+    run(first)
+    until(first, "p.live && p.length > 2")
+    run(second)
+    words = second.locator(".ink-waiting").first
+    expect(words).to_contain_text("Number 1 of 1 in the queue", timeout=5000)
+    assert seen(words)
+    first.locator("#stop").click()
+    slow(server, 0.0)
+    until(second, "p.run && p.run.result")
+    expect(words).to_be_hidden()
+
+
+def test_a_server_that_is_gone_ends_the_run_and_says_so(serve, visit):
+    server = serve(delay=0.3)
+    page = visit(server)
+    one_a_step(page)
+    run(page)
+    length = until(page, "p.live && p.length > 2 && p.length")
+    server.blocks.close(verbose=False)
+    expect(page.locator("#alive")).to_contain_text("The server does not answer: the run was interrupted", timeout=20_000)
+    assert seen(page.locator("#alive")) and until(page, "!p.live && p.length") >= length
+    page.watched.problems = []  # what the browser notes of a server that is gone
