@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from model.models.chat135m.weights import FORMAT, LINEARS, Config, load_builtin
+from model.models.chat135m.weights import FORMAT, LINEARS, Config, load_builtin, seal
 
 from .network import EOS, MASK, read_adapter, read_base
 
@@ -122,8 +122,9 @@ def write(out: Path, config: Config, files: dict[str, bytes], adapter: dict[str,
     listed = listing(out, [*files, *(name for name in texts if name.endswith((".json", ".jinja")))])
     manifest = {"format": FORMAT, "version": version, "config": vars(config), "rank": rank, "mask_id": MASK, "eos_id": EOS,
                 "block_lengths": BLOCK_LENGTHS, "files": listed, "about": about}  # fmt: skip
+    manifest = json.loads(json.dumps(manifest))
     path = out / "manifest.json"
-    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    path.write_text(json.dumps(manifest | {"seal": seal(manifest)}, indent=1) + "\n")
     load_builtin(out)
     return path
 

@@ -83,15 +83,42 @@ def read_manifest(folder: Path | str = FOLDER) -> Manifest:
         if any(Path(name).name != name for name in files):
             raise ValueError("it names a file outside its folder")
         everything = "".join(f"{name}:{files[name]['sha256']};" for name in sorted(files))
+        _check(found)
         return Manifest(
-            Config(**found["config"]), files, int(found["rank"]), int(found["mask_id"]), int(found["eos_id"]),
-            tuple(int(n) for n in found["block_lengths"]), str(found["version"]),
-            hashlib.sha256(everything.encode()).hexdigest(), dict(found.get("about", {})),
+            Config(**found["config"]), files, found["rank"], found["mask_id"], found["eos_id"], tuple(found["block_lengths"]),
+            str(found["version"]), hashlib.sha256(everything.encode()).hexdigest(), dict(found.get("about", {})),
         )  # fmt: skip
     except FileNotFoundError:
         raise WeightsError(f"The built-in weights are missing: there is no {path}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read: {error}.") from error
+
+
+def seal(manifest: dict[str, Any]) -> str:
+    """Return a manifest's own checksum: what no shape shows (how many heads a matrix is of, the rotary base) was not edited either."""
+    told = {name: value for name, value in manifest.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _check(found: dict[str, Any]) -> None:
+    """Raise ValueError where a manifest's numbers are none, contradict each other, or are not those it was sealed with."""
+    config = found["config"]
+    sizes = [name for name in config if name not in ("rope_theta", "norm_eps")]
+    counts = {name: config[name] for name in sizes} | {name: found[name] for name in ("rank", "mask_id", "eos_id")}
+    counts |= {f"block_lengths[{i}]": length for i, length in enumerate(found["block_lengths"])}
+    for name, value in counts.items():
+        if type(value) is not int or value < (name not in ("rank", "mask_id", "eos_id")) or value > 10_000_000:
+            raise ValueError(f"its {name} is {str(value)[:40]!r}, which is no such number")
+    for name in ("rope_theta", "norm_eps"):
+        value = config[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+            raise ValueError(f"its {name} is {str(value)[:40]!r}, which is no such number")
+    if config["heads"] % config["kv_heads"] or config["head_dim"] % 2:
+        raise ValueError(f"{config['heads']} heads of {config['head_dim']} do not share {config['kv_heads']} keys")
+    if max(found["mask_id"], found["eos_id"]) >= config["vocab"] or found["mask_id"] == found["eos_id"]:
+        raise ValueError(f"mask_id {found['mask_id']} and eos_id {found['eos_id']} are not two tokens of {config['vocab']}")
+    if found.get("seal") != seal(found):
+        raise ValueError("it was edited after it was written; fetch it again")
 
 
 def read_file(folder: Path | str, name: str, manifest: Manifest) -> bytes:

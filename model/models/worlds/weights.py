@@ -31,7 +31,8 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         scale = weight.float().abs().amax(-1, keepdim=True).clamp_min(1e-12) / 127
         tensors[name], tensors[f"{name}.scale"] = (weight.float() / scale).round().to(torch.int8), scale
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"about": json.dumps({"shape": network.shape.as_dict(), **about}, sort_keys=True)})
+    told = json.dumps({"shape": network.shape.as_dict(), **about}, sort_keys=True)
+    save_file(tensors, path, {"about": told, "seal": hashlib.sha256(told.encode()).hexdigest()})
 
 
 def load(path: Path) -> tuple[Network, dict[str, Any]]:
@@ -39,7 +40,10 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     try:
         raw = path.read_bytes()
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
+            said = file.metadata() or {}
+            about = json.loads(said["about"])
+            if said.get("seal", whole := hashlib.sha256(said["about"].encode()).hexdigest()) != whole:
+                raise ValueError("what it says of itself was edited after it was written")
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a mapping)
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing; fetch it with the repository, or make it with 'make worlds' or 'make sudoku'.") from None

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.errors import WeightsError
-from model.models.chat135m.weights import FOLDER, LINEARS, Config, load_builtin, read_file, read_manifest
+from model.models.chat135m.weights import FOLDER, LINEARS, Config, load_builtin, read_file, read_manifest, seal
 from training.export import adapter_tensors, listing, pack, packed, rows_to_int8, shards, write
 
 CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, vocab=40)
@@ -46,7 +46,7 @@ def resign(folder: Path, name: str) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["files"] |= listing(folder, [name])
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest | {"seal": seal(manifest)}))
 
 
 def edit(folder: Path, name: str, change) -> None:
@@ -183,6 +183,40 @@ def test_a_malformed_manifest_is_refused(folder: Path, raw: str):
     (folder / "manifest.json").write_text(raw)
     with pytest.raises(WeightsError, match="manifest.json"):
         load_builtin(folder)
+
+
+CONTRADICTIONS = [
+    *({"head_dim": 4, "heads": 8, "kv_heads": 4}, {"head_dim": 16, "heads": 2, "kv_heads": 1}, {"heads": 0}, {"kv_heads": 3}),
+    *({"layers": True}, {"layers": 1}, {"width": 32.0}, {"width": "32"}, {"inner": -1}, {"vocab": 0}, {"vocab": 10**9}),
+    *({"rope_theta": 0}, {"rope_theta": 10}, {"rope_theta": float("nan")}, {"norm_eps": "x"}, {"norm_eps": 0.5}),
+    *({"head_dim": 7}, {"extra": 1}, {"heads": None}),
+]
+OUTSIDE = [{"rank": 2}, {"rank": -1}, {"rank": "4"}, {"mask_id": 40}, {"mask_id": 2}, {"eos_id": -1}, {"eos_id": 3}, {"block_lengths": [0]},
+           {"block_lengths": ["4"]}, {"block_lengths": 4}, {"block_lengths": [4, 8]}, {"version": "other"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [*({"config": c} for c in CONTRADICTIONS), *OUTSIDE], ids=str)
+def test_an_edited_manifest_never_loads(folder: Path, change):
+    path = folder / "manifest.json"
+    load_builtin(folder)
+    manifest = json.loads(path.read_text())
+    for name, value in change.items():
+        manifest[name] = manifest[name] | value if name == "config" else value
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(WeightsError) as refused:
+        load_builtin(folder)
+    assert "manifest.json cannot be read" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_seal_does_not_excuse_a_contradiction(folder: Path):
+    path = folder / "manifest.json"
+    for change in ({"kv_heads": 3}, {"head_dim": 7}, {"layers": True}, {"layers": 3}, {"width": 16}, {"vocab": 16}):
+        manifest = json.loads(path.read_text())
+        edited = manifest | {"config": manifest["config"] | change}
+        path.write_text(json.dumps(edited | {"seal": seal(edited)}))
+        with pytest.raises(WeightsError):
+            load_builtin(folder)
+        path.write_text(json.dumps(manifest))
 
 
 def test_files_outside_the_folder_and_unlisted_ones_are_refused(folder: Path):

@@ -68,6 +68,22 @@ def test_weights_come_back_as_they_were_rounded(tmp_path):
         assert bool(((back.state_dict()[name] - weight).abs() <= step / 2 + 1e-6).all()), name
 
 
+@pytest.mark.parametrize("change", [{"heads": 1}, {"causal": True}, {"heads": 2, "causal": True}])
+def test_what_no_tensor_shows_cannot_be_edited(tmp_path, change):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    save(tmp_path / "w", network(), {})
+    with safe_open(tmp_path / "w", "pt") as file:
+        said = dict(file.metadata())
+    about = json.loads(said["about"])
+    assert about["shape"] | change != about["shape"]
+    about["shape"] |= change
+    save_file(load_file(tmp_path / "w"), tmp_path / "w", said | {"about": json.dumps(about, sort_keys=True)})
+    with pytest.raises(WeightsError, match="edited after it was written"):
+        load(tmp_path / "w")
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
