@@ -34,7 +34,8 @@ class Race:
         jobs = []
         for model in dict.fromkeys(lane.request.model for lane in lanes):
             for turn in range(repeats):
-                for number, lane in enumerate(lanes):
+                order = list(enumerate(lanes))
+                for number, lane in order if turn % 2 == 0 else order[::-1]:  # who goes first alternates
                     if lane.request.model == model:
                         again = f", run {turn + 1} of {repeats}" if repeats > 1 else ""
                         jobs.append(Job(_seeded(lane.request, turn if new_seeds else 0), lane.label + again, number))

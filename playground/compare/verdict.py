@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from playground.compare.pairs import Ratio, paired_ratio
+
 if TYPE_CHECKING:
     from playground.compare.figures import LaneResult
 
@@ -83,10 +85,11 @@ def _win(fit: list[LaneResult], rest: str) -> str:
     behind = f"{_rate(second)} of {_name(second)}" if len(fit) == 2 else " and ".join(f"{_rate(r)} of {_name(r)}" for r in fit[1:])
     than = "" if len(fit) == 2 else f" {_name(second)}"
     places = f"{hardware(first)}" if hardware(first) == hardware(second) else f"{hardware(first)} against {hardware(second)}"
-    worse = _worse_text(first, fit[1:])
+    worse, ratio = _worse_text(first, fit[1:]), _paired(first, second)
+    sure = f" (95 % interval {ratio.low:.2f} to {ratio.high:.2f} over {ratio.turns} turns)" if ratio else ""
     return (
         f"{first.label} won with {_rate(first)} tokens a second against {behind}, {_times(factor)} as fast"
-        f"{' as' + than if than else ''}, on {places}{worse}; {_otherwise(first, second, factor)}{rest}."
+        f"{' as' + than if than else ''}{sure}, on {places}{worse}; {_otherwise(first, second, factor)}{rest}."
     )
 
 
@@ -103,9 +106,13 @@ def _tie(fit: list[LaneResult], rest: str) -> str:
 
 
 def _tied(first: LaneResult, other: LaneResult) -> bool:
-    """Whether the medians are within noise, or, with repeats, the ranges overlap."""
-    overlap = len(other.finished) > 1 and min(first.values("tokens_per_second")) <= max(other.values("tokens_per_second"))
-    return first is other or _speed(first) < NOISE * _speed(other) or overlap
+    """Whether the medians are within noise, or, with repeats, the paired ratio's interval reaches 1."""
+    ratio = _paired(first, other)
+    return first is other or _speed(first) < NOISE * _speed(other) or (ratio is not None and ratio.low <= 1)
+
+
+def _paired(first: LaneResult, other: LaneResult) -> Ratio | None:
+    return paired_ratio(first.values("tokens_per_second"), other.values("tokens_per_second"))
 
 
 def _otherwise(first: LaneResult, second: LaneResult, factor: float) -> str:

@@ -20,16 +20,17 @@ KEPT = 0.1  # share of the disturbed words that make room for undisturbed ones, 
 def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     """Mask each row's canvas at its own rate (8 % of the rows: all; half: below 0.4); in 30 % of the rows replace up to a tenth.
 
-    Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates; in a fifth of the rows
-    half of the words that must agree are masked, and few others. ids, linked (B, T): `linked` words must agree with another one (1) and
-    count LINKED times, or be worked out from it (2): WORKED_OUT times. Returned: seen (B, T), rows: flat positions whose loss counts,
-    wanted: their ids, weight; always as many, so that a compiled network sees one shape.
+    Words that must agree are learnt from canvases that show most of what they agree with, hence so many low rates; in a third of the rows
+    the words that must be worked out are masked, some of those that must agree, and few others. ids, linked (B, T): `linked` words must
+    agree with another one (1) and count LINKED times, or be worked out from it (2): WORKED_OUT times. Returned: seen (B, T), rows: flat
+    positions whose loss counts, wanted: their ids, weight; always as many, so that a compiled network sees one shape.
     """
     b, t = ids.shape
     canvas = torch.arange(t) >= PROMPT
     u, kind = torch.rand(b, 1, generator=rng), torch.rand(b, 1, generator=rng)
     rate = torch.where(kind < 0.08, torch.ones_like(u), torch.where(kind < 0.5, u, 0.4 * u))
-    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.2, torch.where(linked > 0, 0.5, 0.1 * u), rate)
+    focus = torch.stack((0.1 * u, 0.3 * torch.ones_like(u), torch.ones_like(u)))[linked.long(), torch.arange(b)[:, None], 0]
+    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.33, focus, rate)
     gone = (torch.rand(b, t, generator=rng) < rate) & canvas
     share = 0.1 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.3)
     wrong = (torch.rand(b, t, generator=rng) < share) & canvas & ~gone

@@ -24,6 +24,16 @@ ROWS = 1344  # of the embedding: room for words to come
 
 
 HARD = ("next", "less")  # what has to be worked out from another word, not copied: seven days and a few numbers, each its own case
+RARE = 0.3  # share of the texts that are drawn until they hold such a word: in one of five only, it was not learnt
+
+
+def fresh(r: random.Random) -> worlds.Text:
+    """Return a text, more often than by chance one that holds a word of the `HARD` kinds."""
+    wanted = r.random() < RARE
+    while True:
+        text = worlds.write(r)
+        if not wanted or any(part.kind in HARD for part in text.structure.parts):
+            return text
 
 
 def texts(r: random.Random, count: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +43,7 @@ def texts(r: random.Random, count: int) -> tuple[Tensor, Tensor]:
     """
     rows, linked = [], torch.zeros(count, worlds.PROMPT + worlds.CANVAS, dtype=torch.uint8)
     for row in range(count):
-        text = worlds.write(r)
+        text = fresh(r)
         ids = worlds.encode(text.words)
         rows.append(worlds.training_prompt(text, r) + ids + [worlds.END] * (worlds.CANVAS - len(ids)))
         linked[row, [worlds.PROMPT + position for position in text.structure.linked]] = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import threading
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from model.models.scripted import SPEC, Fake
 from model.settings import LOCAL, PUBLIC
 from playground.compare.figures import LaneResult
 from playground.compare.lanes import PRESETS, make_lanes, preset_lanes
+from playground.compare.pairs import paired_ratio
 from playground.compare.race import Race
 from playground.compare.series import WARM_UP, Series
 from playground.compare.verdict import verdict
@@ -207,6 +209,28 @@ def test_verdict_of_a_tie_by_nearness_and_by_overlapping_ranges():
     engine, _ = paced({"diffusion": [0.1, 0.1, 0.2, 0.5], "ar": [1, 0.1, 0.08, 0.12]})
     said = finish(Race(engine, lanes_of(), repeats=3)).verdict
     assert said.startswith("A tie:") and "over 3 runs each" in said
+
+
+def test_more_repeats_decide_what_noise_hid():
+    """A true ratio of 1.35 under 10 % of noise: minimum and maximum only ever widen, a paired interval narrows."""
+    r = random.Random(4)
+    decided = {1: 0, 20: 0}
+    for turns in decided:
+        for _ in range(60):
+            drift = [r.uniform(0.8, 1.2) for _ in range(turns)]
+            fast, slow = ([speed * d * r.gauss(1, 0.1) for d in drift] for speed in (1.35, 1.0))
+            ratio = paired_ratio(fast, slow)
+            decided[turns] += bool(ratio and ratio.low > 1)
+    assert decided == {1: 0, 20: 60}
+    same = [paired_ratio([r.gauss(1, 0.1) for _ in range(10)], [r.gauss(1, 0.1) for _ in range(10)]) for _ in range(200)]
+    assert sum(ratio.low > 1 or ratio.high < 1 for ratio in same) < 0.15 * len(same)
+
+
+def test_with_repeats_the_verdict_gives_the_interval_and_lanes_take_turns_in_going_first():
+    engine, _ = paced({"diffusion": 0.2, "ar": 0.1})
+    race = Race(engine, lanes_of(), repeats=4)
+    assert [job.group for job in race.series.jobs] == [0, 1, 1, 0, 0, 1, 1, 0]
+    assert "1.6 times as fast (95 % interval 1.62 to 1.62 over 4 turns), on a script" in finish(race).verdict
 
 
 def test_verdict_with_three_lanes_names_all_of_them():
