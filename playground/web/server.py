@@ -22,6 +22,7 @@ from playground.proxies import unproxied
 from playground.web.app import build_app, head
 from playground.web.components.assets import player_route
 from playground.web.components.chart import plotly_route
+from playground.web.connections import Compressed, TimelyBody, guard_connections
 from playground.web.doors import Doors, named_here
 from playground.web.log import say_no_words
 from playground.web.queue import health_route, keep_alive, limit_waiting
@@ -103,8 +104,9 @@ def launch(
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
     keep_alive(blocks)
     limit_waiting(blocks, limits, proxies)
+    guard_connections(proxies)
     middleware = [
-        Middleware(SafeHeaders), Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
+        Middleware(Compressed), Middleware(SafeHeaders), Middleware(TimelyBody), Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
         Middleware(Doors, blocks=blocks, names=named_here([*names, str(options.get("server_name", ""))])),
     ]  # fmt: skip
     settings: dict[str, Any] = {

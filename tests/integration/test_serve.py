@@ -87,6 +87,9 @@ def test_variables_that_name_a_proxy_come_back(monkeypatch):
         (["--model", "nope"], 1, "There is no model called 'nope'"),
         (["--limits", "none"], 2, "invalid choice"),
         (["--port", "x"], 2, "invalid int"),
+        (["--trusted-proxy", "10"], 1, "Trusted proxies must be between 0 and 9; it was 10."),
+        (["--trusted-proxy=-1"], 1, "Trusted proxies must be between 0 and 9; it was -1."),
+        (["--trusted-proxy", "x"], 2, "invalid int"),
         (["--port", "99999"], 1, "The port must be between 1 and 65535; it was 99999."),
     ],
 )
@@ -122,3 +125,44 @@ def test_without_a_host_the_surroundings_decide(monkeypatch, variables, host):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(server.Path, "exists", lambda self: False)  # these tests may run in a container
     assert server.default_host() == host
+
+
+@pytest.mark.parametrize(
+    ("flags", "space", "proxies", "names"),
+    [
+        ([], "", 0, []),
+        ([], "someone/inkblot", 1, []),
+        (["--trusted-proxy", "2"], "", 2, []),
+        (["--trusted-proxy", "0"], "someone/inkblot", 0, []),
+        (["--allow-host", "talk.example", "--allow-host", "Other.Example"], "", 0, ["talk.example", "Other.Example"]),
+    ],
+)
+def test_what_is_trusted_reaches_the_server(monkeypatch, flags, space, proxies, names):
+    from playground.cli import main as cli
+    from playground.web import server
+
+    told = {}
+
+    def launch(engine, profile, model, **options):
+        told.update(options)
+        raise OSError("that is all")
+
+    monkeypatch.setattr(server, "launch", launch)
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    if space:
+        monkeypatch.setenv("SPACE_ID", space)
+    assert cli.main(["serve", "--model", "fake", "--no-browser", "--host", "127.0.0.1", *flags]) == 1
+    assert (told["proxies"], list(told["names"])) == (proxies, names)
+
+
+@pytest.mark.slow
+def test_a_name_that_was_allowed_is_answered_and_no_other():
+    port = free_port()
+    process = start("--model", "fake", "--no-browser", "--host", "127.0.0.1", "--port", str(port), "--allow-host", "Talk.Example")
+    try:
+        process.stdout.readline()
+        for name, status in (("talk.example", 200), (f"talk.example:{port}", 200), ("other.example", 403), ("talk.example.evil", 403)):
+            assert httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": name}, timeout=5).status_code == status, name
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
