@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import gradio as gr
 from gradio.data_classes import CancelBody
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API = "/gradio_api"
@@ -26,6 +26,7 @@ SHUT = re.compile(
 )
 CALL = re.compile(API + r"/call/([^/]+)/?")
 STREAM = re.compile(API + r"/(?:queue/data|call/[^/]+/([^/]+))/?")
+NOTHING = 'data: {"msg": "close_stream"}\n\n'
 TURN_SECONDS = 1.0  # a reader that was told of the end may still be closing when the same page opens the next stream
 
 
@@ -105,9 +106,12 @@ class Doors:
             if session not in self.readers:
                 break
             await asyncio.sleep(0.05)
-        # One that nothing is pending for would hold its connection for ever, and the next run's frames from their owner.
-        if session not in self.queue.pending_messages_per_session or not self.queue.pending_event_ids_session.get(session):
+        if session not in self.queue.pending_messages_per_session:
             return await JSONResponse({"detail": "There is no such session."}, 404)(scope, receive, send)
+        # One that nothing is pending for would hold its connection for ever, and the next run's frames from their owner. It may be a page
+        # whose last stream told it everything just before it opened this one: that is no error, and it ends at once.
+        if not self.queue.pending_event_ids_session.get(session):
+            return await Response(NOTHING, media_type="text/event-stream")(scope, receive, send)
         if session in self.readers:
             return await JSONResponse({"detail": "Somebody reads this session already."}, 409)(scope, receive, send)
         self.readers.add(session)

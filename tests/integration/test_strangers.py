@@ -175,3 +175,12 @@ def test_nothing_a_visitor_typed_is_ever_logged(serve, capfd, caplog, monkeypatc
     time.sleep(0.5)
     said = "".join(capfd.readouterr())
     assert SECRET not in said and SECRET not in caplog.text
+
+
+def test_a_stream_of_a_session_that_was_told_everything_ends_at_once(server):
+    with Client(server.url) as client:
+        client.join("ann", steps=4)
+        assert list(client.listen("ann"))[-1]["msg"] == "close_stream"
+        assert server.idle()
+        assert [message["msg"] for message in client.listen("ann")] == ["close_stream"]
+        assert client.http.get(f"{client.url}/queue/data", params={"session_hash": "bob"}).status_code == 404
