@@ -4,14 +4,16 @@
 # make bench   measure; the last line of stdout is one JSON object
 # make traces  record the runs that greet a visitor again (after the weights changed)
 # make worlds  train the small-worlds networks anew (hours; goes on where it stopped)
+# make sudoku  the same for the Sudoku networks; WEIGHTS=folder puts the weights elsewhere
 # make setup   only set everything up
-.PHONY: run test check bench traces worlds setup clean
+.PHONY: run test check bench traces worlds sudoku setup clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= python3
 # An exact version: where the package index serves CUDA builds, a range would fetch gigabytes that a CPU cannot use.
 TORCH ?= torch==2.13.0
 VENV := .venv
+WEIGHTS ?= assets/weights/small
 IN := $(VENV)/bin/python
 export GRADIO_ANALYTICS_ENABLED := False
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -30,6 +32,12 @@ traces: $(VENV)/.development
 
 worlds: $(VENV)/.development
 	$(IN) -m training.worlds $(ARGS)
+
+sudoku: $(VENV)/.development
+	$(IN) -m training.sudoku --out checkpoints/sudoku/masked --seconds 2900 $(ARGS)
+	$(IN) -m training.sudoku --causal --out checkpoints/sudoku/causal --seconds 950 $(ARGS)
+	$(IN) -m training.sudoku.export checkpoints/sudoku/masked $(WEIGHTS)/sudoku.safetensors
+	$(IN) -m training.sudoku.export checkpoints/sudoku/causal $(WEIGHTS)/sudoku-twin.safetensors
 
 check: $(VENV)/.development
 	$(IN) -m ruff check --output-format concise .

@@ -11,6 +11,7 @@ from model.settings import Settings
 from training.small import load_average
 from training.worlds import noise
 from training.worlds.__main__ import main
+from training.worlds.drill import asked, drill
 from training.worlds.evaluate import CELLS, measure, order_of, prompts
 from training.worlds.train import texts
 
@@ -39,6 +40,29 @@ def test_a_second_call_goes_on(made):
 @pytest.fixture(scope="module")
 def batch():
     return texts(random.Random(5), 64)
+
+
+@pytest.mark.parametrize("kind", ["masked", "noisy", "causal"])
+def test_a_drill_asks_for_the_one_word_that_must_be_worked_out(kind):
+    ids, places, wanted = asked(random.Random(2), kind, 6)
+    for row, place, word in zip(ids.tolist(), places.tolist(), wanted.tolist(), strict=True):
+        at = place + (kind == "causal")
+        assert worlds.VOCABULARY[word].endswith("day")
+        whole = [*row[:at], word, *row[at + 1 :]]
+        words = worlds.decode(token for token in whole[worlds.PROMPT :] if token != worlds.END)
+        assert worlds.check(words) == []  # with that word in its place the text is consistent
+        assert row[at] == {"masked": noise.MASK, "causal": word}.get(kind, row[at])
+
+
+def test_a_drill_moves_the_weights_towards_that_word(made, tmp_path):
+    out = tmp_path / "drilled.safetensors"
+    share = drill(made / "runs" / "masked", out, "masked", 2.0, float32=True)
+    before, after = load_average(made / "runs" / "masked")[0], load_average(out)[0]
+    assert 0 <= share <= 1
+    ids, places, wanted = asked(random.Random(3), "masked", 16)
+    with torch.no_grad():
+        nats = [float(torch.nn.functional.cross_entropy(n.logits(n(ids)[torch.arange(16), places]), wanted)) for n in (before, after)]
+    assert nats[1] < nats[0]
 
 
 def test_masked_rows_hide_canvas_words_only_and_ask_for_what_stood_there(batch):
