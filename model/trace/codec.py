@@ -23,7 +23,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,12 @@ from model.errors import TraceError
 from model.spec import ModelSpec
 from model.trace.frame import COMMITTED, MASK, NOISE, REASONS, SETTLED, STATES, TAKEN_BACK, TOP, UNDECIDED, Frame, Reason
 from model.trace.trace import STOPPED, Result, Trace
+from model.trace.untrusted import MAX_LENGTH, check_header, check_size, notes_of, number, pieces_of, spec_of, whole, wholes
+from model.trace.untrusted import need as _need
+from model.trace.untrusted import text as checked_text
 
 FORMAT, VERSION, LETTERS = "text-diffusion-trace", 1, "PFmncste"
 CANDIDATE_BYTES = 512 * 1024
-MAX_LENGTH, MAX_FRAMES = 65_536, 20_000
 _HEADER = ("mode", "settings", "prompt", "prompt_ids", "system", "dtype", "device", "hardware", "weights_sha256", "versions",
            "recorded", "branch")  # fmt: skip
 
@@ -200,40 +202,44 @@ def loads(text: str | bytes, max_bytes: int = 8_000_000) -> Trace:
     if document.get("version") != VERSION:
         raise TraceError(f"This trace has version {str(document.get('version'))[:20]}; this page reads version {VERSION}.")
     try:
-        return _decode(document)
+        return _decode(document, len(text))
     except TraceError:
         raise
+    except MemoryError:
+        raise TraceError("This trace does not fit into memory.") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise TraceError(f"This trace is damaged ({type(error).__name__}: {str(error)[:80]}).") from None
 
 
-def _decode(document: dict[str, Any]) -> Trace:
+def _decode(document: dict[str, Any], size: int) -> Trace:
     header, frames = document["header"], document["frames"]
-    if not isinstance(frames, list) or len(frames) > MAX_FRAMES:
-        raise TraceError(f"A trace may have at most {MAX_FRAMES:,} frames.")
-    trace = Trace(spec=_spec(header["model"]), **{name: header[name] for name in _HEADER}, notice=header.get("notice", ""))
-    trace.prompt_ids = tuple(int(i) for i in trace.prompt_ids)
-    for name in ("mode", "prompt", "system", "dtype", "device", "hardware", "weights_sha256", "recorded", "branch", "notice"):
-        _need(isinstance(getattr(trace, name), str), f"its '{name}' is not text")
-    _need(isinstance(trace.settings, dict) and isinstance(trace.versions, dict), "its settings or versions are not a mapping")
+    check_size(frames, size)
+    check_header(header)
+    trace = Trace(spec=spec_of(header["model"]), **{name: header[name] for name in _HEADER}, notice=header.get("notice", ""))
+    trace.prompt_ids = tuple(trace.prompt_ids)
     for table in (document["vocab"], document.get("extra_vocab") or {}):
-        for token, piece in table.items():
-            trace.pieces[int(token)] = piece.encode() if isinstance(piece, str) else bytes(piece)
+        trace.pieces |= pieces_of(table)
     candidates = document.get("candidates") or [None] * len(frames)
-    _need(len(candidates) == len(frames), "its candidates do not match its frames")
+    _need(isinstance(candidates, list) and len(candidates) == len(frames), "its candidates do not match its frames")
     has_candidates = document.get("candidates") is not None
     before: Frame | None = None
     for data, guess in zip(frames, candidates, strict=True):
         before = _frame(before, data, guess, has_candidates, trace.spec)
         trace.frames.append(before)
     if document.get("result") is not None:
-        values = {f.name: document["result"][f.name] for f in fields(Result) if f.name not in ("faults", "given")}
-        values["given"] = document["result"].get("given", 0)
-        _need(type(values["given"]) is int and 0 <= values["given"] <= values["tokens"], "its given tokens cannot be counted")
-        values["faults"] = _faults(document["result"].get("faults"), document["length"])
-        _need(values["stopped"] in STOPPED and isinstance(values["text"], str), "its result is not known")
-        trace.result = Result(**values)
+        trace.result = _result(document["result"], whole(document["length"], "length", 0, MAX_LENGTH), size)
     return trace
+
+
+def _result(stored: Any, length: int, size: int) -> Result:
+    """Return how a run ended, from its JSON; raise TraceError where it is malformed."""
+    _need(isinstance(stored, dict) and stored.get("stopped") in STOPPED, "its result is not known")
+    tokens = whole(stored["tokens"], "number of tokens")
+    return Result(
+        checked_text(stored["text"], "text", size), stored["stopped"], tokens, whole(stored["after_end"], "number behind the end"),
+        whole(stored["forwards"], "number of passes"), number(stored["seconds"], "seconds", 0), number(stored["first_frame_seconds"],
+        "seconds", 0), _faults(stored.get("faults"), length), whole(stored.get("given", 0), "number of given tokens", 0, tokens),
+    )  # fmt: skip
 
 
 def _faults(stored: Any, length: int) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
@@ -244,43 +250,36 @@ def _faults(stored: Any, length: int) -> tuple[tuple[str, tuple[int, ...]], ...]
     for fault in stored:
         typed = isinstance(fault, list) and list(map(type, fault)) == [str, list]
         _need(typed, "a fault is malformed")
-        whole = all(isinstance(p, int) and not isinstance(p, bool) and 0 <= p < length for p in fault[1])
-        _need(whole and len(fault[0]) <= 300, "a fault is malformed")
+        inside = all(type(p) is int and 0 <= p < length for p in fault[1])
+        _need(inside and len(checked_text(fault[0], "faults")) <= 300, "a fault is malformed")
     return tuple((sentence, tuple(positions)) for sentence, positions in stored)
-
-
-def _spec(data: dict[str, Any]) -> ModelSpec:
-    known = {f.name for f in fields(ModelSpec)}
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
-    spec = ModelSpec(**values)
-    _need(spec.family in ("masked", "uniform", "autoregressive"), "its model family is not known")
-    _need(isinstance(spec.vocab_size, int) and 1 < spec.vocab_size < 10_000_000, "its vocabulary size is out of range")
-    return spec
 
 
 def _frame(before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | None, has_candidates: bool, spec: ModelSpec) -> Frame:
     length = data.get("l", len(before.ids) if before else 0)
-    _need(isinstance(length, int) and 0 < length <= MAX_LENGTH, f"its canvas must have 1 to {MAX_LENGTH:,} positions")
     ids, states, confidence, entropy = settle(before, length, spec)
     if "at" in data:
-        at = np.array(data["at"], dtype=np.int64)
-        _need(len(data["st"]) == len(data["id"]) == len(at) and (at >= 0).all() and (at < length).all(), "a position is off the canvas")
-        ids[at], states[at] = np.array(data["id"], dtype=np.int32), [LETTERS.index(s) for s in data["st"]]
+        at = np.array(wholes(data["at"], "list of positions on the canvas", 0, length - 1, length), dtype=np.int64)
+        tokens = wholes(data["id"], "list of tokens", -1, spec.vocab_size - 1, length)
+        _need(isinstance(data["st"], str) and len(data["st"]) == len(tokens) == len(at), "a position is off the canvas")
+        ids[at], states[at] = np.array(tokens, dtype=np.int32), [LETTERS.index(s) for s in data["st"]]
     if "hp" in data:
         heat = _usual(before, length) if data["hp"] == "*" else _unbits(data["hp"], length)
         confidence[heat], entropy[heat] = _unb64(data["hv"], 2 * int(heat.sum())).reshape(2, -1)
     span = tuple(data["w"]) if "w" in data else before.span if before else (0, length)
     groups = data.get("why", ())
-    reasons = tuple(Reason(int(p), str(r), float(v), float(b)) for r, b, at, vs in groups for p, v in zip(at, vs, strict=True))
-    _need(all(r.rule in REASONS and 0 <= r.position < length for r in reasons), "a reason is not known")
+    _need(all(isinstance(group, list) and len(group) == 4 and group[0] in REASONS for group in groups), "a reason is not known")
+    reasons = tuple(Reason(whole(p, "place of a reason", 0, length - 1), r, *(float(number(n, "reason's number")) for n in (v, b)))
+                    for r, b, at, vs in groups for p, v in zip(at, vs, strict=True))  # fmt: skip
     step = data["n"] if "n" in data or before is None else before.step + 1
     block = data["b"] if "b" in data or before is None else before.block
     forwards = data["f"] if "f" in data or before is None else before.forwards + 1
     numbers = [step, block, forwards, *span]
-    _need(len(span) == 2 and all(isinstance(n, int) and 0 <= n <= 10**7 for n in numbers), "a counter is out of range")
-    _need(all(isinstance(data[k], int | float) and 0 <= data[k] < 1e9 for k in ("t", "u")), "a time is out of range")
+    _need(len(span) == 2 and all(type(n) is int and 0 <= n <= 10**7 for n in numbers), "a counter is out of range")
+    for name in ("t", "u"):
+        number(data[name], "time", 0, 1e9)
     return Frame(step, block, span, forwards, data["t"], data["u"], ids, states, confidence, entropy,
-                 _candidates(before, guess, length) if has_candidates else None, reasons, data.get("x", {}))  # fmt: skip
+                 _candidates(before, guess, length) if has_candidates else None, reasons, notes_of(data.get("x", {})))  # fmt: skip
 
 
 def _candidates(before: Frame | None, data: dict[str, Any] | None, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -290,7 +289,7 @@ def _candidates(before: Frame | None, data: dict[str, Any] | None, length: int) 
     if data is not None:
         there = _unbits(data["at"], length)
         n = int(there.sum())
-        ids[there] = np.array(data["ids"], dtype=np.int32).reshape(n, TOP)
+        ids[there] = np.array(wholes(data["ids"], "list of candidates", -1, 10**7, n * TOP), dtype=np.int32).reshape(n, TOP)
         p[there] = _unb64(data["p"], n * TOP).reshape(n, TOP)
     return ids, p
 
@@ -300,14 +299,10 @@ def _unbits(text: str, length: int) -> np.ndarray:
 
 
 def _unb64(text: str, size: int) -> np.ndarray:
+    _need(isinstance(text, str), "an array is not text")
     raw = base64.b64decode(text, validate=True)
     _need(len(raw) == size, "an array has the wrong length")
     return np.frombuffer(raw, dtype=np.uint8)
-
-
-def _need(truth: Any, otherwise: str) -> None:
-    if not truth:
-        raise TraceError(f"This trace is damaged: {otherwise}.")
 
 
 def _refuse_constant(name: str) -> float:

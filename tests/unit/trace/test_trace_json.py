@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from model.errors import TraceError
 from model.spec import ModelSpec
-from model.trace.codec import CANDIDATE_BYTES, MAX_FRAMES, dumps, encode_frame, encode_header, encode_vocab, loads
+from model.trace.codec import CANDIDATE_BYTES, dumps, encode_frame, encode_header, encode_vocab, loads
 from model.trace.frame import AFTER_END, COMMITTED, MASK, NOISE, REASONS, SETTLED, TAKEN_BACK, TOP, Frame, Reason
 from model.trace.trace import STOPPED, Result, Trace
+from model.trace.untrusted import MAX_FRAMES
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "assets" / "trace.schema.json").read_text())
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
@@ -209,8 +210,8 @@ DAMAGE = {
     "a first frame without a length": (drop("frames", 0, "l"), "1 to 65,536 positions"),
     "an endless canvas": (put("frames", 0, "l", value=10**9), "1 to 65,536 positions"),
     "a fractional canvas": (put("frames", 0, "l", value=9.5), "1 to 65,536 positions"),
-    "a position off the canvas": (put("frames", 0, "at", 0, value=9), "off the canvas"),
-    "a negative position": (put("frames", 0, "at", 0, value=-1), "off the canvas"),
+    "a position off the canvas": (put("frames", 0, "at", 0, value=9), "positions on the canvas is out of range"),
+    "a negative position": (put("frames", 0, "at", 0, value=-1), "positions on the canvas is out of range"),
     "fewer states than positions": (put("frames", 0, "st", value=""), "off the canvas"),
     "an unknown state": (put("frames", 0, "st", value="z" * 9), "damaged"),
     "an id that does not fit": (put("frames", 0, "id", 0, value=2**40), "damaged"),
@@ -218,7 +219,7 @@ DAMAGE = {
     "a bitmap that is too short": (put("frames", 0, "hp", value="AA=="), "wrong length"),
     "too few confidences": (put("frames", 0, "hv", value="AAAA"), "wrong length"),
     "an unknown reason": (put("frames", 0, "why", value=[["magic", 1, [0], [1]]]), "reason is not known"),
-    "a reason for a place that is not there": (put("frames", 0, "why", value=[["next", 1, [99], [1]]]), "reason is not known"),
+    "a reason for a place that is not there": (put("frames", 0, "why", value=[["next", 1, [99], [1]]]), "a reason is out of range"),
     "reasons without their values": (put("frames", 0, "why", value=[["next", 1, [0], []]]), "damaged"),
     "a step that runs away": (put("frames", 0, "n", value=10**9), "counter is out of range"),
     "a block of one number": (put("frames", 0, "w", value=[1]), "counter is out of range"),
