@@ -52,7 +52,7 @@ class Doors:
 
     def __init__(self, app: ASGIApp, blocks: gr.Blocks, names: frozenset[str]):
         self.app, self.queue, self.blocks, self.names = app, blocks._queue, blocks, names
-        self.readers: set[str] = set()
+        self.readers: set[str] = self.queue.readers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,7 @@ SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what a page, or a client, may ca
 PAGES = 2_000  # sessions whose messages are kept, beside those that wait or run
 
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
+UNREAD_SECONDS = 30.0  # until a run whose messages nobody reads is ended, and what it wrote is forgotten
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
 
@@ -102,22 +104,61 @@ def keep_alive(blocks: gr.Blocks) -> None:
     """
     queue = blocks._queue
     queue.pending_messages_per_session = Sessions(queue)
-    send, process = queue.send_message, queue.start_processing
+    send, process, unread = queue.send_message, queue.start_processing, Unread(queue)
 
     def to_somebody(event: Any, message: Any) -> None:
         if event.session_hash in queue.pending_messages_per_session:
             send(event, message)
+            unread.sent(event.session_hash)
 
     async def processing() -> None:
-        while True:
-            try:
-                return await process()
-            except Exception as error:
-                log.error("The queue failed (%s) and begins again.", type(error).__name__)
-                queue.stopped = False
-                await asyncio.sleep(0.05)
+        forgetting = asyncio.create_task(unread.forget())
+        try:
+            while True:
+                try:
+                    return await process()
+                except Exception as error:
+                    log.error("The queue failed (%s) and begins again.", type(error).__name__)
+                    queue.stopped = False
+                    await asyncio.sleep(0.05)
+        finally:
+            forgetting.cancel()
 
     queue.send_message, queue.start_processing = to_somebody, processing
+
+
+class Unread:
+    """Ends runs whose messages nobody reads, and forgets what nobody came for: each holds a whole trace in memory.
+
+    `queue.readers` are the sessions somebody reads now (see `doors`).
+    """
+
+    def __init__(self, queue: Any):
+        self.queue = queue
+        queue.readers = set()
+        self.since: dict[str, float] = {}  # when a session was first sent something that nobody has read yet
+
+    def sent(self, session: str) -> None:
+        """Note that a session was sent a message."""
+        if session in self.queue.readers:
+            self.since.pop(session, None)
+        else:
+            self.since.setdefault(session, time.monotonic())
+
+    async def forget(self) -> None:
+        """Look, for as long as the queue is at work."""
+        while True:
+            await asyncio.sleep(UNREAD_SECONDS / 6)
+            busy = set(at_work(self.queue))
+            for session, since in list(self.since.items()):
+                if session in self.queue.readers:
+                    del self.since[session]
+                elif time.monotonic() - since > UNREAD_SECONDS and session in busy:
+                    await self.queue.clean_events(session_hash=session)
+                elif time.monotonic() - since > UNREAD_SECONDS:
+                    del self.since[session]
+                    self.queue.pending_messages_per_session.pop(session, None)
+                    self.queue.pending_event_ids_session.pop(session, None)
 
 
 def health_route(blocks: gr.Blocks) -> Route:

@@ -209,3 +209,32 @@ def test_the_queue_begins_again_when_its_processing_fails(serve, monkeypatch):
     monkeypatch.setattr(queue, "get_events", once)
     with Client(server.url) as client:
         assert client.denoise(steps=2)[-1][0] == "complete" and failed
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    from playground.web import queue
+
+    monkeypatch.setattr(queue, "UNREAD_SECONDS", 0.6)
+
+
+def test_a_run_that_nobody_reads_ends_and_is_forgotten(impatient, serve):
+    server = serve(delay=0.05)
+    queue = server.blocks._queue
+    with Client(server.url) as client:
+        for number in range(3):
+            assert client.join(f"deaf{number}", steps=60, rule="schedule").status_code == 200
+        assert wait_for(lambda: server.fake.passes > 2) and len(queue.pending_messages_per_session) == 3
+        assert wait_for(lambda: not queue.pending_messages_per_session, 10)
+        assert server.idle(3) and not queue.pending_event_ids_session and not queue.event_ids_to_events
+        assert server.fake.passes < 3 * 60
+        assert client.denoise(steps=4)[-1][0] == "complete"
+
+
+def test_a_run_that_is_read_is_neither_ended_nor_forgotten(impatient, serve):
+    server = serve(delay=0.1)
+    with Client(server.url) as client:
+        client.join("ann", steps=24, rule="schedule", new_tokens=64)
+        last = json.loads(streamed(client, "ann")[0])["trace"]
+        assert last["result"]["stopped"] != "cancelled" and last["result"]["forwards"] >= 20
+        assert "ann" in server.blocks._queue.pending_messages_per_session
