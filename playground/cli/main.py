@@ -66,6 +66,9 @@ def value_of(field: Field, text: str) -> Any:
 
 def requests_of(args: argparse.Namespace) -> list[Request]:
     """Return the checked requests of --prompt or --prompts; raise SettingError before anything runs."""
+    if args.trace_file:
+        hands = import_module("playground.cli.hands")
+        return [hands.continuation(args.trace_file, args, hands.knobs(args, value_of))]
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values, pinned = settings_of(args), args.pinned.replace("\\n", "\n")
     try:
@@ -96,6 +99,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options of `run`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompt", metavar="TEXT", help="what to answer")
+    source.add_argument("--from", metavar="TRACE", type=Path, dest="trace_file", help="go on from a run that was written with --trace")
+    import_module("playground.cli.hands").add_options(parser)
     source.add_argument("--prompts", metavar="FILE", type=Path, help="a file with one prompt a line; prints one JSON object a line")
     parser.add_argument("--model", default="builtin", metavar="ID", help="see `models` (default builtin)")
     parser.add_argument("--mode", metavar="|".join(MODES), help="denoise, or write left to right (default: denoise, where the model can)")

@@ -11,6 +11,7 @@ from model.errors import SettingError, TraceError
 from model.settings import LOCAL
 from model.trace.frame import Frame
 from model.trace.trace import Trace
+from playground.cli.output import check_file, write
 from playground.cli.terminal import final, watch
 from playground.compare.summary import summary
 
@@ -31,6 +32,7 @@ def replay(args: argparse.Namespace) -> int:
 
     if not 0 < args.speed <= 1000:
         raise SettingError(f"Speed must be above 0 and at most 1000; it was {args.speed:g}.", "speed")
+    check_file(args.html, "html")
     trace = read(args.file)
     if args.html:
         write_page(trace, args.html)
@@ -63,10 +65,7 @@ def paced(trace: Trace, speed: float) -> Iterator[Frame]:
 
 
 def write_page(trace: Trace, path: Path) -> None:
-    """Write a page that plays a trace; raise SettingError where it cannot be written."""
+    """Write a page that plays a trace; raise PlaygroundError where it cannot be written."""
     from playground.web.components.assets import page_html
 
-    try:
-        path.write_text(page_html(trace.to_json(), f"Inkblot: {trace.prompt[:60]}"), encoding="utf-8")
-    except OSError as error:
-        raise SettingError(f"{path} cannot be written: {error}.", "html") from None
+    write(path, page_html(trace.to_json(), f"Inkblot: {trace.prompt[:60]}"))

@@ -50,7 +50,7 @@ def test_axe_finds_nothing_serious(shown, visit, axe, width, dark):
     page.wait_for_function("() => document.querySelector('#heatmap .ink-chart').data")
     page.locator("#player .ib-cell").nth(10).click()
     assert found(page, axe) == []
-    page.locator("[data-open=tour]").click()
+    page.locator("#open-tour [data-open=tour]").click()
     assert found(page, axe) == []
 
 

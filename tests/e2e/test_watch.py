@@ -299,7 +299,7 @@ def test_at_twice_the_size_nothing_is_lost(shown, visit):
         page.locator(name).scroll_into_view_if_needed()
         box = page.locator(name).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 683, name
-    page.locator("[data-open=tour]").click()
+    page.locator("#open-tour [data-open=tour]").click()
     words = page.locator(".ink-tour-words").bounding_box()
     assert words["y"] >= 0 and words["y"] + words["height"] <= 384
     picture(page, "zoomed-tour")

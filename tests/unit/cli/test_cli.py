@@ -235,3 +235,41 @@ def test_what_is_no_trace_is_refused(tmp_path, capsys, arguments, said):
     assert cli.main(["replay", *(part.format(folder=tmp_path) for part in arguments)]) == 2
     err = capsys.readouterr().err
     assert said in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+
+
+# ---------------------------------------------------------------- going on from a trace
+def test_a_run_goes_on_from_a_trace_with_words_erased_pinned_and_put(tmp_path, capsys):
+    trace, after = tmp_path / "run.json", tmp_path / "after.json"
+    assert cli.main(["run", "--model", "fake", "--prompt", "hi", "--trace", str(trace)]) == 0
+    capsys.readouterr()
+    asked = ["--erase", "1-2", "--pin", "4", "--put", "6: upon", "--keep", "--steps", "19", "--trace", str(after)]
+    assert cli.main(["run", "--from", str(trace), *asked]) == 0
+    first = Trace.from_json(after.read_text(encoding="utf-8")).frames[0]
+    assert [int(state) for state in first.states[[0, 1, 2, 4, 6]]] == [0, 2, 2, 1, 1]  # given, masks, pinned
+    assert Trace.from_json(after.read_text(encoding="utf-8")).settings["steps"] == 19
+
+
+def test_going_on_unedited_is_the_same_run(tmp_path, capsys):
+    trace = tmp_path / "run.json"
+    assert cli.main(["run", "--model", "fake", "--prompt", "hi", "--trace", str(trace), "--json"]) == 0
+    before = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert cli.main(["run", "--from", str(trace), "--frame", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["ids"] == before["ids"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--erase", "9-5"], "--erase must name positions like 5 or 5-9"),
+        (["--pin", "x"], "--pin must name positions"),
+        (["--put", "Otto"], "--put must be like"),
+        (["--frame", "999"], "The step to go on from must be between 0 and"),
+        (["--erase", "5000"], "An edit must lie within the canvas"),
+    ],
+)
+def test_edits_that_cannot_be_made_are_refused(tmp_path, capsys, options, said):
+    trace = tmp_path / "run.json"
+    assert cli.main(["run", "--model", "fake", "--prompt", "hi", "--trace", str(trace)]) == 0
+    capsys.readouterr()
+    assert cli.main(["run", "--from", str(trace), *options]) == 2
+    assert said in capsys.readouterr().err
