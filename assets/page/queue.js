@@ -60,6 +60,12 @@ window.inkblotAlive = (() => {
   }
 
   setInterval(look, EVERY);
-  document.addEventListener("click", (event) => event.target.closest?.("#run, #race-run, #lab-run") && setTimeout(() => (say(""), look(true)), 600));
+  // A press that nothing follows: is there anybody?
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#run")) return;
+    const before = player()?.run?.id;
+    say("");
+    setTimeout(() => player()?.run?.id === before && look(true), 3000);
+  });
   return { look };
 })();
