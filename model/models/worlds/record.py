@@ -15,7 +15,7 @@ FOLDER = ASSETS / "weights" / "small"
 MASKED, NOISY, TWIN = (FOLDER / f"{name}.safetensors" for name in ("worlds", "worlds-noisy", "worlds-twin"))
 # What the page opens with; measured in assets/weights/small/MODEL_CARD.md.
 DEFAULTS = {
-    "new_tokens": CANVAS, "steps": 48, "temperature": 1.0, "rule": "independent", "entropy_bound": 0.1, "remasking": "recheck",
+    "new_tokens": CANVAS, "steps": 48, "temperature": 0.8, "rule": "independent", "entropy_bound": 0.05, "remasking": "recheck",
     "remask_strength": 0.1,
 }  # fmt: skip
 WORLDS = ModelSpec(
