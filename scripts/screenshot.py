@@ -1,4 +1,4 @@
-"""Take the README's pictures again: the page with the built-in model, mid-run, light and dark. `python -m scripts.screenshot`."""
+"""Take the README's pictures again: the page with the small worlds, mid-run, light and dark. `python -m scripts.screenshot`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from bench.page import serving
 from bench.replay import FLAGS, browser_path
 from scripts.budgets import ROOT
 
-PROMPT = "Write a short story about a lighthouse."
+PROMPT = "A postcard from the volcano, with a penguin"
 PLAYER = "document.querySelector('#player .ib-player')?.__player"
-SHARE = 0.6  # of the run that has passed
+SHARE = 0.3  # of the run that has passed
 
 
-def take(file: Path, model: str = "builtin", dark: bool = False) -> None:
+def take(file: Path, model: str = "worlds", dark: bool = False) -> None:
     """Serve the page, write one text, stand in the middle of it, and save what a visitor sees."""
     from playwright.sync_api import sync_playwright
 

@@ -72,6 +72,7 @@ class Fake:
         self._ids = {word: FIRST_WORD + i for i, word in enumerate(_WORDS)}
         self._emitted = list(range(len(self._pieces), len(self._pieces) + len(emit)))
         self._pieces += [text.encode("utf-8", "replace") for text in emit]
+        self.spec = replace(SPEC, vocab_size=max(SPEC.vocab_size, len(self._pieces)))
         self.passes = 0  # over all runs: tests read it to see who computed
         self.closed = False
 
