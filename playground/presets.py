@@ -25,15 +25,15 @@ _CHAT: dict[str, dict[str, Any]] = {
     "all over": _BLOCKS | {"new_tokens": 32, "block_length": 32, "steps": 64, "rule": "schedule", "remasking": "p2"},
 }
 # The small worlds': the whole canvas at once, from the sweep in their model card.
-_CANVAS = {"new_tokens": CANVAS, "block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.4, "remask_strength": 0.1,
-           "temperature": 0.8, "steps": 40, "rule": "independent", "entropy_bound": 0.05, "remasking": "recheck"}  # fmt: skip
+_CANVAS = {"new_tokens": CANVAS, "block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.9, "remask_strength": 0.2,
+           "temperature": 0.8, "top_p": 0.9, "steps": 40, "rule": "independent", "entropy_bound": 0.3, "remasking": "recheck"}  # fmt: skip
 _WORLDS: dict[str, dict[str, Any]] = {
     # a fixed number of words a pass and nothing taken back: what goes wrong when words that must agree are decided at once
     "fast": _CANVAS | {"steps": 8, "rule": "schedule", "remasking": "none"},
     # every free choice that cannot contradict another, in one pass; what turns out not to fit is taken back
     "balanced": _CANVAS,
-    # only words that leave next to nothing open are decided together: three times the passes, the most consistent texts
-    "careful": _CANVAS | {"steps": CANVAS, "rule": "entropy", "entropy_bound": 0.1, "top_p": 0.9},
+    # only words that the network is sure of: more than twice the passes, the most consistent texts
+    "careful": _CANVAS | {"steps": CANVAS, "rule": "threshold", "remask_strength": 0.1, "top_p": 1.0},
 }
 # Sudoku's: what matters is which cell goes first, and how many go at once.
 _BOARD = {"new_tokens": CELLS, "block_length": 0, "steps": CELLS, "rule": "schedule", "schedule": "linear", "order": "margin",

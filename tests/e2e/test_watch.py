@@ -319,7 +319,7 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(shown, v
     until(page, "p.run && true")
     page.locator("#prompt textarea").focus()
     seen, unseen = [], []
-    for _ in range(60):
+    for _ in range(90):
         name, lit, element = page.evaluate(FOCUS, list(ORDER))
         if not lit and name != "BODY":  # leaving a list of choices, Gradio lets go for one press
             unseen.append(element)

@@ -36,7 +36,7 @@ def test_race_streams_progress_and_ends_with_lanes_verdict_and_traces(client):
 
 def test_race_by_preset(client):
     last = client.predict(prompt="hi", preset="orders", settings={"model": "fake"}, api_name="/race")
-    assert [lane["label"] for lane in last["lanes"]] == ["Order confidence", "Order random", "Order left to right"]
+    assert [lane["label"] for lane in last["lanes"]] == ["Order margin", "Order confidence", "Order random", "Order left to right"]
 
 
 @pytest.mark.parametrize(

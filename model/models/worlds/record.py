@@ -15,8 +15,8 @@ FOLDER = ASSETS / "weights" / "small"
 MASKED, NOISY, TWIN = (FOLDER / f"{name}.safetensors" for name in ("worlds", "worlds-noisy", "worlds-twin"))
 # What the page opens with; measured in assets/weights/small/MODEL_CARD.md.
 DEFAULTS = {
-    "new_tokens": CANVAS, "steps": 48, "temperature": 0.8, "rule": "independent", "entropy_bound": 0.05, "remasking": "recheck",
-    "remask_strength": 0.1,
+    "new_tokens": CANVAS, "steps": 48, "temperature": 0.8, "top_p": 0.9, "rule": "independent", "entropy_bound": 0.3,
+    "remasking": "recheck", "remask_strength": 0.2,
 }  # fmt: skip
 WORLDS = ModelSpec(
     id="worlds", name="Small worlds (built in)", family="masked", vocab_size=len(VOCABULARY), eos_ids=(END,), mask_id=MASK,

@@ -32,5 +32,5 @@ def test_a_recording_is_of_the_shipped_weights_and_says_when(path):
     trace = Trace.from_json(path.read_text(encoding="utf-8"))
     assert trace.weights_sha256 == shipped(trace.spec.id, trace.mode)
     assert len(trace.recorded) == 10 and trace.result is not None
-    assert trace.result.forwards > 2 and len(trace.final_text.split()) > 20
+    assert trace.result.forwards > 2 and (len(trace.final_text.split()) > 20 or trace.spec.view == "board")
     assert any(frame.candidates is not None and (frame.candidates[0] >= 0).any() for frame in trace.frames)
