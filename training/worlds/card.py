@@ -9,6 +9,8 @@ from typing import Any
 
 from model.models.worlds.record import FOLDER
 
+from .evaluate import wilson
+
 RESULTS = Path("training/results")
 CARD = FOLDER / "MODEL_CARD.md"
 
@@ -31,11 +33,16 @@ def sudoku_table(table: list[dict[str, Any]], puzzles: int) -> str:
     """Return the table of Sudoku: rows are orders, columns are difficulties."""
     levels = list(dict.fromkeys(cell["level"] for cell in table))
     rows = list(dict.fromkeys((cell["order"], cell["at_once"]) for cell in table))
+
+    def again(cell: dict[str, Any]) -> dict[str, Any]:  # a bootstrap of nothing but right boards has no width
+        low, high = wilson(round(cell["solved"] * puzzles), puzzles)
+        return cell | {"low": low, "high": high}
+
     lines = [f"| order ({puzzles} puzzles a cell) | " + " | ".join(levels) + " |", "|---" * (len(levels) + 1) + "|"]
     for order, at_once in rows:
         found = {cell["level"]: cell for cell in table if (cell["order"], cell["at_once"]) == (order, at_once)}
         name = "autoregressive twin" if order == "twin" else order.replace("_", " ") + (f", {at_once} cells a pass" if at_once > 1 else "")
-        lines.append(f"| {name} | " + " | ".join(percent(found[lv], "solved") if lv in found else "" for lv in levels) + " |")
+        lines.append(f"| {name} | " + " | ".join(percent(again(found[lv]), "solved") if lv in found else "" for lv in levels) + " |")
     return "\n".join(lines)
 
 
