@@ -23,7 +23,7 @@ from model.request import Request
 from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace.trace import Trace
 from playground.cli.output import check_file, lines_of, take_any_text, write
-from playground.cli.terminal import final, harmless, watch
+from playground.cli.terminal import checked, final, harmless, watch
 from playground.compare.summary import summary
 from playground.presets import begun
 from playground.proxies import unproxied
@@ -122,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
     for trace in finished(requests):
         if args.prompts is None:
             print(final(trace), flush=True)
+            if said := checked(trace):
+                print(said, file=sys.stderr, flush=True)
         if args.prompts is not None or args.json:
             print_json(summary(trace))
         if args.trace:

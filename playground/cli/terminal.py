@@ -34,6 +34,17 @@ def final(trace: Trace) -> str:
     return "\n".join(" ".join(cells[row : row + 9]) for row in range(0, len(cells), 9))
 
 
+def checked(trace: Trace) -> str:
+    """Return what an exact check says of a finished run: fine, or the first of what is wrong; '' where nothing checks it."""
+    faults = trace.result.faults if trace.result else None
+    if faults is None:
+        return ""
+    if not faults:
+        return "Solved." if trace.spec.view == "board" else "Consistent."
+    count = "1 contradiction" if len(faults) == 1 else f"{len(faults)} contradictions"
+    return harmless(f"{count}: {faults[0][0]}")
+
+
 def canvas(trace: Trace, frame: Frame) -> Text:
     """Return the frame as styled text: undecided positions as blots, what was decided in this step bold."""
     from rich.text import Text

@@ -42,7 +42,7 @@ PRESETS = {
                                                     for order in ("margin", "confidence", "random", "left_to_right"))),
     "sudoku": Preset("Four orders on one Sudoku", tuple(
         _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": order}
-        for order in ("margin", "confidence", "random", "left_to_right")), "A hard Sudoku, number 7"),
+        for order in ("margin", "confidence", "random", "left_to_right")), "An extreme Sudoku, number 1"),
     "solvers": Preset("A Sudoku, by margin against left to right", (
         _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": "margin"},
         {"model": "sudoku", "mode": "ar", "new_tokens": CELLS, "temperature": 0.0}), "A hard Sudoku, number 7"),

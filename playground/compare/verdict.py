@@ -35,15 +35,16 @@ def verdict(results: Sequence[LaneResult]) -> str:
 
 
 def _broken(fit: list[LaneResult]) -> str:
-    """Return what to say where the fastest lane's texts contradict themselves more often than another's: it has won nothing."""
-    first = fit[0]
-    share = {r.label: wrong[0] / wrong[1] for r in fit if (wrong := r.contradictions)}
-    if not share.get(first.label) or share[first.label] <= min(share.values()) + MORE_BROKEN:
+    """Return what to say where one of the fastest lanes is wrong more often than another, or all are wrong always: nobody has won."""
+    share = {id(r): wrong[0] / wrong[1] for r in fit if (wrong := r.contradictions)}
+    leaders = [r for r in fit if _tied(fit[0], r) and share.get(id(r))]
+    worst = max(leaders, key=lambda r: share[id(r)], default=None)  # the fastest of those that are wrong as often
+    if worst is None or share[id(worst)] <= min(min(share.values()) + MORE_BROKEN, 0.999):
         return ""
-    wrong, of = first.contradictions or (0, 0)
-    texts = _wrong(first, wrong, of)
-    others = " and ".join(_told(r) for r in fit[1:] if r.contradictions)
-    return f"Nobody won: {_name(first)} was faster, {_rate(first)} tokens a second on {hardware(first)}, but {texts}; {others}"
+    was = "was faster" if worst is fit[0] and not any(_tied(worst, r) for r in fit[1:]) else "was as fast as any"
+    others = [_told(r) for r in fit if r is not worst and r.contradictions]
+    told = f"; {' and '.join(others)}" if others else ""
+    return f"Nobody won: {_name(worst)} {was}, {_rate(worst)} tokens a second on {hardware(worst)}, but {_wrong(worst)}{told}"
 
 
 def _board(result: LaneResult) -> bool:
@@ -51,8 +52,9 @@ def _board(result: LaneResult) -> bool:
     return bool(result.shown and result.shown.trace and result.shown.trace.spec.view == "board")
 
 
-def _wrong(result: LaneResult, wrong: int, of: int) -> str:
+def _wrong(result: LaneResult) -> str:
     """Return in words how many of a lane's texts or boards are wrong."""
+    wrong, of = result.contradictions or (0, 0)
     if _board(result):
         return "its board is wrong" if of == 1 else f"{wrong} of its {of} boards are wrong"
     return "its text contradicts itself" if of == 1 else f"{wrong} of its {of} texts contradict themselves"

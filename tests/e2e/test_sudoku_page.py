@@ -74,7 +74,7 @@ def test_four_orders_race_on_one_board(page_of_sudoku, visit):
     page = visit(page_of_sudoku, width=1440, height=1100)
     page.get_by_role("tab", name="Race").click()
     page.get_by_text("Four orders on one Sudoku").click()
-    expect(page.locator("#race-prompt textarea")).to_have_value("A hard Sudoku, number 7")
+    expect(page.locator("#race-prompt textarea")).to_have_value("An extreme Sudoku, number 1")
     page.locator("#race-run").click()
     page.wait_for_selector(".ink-figures", timeout=60_000)
     names = [page.locator(".rs-name").nth(i).inner_text() for i in range(4)]
@@ -83,4 +83,4 @@ def test_four_orders_race_on_one_board(page_of_sudoku, visit):
     assert len(tops) == 1  # beside each other
     assert page.locator("#race-stage .ib-board").count() == 4
     page.get_by_text("8, 16 and 64 steps, one seed").click()
-    expect(page.locator("#race-prompt textarea")).not_to_have_value("A hard Sudoku, number 7")
+    expect(page.locator("#race-prompt textarea")).not_to_have_value("An extreme Sudoku, number 1")

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ def call(capsys, *arguments: str) -> tuple[int, str, str]:
 
 def test_it_prints_the_text(capsys):
     assert call(capsys, *RUN) == (0, SCRIPT + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [(None, ""), ((), "Consistent.\n"), ((("'his' does not fit.", (0,)), ("More.", (1,))), "2 contradictions: 'his' does not fit.\n")],
+)
+def test_what_an_exact_check_found_is_said_beside_the_text(capsys, monkeypatch, faults, said):
+    made = cli.finished
+
+    def found(requests):
+        for trace in made(requests):
+            trace.result = replace(trace.result, faults=faults)
+            yield trace
+
+    monkeypatch.setattr(cli, "finished", found)
+    assert call(capsys, *RUN) == (0, SCRIPT + "\n", said)
 
 
 @pytest.mark.parametrize("mode", ["diffusion", "ar"])
