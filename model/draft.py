@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.errors import SettingError
+from model.spec import ModelSpec
 from model.text import normalise
 from model.trace.frame import AFTER_END, PINNED, PROMPT, UNDECIDED
 from model.trace.trace import Trace
@@ -42,19 +43,20 @@ class Draft:
     about: str = "a partly filled canvas"
     weights: str = ""
 
-    def made(self, tokens: Callable[[str], list[int]], fixed_length: int, end: int | None) -> Draft:
-        """Return the draft with its edits made; raise SettingError.
+    def made(self, tokens: Callable[[str], list[int]], spec: ModelSpec) -> Draft:
+        """Return the draft with its edits made; raise SettingError. tokens: from typed words to ids.
 
-        tokens: from typed words to ids. fixed_length: of a canvas that cannot grow, 0: it can; end: the id that fills it up behind
-        the text.
+        A canvas of fixed length gives its ends behind the text for words that are added, and gets ends for those that go.
         """
-        ids = list(self.ids)
-        pinned, kept = dict.fromkeys(self.pinned, True), dict.fromkeys(self.kept, True)
+        ids, fixed_length, end = list(self.ids), spec.canvas, next(iter(spec.eos_ids), None)
+        pinned, kept = set(self.pinned), set(self.kept)
         marks: list[tuple[int, str]] = [(token, "pin" if i in pinned else "keep" if i in kept else "") for i, token in enumerate(ids)]
         for edit in sorted(self.edits, key=lambda e: -e.start):
             if edit.stop > len(marks):
                 last = len(ids) - 1
                 raise SettingError(f"An edit must lie within the canvas, between 0 and {last}; it ended at {edit.stop - 1}.", "edits")
+            if edit.do == "put" and (edit.token >= spec.vocab_size or edit.token == spec.mask_id):
+                raise SettingError(f"{spec.name} has no word with the id {edit.token}.", "edits")
             marks[edit.start : edit.stop] = _changed(edit, marks[edit.start : edit.stop], tokens)
         if fixed_length and len(marks) != len(ids):
             while len(marks) > fixed_length and marks[-1][0] in (end, -1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model.models.worlds.record import NOISY_DEFAULTS
+from model.models.worlds.record import DEFAULTS, NOISY_DEFAULTS
 from model.sudoku import CELLS
 from model.worlds import CANVAS
 
@@ -25,8 +25,7 @@ _CHAT: dict[str, dict[str, Any]] = {
     "all over": _BLOCKS | {"new_tokens": 32, "block_length": 32, "steps": 64, "rule": "schedule", "remasking": "p2"},
 }
 # The small worlds': the whole canvas at once, from the sweep in their model card.
-_CANVAS = {"new_tokens": CANVAS, "block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.9, "remask_strength": 0.2,
-           "temperature": 0.8, "top_p": 0.9, "steps": 40, "rule": "independent", "entropy_bound": 0.3, "remasking": "recheck"}  # fmt: skip
+_CANVAS = DEFAULTS | {"block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.9, "steps": 40}
 _WORLDS: dict[str, dict[str, Any]] = {
     # a fixed number of words a pass and nothing taken back: what goes wrong when words that must agree are decided at once
     "fast": _CANVAS | {"steps": 8, "rule": "schedule", "remasking": "none"},
@@ -39,7 +38,7 @@ _WORLDS: dict[str, dict[str, Any]] = {
 _BOARD = {"new_tokens": CELLS, "block_length": 0, "steps": CELLS, "rule": "schedule", "schedule": "linear", "order": "margin",
           "remasking": "none", "temperature": 0.0}  # fmt: skip
 _SUDOKU: dict[str, dict[str, Any]] = {
-    # several cells a pass: quick, and as good on hard boards; on extreme ones, cells that exclude each other are filled together
+    # several cells a pass: quick, and as good on hard boards; not measured on extreme ones
     "fast": _BOARD | {"steps": 12},
     # one cell a pass, the one whose best digit leads its second best by most
     "balanced": _BOARD,
@@ -47,7 +46,7 @@ _SUDOKU: dict[str, dict[str, Any]] = {
     "at random": _BOARD | {"order": "random"},
 }
 # From random words: DiffusionGemma's own knobs, on the small network.
-_RANDOM = {"new_tokens": CANVAS, **NOISY_DEFAULTS}
+_RANDOM = NOISY_DEFAULTS
 _NOISY: dict[str, dict[str, Any]] = {
     "fast": _RANDOM | {"steps": 8}, "balanced": _RANDOM, "careful": _RANDOM | {"entropy_bound": 0.05, "steps": 64},
 }  # fmt: skip

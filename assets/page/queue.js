@@ -11,7 +11,6 @@ window.inkblotQueue = (id) => {
     const line = box.querySelector(".progress-text"), found = line && told.exec(line.textContent);
     const [, place, of, , expected] = found || [], seconds = Math.max(1, Math.round(expected));
     const said = found ? `Number ${place} of ${of} in the queue${expected ? `, about ${seconds} s in all` : ""}` : "";
-    if (line && found) line.dataset.queue = said;
     if (words.textContent !== said) words.textContent = said;
   };
   new MutationObserver(tell).observe(box, { childList: true, characterData: true, subtree: true });

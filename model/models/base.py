@@ -7,7 +7,7 @@ import platform
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,6 +69,10 @@ class TorchModel(ABC):
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
         """Return what the loop asks, for one run."""
 
+    def fingerprint(self, mode: str) -> str:
+        """Return the SHA-256 of the weights that write in a mode, '' where it is not known."""
+        return self.weights_sha256
+
     def faults(self, trace: Trace) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
         """Return what is wrong with a finished text, (a sentence, positions) each; None: nothing can tell."""
         return None
@@ -96,7 +100,7 @@ class TorchModel(ABC):
         request.check(self.spec, len(ids), limits)
         known = self.standing(request, made)
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
-                      self.weights_sha256, versions(), branch=made.about if made else "",
+                      self.fingerprint(mode), versions(), branch=made.about if made else "",
                       notice=self.notice(prompt))  # fmt: skip
         cancelled = cancelled or threading.Event()
         return Run(trace, self._frames(trace, request, ids, known, clock, cancelled, deadline), self.piece, cancelled)
@@ -135,9 +139,10 @@ class TorchModel(ABC):
         """Return the request on the draft's length, and the draft with its edits made; raise SettingError."""
         if draft is None:
             return request, None
-        if draft.weights and self.weights_sha256 and draft.weights != self.weights_sha256:
+        ours = self.fingerprint(request.mode)
+        if draft.weights and ours and draft.weights != ours:
             raise SettingError(f"This run was written by other weights of {self.spec.name} than those loaded here.", "trace")
-        made = draft.made(self.tokens, self.spec.canvas, next(iter(self.spec.eos_ids), None))
+        made = draft.made(self.tokens, self.spec)
         if draft.edits and not self.spec.canvas:
             request = replace(request, settings=replace(request.settings, new_tokens=len(made.ids)))
         return request, made
@@ -162,23 +167,28 @@ class TorchModel(ABC):
 
     def _frames(self, trace: Trace, request: Request, ids: list[int], known: Standing, clock: Clock,
                 cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
-        settings, spec = request.settings, self.spec
-        canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
-        forbidden = (*(() if spec.mask_id is None else (spec.mask_id,)), *self.unwritten)
-        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
-                    stopper(cancelled, deadline))
-        watch = Stopwatch(clock)
-        watch.resume()
+        """Write, then say how it ended and what an exact check finds; an error is noted in the trace."""
         try:
-            predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
-            loop = decode if request.mode == "ar" else denoise
-            result = trace.finish((yield from loop(predictor, canvas, plan, watch)))
+            result = trace.finish((yield from self._written(request, ids, known, Stopwatch(clock), stopper(cancelled, deadline))))
             trace.result = replace(result, faults=self.faults(trace))
         except GeneratorExit:
             raise
         except Exception:
             trace.finish("error")
             raise
+
+    def _written(self, request: Request, ids: list[int], known: Standing, watch: Stopwatch,
+                 should_stop: Callable[[], str]) -> Generator[Frame, None, str]:  # fmt: skip
+        """Yield the frames of this model's loop; return why it stopped."""
+        settings, spec = request.settings, self.spec
+        canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
+        forbidden = (*(() if spec.mask_id is None else (spec.mask_id,)), *self.unwritten)
+        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
+                    should_stop)
+        watch.resume()
+        predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
+        loop = decode if request.mode == "ar" else denoise
+        return (yield from loop(predictor, canvas, plan, watch))
 
 
 def inputs_device(embedding: Any) -> torch.device:

@@ -104,7 +104,7 @@ class Fake:
                 cancelled: threading.Event | None = None, deadline: float | None = None, draft: Draft | None = None) -> Run:  # fmt: skip
         """Return a run of the script; see `model.run.Model.denoise`. `deadline`: seconds of `clock` the run may take."""
         settings, ids = settings or Settings(), self.encode(prompt, system)
-        made = draft.made(self.tokens, 0, END) if draft else Draft()
+        made = draft.made(self.tokens, self.spec) if draft else Draft()
         if draft and draft.edits:
             settings = replace(settings, new_tokens=len(made.ids))
         Request(prompt, self.spec.id, mode, settings, system, pinned or {}).check(self.spec, len(ids), limits)

@@ -19,6 +19,7 @@ from model.engine.catalog import entry
 from model.engine.engine import Engine
 from model.engine.parsing import parse_request
 from model.errors import SettingError
+from model.intervals import wilson
 from model.request import Request
 from model.settings import FIELD, Field, Limits, parse_value
 from playground.compare.figures import FIGURES, SHARES, figures
@@ -37,7 +38,6 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 MOST_VALUES, MOST_PROMPTS, MOST_SEEDS = 16, 16, 64
 CANVAS_VALUES = {"steps": "4, 8, 12, 24, 72"}  # offered first for a model that decides words all over one canvas
-Z = 1.96  # standard deviations of a 95 % interval
 REFERENCE = "autoregressive"  # the label of the reference point
 
 
@@ -150,9 +150,7 @@ class Spread:
         n = len(values)
         if not n:
             return None
-        p, d = statistics.mean(values), 1 + Z * Z / n
-        centre, half = (p + Z * Z / (2 * n)) / d, Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / d
-        return cls(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)), n)
+        return cls(statistics.mean(values), *wilson(sum(values), n), n)
 
 
 @dataclass

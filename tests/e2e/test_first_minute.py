@@ -67,3 +67,13 @@ def test_an_edited_preset_becomes_custom_and_back(shared, visit):
     choose(page, "rule", "schedule")
     choose(page, "rule", "threshold")
     expect(page.locator("#preset label", has_text="Careful").locator("input")).to_be_checked()
+
+
+@pytest.mark.parametrize(("width", "least", "most"), [(1440, 1100, 1280), (1920, 1600, 1850)])
+def test_the_page_takes_the_room_of_a_projector_and_no_more_of_a_desk(shared, visit, width, least, most):
+    page = visit(shared, width=width, height=1000)
+    page.locator("#run").click()
+    until(page, "p.run && p.run.result")
+    assert least <= page.locator(".ink-columns").first.bounding_box()["width"] <= most
+    size = float(page.locator("#player .ib-text").evaluate("e => parseFloat(getComputedStyle(e).fontSize)"))
+    assert size >= (24 if width > 1700 else 18)

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from model.intervals import wilson
 from model.models.worlds.record import FOLDER
-
-from .evaluate import wilson
 
 RESULTS = Path("training/results")
 CARD = FOLDER / "MODEL_CARD.md"

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from model import worlds
+from model.intervals import wilson
 from model.models.worlds.model import Worlds, load
 from model.settings import Settings
 from model.trace.frame import UNDECIDED
@@ -40,13 +41,6 @@ CELLS: dict[str, dict[str, Any]] = {
     **{f"independent {b}, recheck {s}": SELF | {"rule": "independent", "entropy_bound": b, "remask_strength": s}
        for b in (0.05, 0.1, 0.3) for s in (0.1, 0.3)},
 }  # fmt: skip
-
-
-def wilson(right: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a share."""
-    p, d = right / of, 1 + z * z / of
-    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    return max(0.0, (p + z * z / (2 * of) - half) / d), min(1.0, (p + z * z / (2 * of) + half) / d)
 
 
 def prompts(count: int, held_out: bool | None = None, seed: str = SEED) -> Iterator[tuple[str, worlds.Text]]:

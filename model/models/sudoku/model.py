@@ -30,9 +30,14 @@ class Sudoku(TorchModel):
         report(0.1, "Reading the weights")
         self.spec = SUDOKU
         network, about = load_weights(masked)
-        self.weights_sha256 = about["sha256"]
-        self.networks = {"diffusion": Passes(network, pairs()), "ar": Passes(load_weights(twin)[0], twin_pairs())}
+        second, of_twin = load_weights(twin)
+        self.weights_sha256, self.twin_sha256 = about["sha256"], of_twin["sha256"]
+        self.networks = {"diffusion": Passes(network, pairs()), "ar": Passes(second, twin_pairs())}
         report(1.0, "Ready")
+
+    def fingerprint(self, mode: str) -> str:
+        """Return the SHA-256 of the file of the network that writes in a mode."""
+        return self.twin_sha256 if mode == "ar" else self.weights_sha256
 
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return nothing: the puzzle stands on the canvas. Raise SettingError where the prompt asks for none that can be solved."""

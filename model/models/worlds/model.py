@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,12 +10,11 @@ import torch
 from model import worlds
 from model.errors import SettingError
 from model.loops.masked import Predictor
-from model.loops.stopwatch import Clock, Stopwatch
+from model.loops.stopwatch import Stopwatch
 from model.loops.uniform import Loop
 from model.loops.uniform_frames import denoise
 from model.models.base import Standing, TorchModel
 from model.request import Request
-from model.run import stopper
 from model.settings import Settings
 from model.trace.frame import Frame
 from model.trace.trace import Trace
@@ -39,9 +36,14 @@ class Worlds(TorchModel):
         report = progress or (lambda share, what: None)
         report(0.1, "Reading the weights")
         network, about = load_weights(masked)
-        self.weights_sha256 = about["sha256"]
-        self.networks = {"diffusion": Passes(network), "ar": Passes(load_weights(twin)[0])}
+        second, of_twin = load_weights(twin)
+        self.weights_sha256, self.twin_sha256 = about["sha256"], of_twin["sha256"]
+        self.networks = {"diffusion": Passes(network), "ar": Passes(second)}
         report(1.0, "Ready")
+
+    def fingerprint(self, mode: str) -> str:
+        """Return the SHA-256 of the file of the network that writes in a mode."""
+        return self.twin_sha256 if mode == "ar" else self.weights_sha256
 
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return the form and the topics that a prompt names; what the worlds do not know is left out (see `notice`)."""
@@ -90,23 +92,15 @@ class NoisyWorlds(Worlds):
 
     spec = WORLDS_NOISY
 
-    def _frames(self, trace: Trace, request: Request, ids: list[int], known: Standing, clock: Clock,
-                cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+    def _written(self, request: Request, ids: list[int], known: Standing, watch: Stopwatch,
+                 should_stop: Callable[[], str]) -> Generator[Frame, None, str]:  # fmt: skip
         if request.mode == "ar":
-            yield from super()._frames(trace, request, ids, known, clock, cancelled, deadline)
-            return
+            return (yield from super()._written(request, ids, known, watch, should_stop))
         start = known.start
         first = torch.tensor([[*start, *[-1] * (worlds.CANVAS - len(start))]]) if len(start) else None
         loop = Loop(Noisy(self.networks["diffusion"], TASK), request.settings, torch.tensor([ids]), eos_ids=self.spec.eos_ids,
                     pad_id=worlds.END, pinned=known.pinned | known.kept, start=first)  # fmt: skip
-        try:
-            result = trace.finish((yield from denoise(loop, Stopwatch(clock), stopper(cancelled, deadline))))
-            trace.result = replace(result, faults=self.faults(trace))
-        except GeneratorExit:
-            raise
-        except Exception:
-            trace.finish("error")
-            raise
+        return (yield from denoise(loop, watch, should_stop))
 
 
 def load_noisy(progress: Callable[[float, str], None] | None = None, noisy: Path = NOISY, twin: Path = TWIN) -> NoisyWorlds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 
 from model import worlds
 from model.draft import Draft, Edit, draft_of, parse_edits
+from model.engine.parsing import parse_continuation
 from model.errors import SettingError
+from model.models.worlds.record import WORLDS
 from model.settings import ORDERS, REMASKING, RULES, Settings
 from model.trace.frame import PINNED, PROMPT
 from tests.unit.models.test_worlds import model, noisy  # noqa: F401 (fixtures)
 
+FREE = replace(WORLDS, canvas=0)  # a canvas that can grow
 TEXT = worlds.write(random.Random(3), "notice")
 IDS = worlds.encode(TEXT.words)
 
@@ -30,21 +34,21 @@ def whole(ids=IDS):
 
 def test_each_edit_does_what_it_says():
     draft = Draft((7, 8, 9, 10, 11), edits=(Edit(0, 2, "erase"), Edit(2, 3, "pin"), Edit(4, 5, "put", token=20)))
-    made = draft.made(words, 0, worlds.END)
+    made = draft.made(words, FREE)
     assert made.ids == (-1, -1, 9, 10, 20) and made.pinned == (2, 4) and made.kept == ()
-    assert Draft(draft.ids, edits=draft.edits, keep=True).made(words, 0, worlds.END).kept == (3,)
+    assert Draft(draft.ids, edits=draft.edits, keep=True).made(words, FREE).kept == (3,)
 
 
 def test_typed_words_push_what_follows_and_a_fixed_canvas_gives_its_end_for_them():
     owl = words("owl")[0]
-    made = Draft(whole(), pinned=(5,), edits=(Edit(3, 4, "type", "owl owl owl"),)).made(words, worlds.CANVAS, worlds.END)
+    made = Draft(whole(), pinned=(5,), edits=(Edit(3, 4, "type", "owl owl owl"),)).made(words, WORLDS)
     assert len(made.ids) == worlds.CANVAS and made.ids[:3] == tuple(IDS[:3]) and made.ids[3:6] == (owl,) * 3
     assert made.ids[6 : len(IDS) + 2] == tuple(IDS[4:]) and made.pinned == (3, 4, 5, 7)
-    shorter = Draft(whole(), edits=(Edit(3, 6, "type", "owl"),)).made(words, worlds.CANVAS, worlds.END)
+    shorter = Draft(whole(), edits=(Edit(3, 6, "type", "owl"),)).made(words, WORLDS)
     assert len(shorter.ids) == worlds.CANVAS and shorter.ids[4:6] == tuple(IDS[6:8]) and shorter.ids[-1] == worlds.END
     with pytest.raises(SettingError, match=r"This canvas has 72 positions and cannot grow; the text now takes 7\d\."):
-        Draft(tuple([owl] * 72), edits=(Edit(3, 4, "type", "owl owl"),)).made(words, worlds.CANVAS, worlds.END)
-    assert len(Draft((5, 6), edits=(Edit(0, 1, "type", "owl owl"),)).made(words, 0, None).ids) == 3  # a free canvas grows
+        Draft(tuple([owl] * 72), edits=(Edit(3, 4, "type", "owl owl"),)).made(words, WORLDS)
+    assert len(Draft((5, 6), edits=(Edit(0, 1, "type", "owl owl"),)).made(words, FREE).ids) == 3  # a free canvas grows
 
 
 @pytest.mark.parametrize(
@@ -74,9 +78,12 @@ def test_bad_edits_are_refused_in_one_sentence(value, said):
 def test_edits_that_the_canvas_cannot_take_are_refused():
     for edit, said in ((Edit(3, 9, "erase"), "between 0 and 4; it ended at 8"), (Edit(0, 1, "pin"), "Only words that stand")):
         with pytest.raises(SettingError, match=said):
-            Draft((-1, 8, 9, 10, 11), edits=(edit,)).made(words, 0, None)
+            Draft((-1, 8, 9, 10, 11), edits=(edit,)).made(words, FREE)
+    for token in (len(worlds.VOCABULARY), worlds.MASK):
+        with pytest.raises(SettingError, match=f"has no word with the id {token}"):
+            Draft(whole(), edits=(Edit(3, 4, "put", token=token),)).made(words, WORLDS)
     with pytest.raises(SettingError, match="'spaceship' is not among"):
-        Draft(whole(), edits=(Edit(0, 1, "type", "spaceship"),)).made(lambda text: _unknown(text), worlds.CANVAS, worlds.END)
+        Draft(whole(), edits=(Edit(0, 1, "type", "spaceship"),)).made(lambda text: _unknown(text), WORLDS)
 
 
 def _unknown(text):
@@ -119,7 +126,7 @@ def chosen(picked):
 @hypothesis(max_examples=40, deadline=None)
 def test_whatever_is_fixed_never_changes(model, noisy, picked, knobs, keep, random_words):  # noqa: F811
     draft = Draft(whole(), edits=chosen(picked), keep=keep)
-    made = draft.made(words, worlds.CANVAS, worlds.END)
+    made = draft.made(words, WORLDS)
     settings = Settings(**{"steps": 4, "temperature": 1.0, "entropy_bound": 3.0, "remask_strength": 0.5} | knobs)
     run = (noisy if random_words else model).denoise("a notice", settings, draft=draft)
     fixed = {p: made.ids[p] for p in (*made.pinned, *made.kept)}
@@ -134,3 +141,22 @@ def test_what_was_erased_is_written_again_and_the_rest_stands(model):  # noqa: F
     trace = model.denoise("a notice", Settings(steps=5, rule="schedule"), draft=draft).finish()
     assert trace.frames[0].undecided == 5 and trace.frames[-1].undecided == 0 and trace.branch == "a partly filled canvas"
     assert [t for i, t in enumerate(trace.final_ids) if not 4 <= i < 9] == [*IDS[:4], *IDS[9:], worlds.END]
+
+
+@pytest.mark.parametrize("mode", ["diffusion", "ar"])
+@pytest.mark.parametrize("random_words", [False, True])
+def test_going_on_without_an_edit_is_the_run_there_was(model, noisy, mode, random_words):  # noqa: F811
+    one = noisy if random_words else model
+    settings = Settings(steps=6, temperature=1.0, seed=3, new_tokens=worlds.CANVAS, remasking="none")
+    trace = one.denoise("a notice", settings, mode=mode, pinned={0: "Lost"}).finish()
+    assert trace.weights_sha256 == one.fingerprint(mode)
+    asked = parse_continuation(trace.to_json(), 3, [], False, None)
+    again = one.denoise(asked.prompt, asked.settings, mode=asked.mode, draft=asked.draft).finish()
+    assert all(a.same_as(b, times=False) for a, b in zip(trace.frames, again.frames, strict=True))
+
+
+def test_a_run_of_other_weights_cannot_go_on(model):  # noqa: F811
+    trace = model.denoise("a notice", Settings(steps=2), mode="ar").finish()
+    asked = parse_continuation(trace.to_json(), 1, [], False, None)
+    with pytest.raises(SettingError, match="other weights"):
+        model.denoise("a notice", asked.settings, mode="diffusion", draft=asked.draft)  # the twin wrote it
