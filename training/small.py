@@ -1,7 +1,8 @@
 """Train the small networks (worlds, Sudoku): one loop, resumable, the same on a CPU and on a CUDA GPU.
 
 A task gives batches without end and the loss of one; everything else is here. Matrices of the blocks are moved by Muon, the rest by
-AdamW; the learning rate is flat and falls over the last part of the schedule, which counts seconds of training; weights are averaged.
+AdamW; the learning rate is flat and falls over the last part of the schedule, which counts seconds of training or rows seen; weights are
+averaged.
 `--out` holds state.safetensors (everything needed to go on), average.safetensors (what is evaluated and exported) and log.jsonl.
 """
 
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.models.worlds.network import Network, Shape
+from model.models.worlds.weights import load as load_weights
 
 Batch = dict[str, Tensor]
 WARM_UP, FALL, LAST, CLIP = 100, 0.25, 0.02, 1.0  # steps; share of the schedule; of the peak rate; gradient norm
@@ -32,16 +34,23 @@ def add_options(cli: argparse.ArgumentParser) -> None:
     """Add what every task's command line has."""
     cli.add_argument("--out", type=Path, required=True)
     cli.add_argument("--seconds", type=float, default=3600, help="of training in all, over every resumed call: the length of the schedule")
+    cli.add_argument("--rows", type=int, default=0, help="the length of the schedule: rows seen in all; --seconds ends it all the same")
     cli.add_argument("--stop-after", type=float, default=math.inf, help="seconds of this call; the schedule goes on when it is resumed")
     cli.add_argument("--batch", type=int, default=64, help="rows a step")
     cli.add_argument("--lr", type=float, default=3e-3, help="peak")
     cli.add_argument("--threads", type=int, default=1)
+    cli.add_argument("--workers", type=int, default=0, help="processes that make batches, for a GPU that is faster than one of them")
     cli.add_argument("--seed", type=int, default=1)
-    cli.add_argument("--init", type=Path, help="start from these weights (average.safetensors of another run)")
+    cli.add_argument("--init", type=Path, help="start from these weights: average.safetensors of another run, or a file that ships")
     cli.add_argument("--no-compile", action="store_true", help="run the network as it is (no C++ compiler needed)")
     cli.add_argument("--float32", action="store_true", help="no bfloat16")
     cli.add_argument("--every", type=float, default=45, help="seconds between checkpoints")
     cli.add_argument("--smoke", action="store_true", help="a tiny network for a few steps: does every stage run?")
+
+
+def drawn(rng: torch.Generator, *size: int) -> Tensor:
+    """Return numbers in [0, 1), on the device of the generator."""
+    return torch.rand(size, generator=rng, device=rng.device)
 
 
 class Optimizers:
@@ -89,20 +98,28 @@ class Trainer:
         torch.set_num_threads(args.threads)
         self.args, self.shape, self.device = args, shape, device
         args.out.mkdir(parents=True, exist_ok=True)
-        self.generator = torch.Generator().manual_seed(args.seed)
-        with torch.random.fork_rng():
-            torch.random.default_generator.set_state(self.generator.get_state())
+        self.generator = torch.Generator(device).manual_seed(args.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(args.seed)
             self.network = Network(shape, torch.float32 if args.float32 else torch.bfloat16).to(device)
-        self.step, self.spent, self.rows = 0, 0.0, 0
+        self.step, self.spent, self.rows, self.before = 0, 0.0, 0, 0
         self.optimizers = Optimizers(self.network, args.lr)
         if args.init and not (args.out / "state.safetensors").exists():
-            self._start_from(load_file(args.init))
+            self._start_from(args.init)
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         if (args.out / "state.safetensors").exists():
             self._resume(args.out / "state.safetensors")
 
-    def _start_from(self, tensors: dict[str, Tensor]) -> None:
-        """Copy weights of the same name; a vocabulary that has grown since keeps its new rows as they are."""
+    def _start_from(self, path: Path) -> None:
+        """Copy weights of the same name; a vocabulary that has grown since keeps its new rows as they are.
+
+        What a network of the same shape has seen before counts as seen.
+        """
+        with safe_open(path, "pt") as file:
+            ships, about = "seal" in file.metadata(), json.loads(file.metadata()["about"])
+        tensors = load_weights(path)[0].state_dict() if ships else load_file(path)
+        if about["shape"] == self.shape.as_dict():
+            self.before = about["rows"]
         for name, p in self.network.named_parameters():
             if name in tensors:
                 p.data[tuple(slice(0, n) for n in tensors[name].shape)] = tensors[name].to(p.device)
@@ -111,7 +128,8 @@ class Trainer:
         tensors = load_file(path, device=self.device)
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["about"])
-        self.step, self.spent, self.rows = about["step"], about["spent"], about["rows"]
+        self.step, self.spent, self.before = about["step"], about["spent"], about.get("before", 0)
+        self.rows = about["rows"] - self.before
         self.generator.manual_seed(self.args.seed + self.step)
         for name, p in self.network.named_parameters():
             p.data.copy_(tensors["net|" + name])
@@ -121,28 +139,34 @@ class Trainer:
 
     def rate(self, spent: float) -> float:
         """Return the learning rate after so many seconds of training in all."""
-        left = max(0.0, 1 - spent / self.args.seconds)
+        seen = self.rows / max(1, self.args.rows - self.before) if self.args.rows else 0.0
+        left = max(0.0, 1 - max(spent / self.args.seconds, seen))
         return self.args.lr * min(1.0, (self.step + 1) / WARM_UP) * min(1.0, max(LAST, left / FALL))
 
     def run(self, batches: Iterator[Batch], loss: Callable[[Any, Batch], Tensor]) -> None:
         """Train; `loss` takes the network and a batch and returns one number. It is compiled, network and all."""
-        loss = loss if self.args.no_compile else torch.compile(loss)
+        if not self.args.no_compile and self.device == "cuda":
+            for block in self.network.blocks:  # one compiled block serves all: seconds instead of a minute
+                block.compile()
+        elif not self.args.no_compile:
+            loss = torch.compile(loss)
         began = shown = time.time()
-        start, total, seen = self.spent, 0.0, 0
+        start, total, seen = self.spent, torch.zeros((), device=self.device), 0
         while True:
-            value = loss(self.network, {name: x.to(self.device) for name, x in next(batches).items()})
+            value = loss(self.network, {name: x.to(self.device, non_blocking=True) for name, x in next(batches).items()})
             value.backward()
             norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
             self.optimizers.step(self.rate(self.spent))
             self._average()
             self.step, self.rows = self.step + 1, self.rows + self.args.batch
             now = time.time()
-            self.spent, total, seen = start + now - began, total + float(value.detach()), seen + 1
-            done = self.spent >= self.args.seconds or now - began >= self.args.stop_after or (self.args.smoke and seen >= 3)
+            self.spent, total, seen = start + now - began, total + value.detach(), seen + 1
+            ended = self.spent >= self.args.seconds or 0 < self.args.rows <= self.before + self.rows
+            done = ended or now - began >= self.args.stop_after or (self.args.smoke and seen >= 3)
             if done or now - shown >= self.args.every:
-                self._say(total / seen, float(norm))
+                self._say(float(total) / seen, float(norm))
                 self.save()
-                shown, total, seen = now, 0.0, 0
+                shown, total, seen = now, torch.zeros_like(total), 0
             if done:
                 return
 
@@ -153,15 +177,16 @@ class Trainer:
         torch._foreach_lerp_([self.average[name] for name in names], list(parameters), share)
 
     def _say(self, loss: float, norm: float) -> None:
-        line = {"step": self.step, "seconds": round(self.spent), "rows": self.rows, "loss": round(loss, 4), "norm": round(norm, 3),
-                "lr": round(self.rate(self.spent), 6)}  # fmt: skip
+        line = {"step": self.step, "seconds": round(self.spent), "rows": self.before + self.rows, "loss": round(loss, 4),
+                "norm": round(norm, 3), "lr": round(self.rate(self.spent), 6)}  # fmt: skip
         print(json.dumps(line), flush=True)
         with (self.args.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
         """Write both files, each in one go."""
-        about = {"step": self.step, "spent": self.spent, "rows": self.rows, "shape": self.shape.as_dict()}
+        about = {"step": self.step, "spent": self.spent, "rows": self.before + self.rows, "before": self.before,
+                 "shape": self.shape.as_dict()}  # fmt: skip
         everything = {f"net|{name}": p.data for name, p in self.network.named_parameters()}
         everything |= {f"avg|{name}": p for name, p in self.average.items()}
         everything |= {f"opt|{name}": p for name, p in self.optimizers.tensors().items()}

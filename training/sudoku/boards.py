@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.sudoku import CELLS, dig, solved
+from training.small import drawn
 
 POOL = 4_000  # puzzles, about a minute of one core
 PUZZLES = 0.7  # share of rows that show a puzzle and some of its solution; the rest shows any cells of a board
@@ -47,23 +48,23 @@ def symmetries(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return where each cell of an image comes from (count, 81), and what each digit becomes (count, 10), 0 staying 0."""
 
     def lines() -> Tensor:
-        bands = torch.rand(count, 3, generator=rng).argsort(1)
-        inside = torch.rand(count, 3, 3, generator=rng).argsort(2)
+        bands = drawn(rng, count, 3).argsort(1)
+        inside = drawn(rng, count, 3, 3).argsort(2)
         return (3 * bands[:, :, None] + inside).view(count, 9)
 
     rows, columns = lines(), lines()
     cells = 9 * rows[:, :, None] + columns[:, None]
-    turned = torch.rand(count, 1, 1, generator=rng) < 0.5
+    turned = drawn(rng, count, 1, 1) < 0.5
     cells = torch.where(turned, cells.transpose(1, 2), cells).reshape(count, CELLS)
-    digits = torch.rand(count, 9, generator=rng).argsort(1) + 1
-    return cells, torch.cat((torch.zeros(count, 1, dtype=torch.long), digits), 1)
+    digits = drawn(rng, count, 9).argsort(1) + 1
+    return cells, torch.cat((torch.zeros(count, 1, dtype=torch.long, device=rng.device), digits), 1)
 
 
 class Boards:
     """Fresh boards without end."""
 
     def __init__(self, puzzles: Tensor, boards: Tensor, rng: torch.Generator):
-        self.puzzles, self.boards, self.rng = puzzles, boards, rng
+        self.puzzles, self.boards, self.rng = puzzles.to(rng.device), boards.to(rng.device), rng
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Return solved boards (count, 81) and which of their cells are shown.
@@ -72,10 +73,10 @@ class Boards:
         solution: what a run meets on its way from the puzzle to the full board.
         """
         rng = self.rng
-        chosen = torch.randint(len(self.boards), (count,), generator=rng)
+        chosen = torch.randint(len(self.boards), (count,), generator=rng, device=rng.device)
         cells, digits = symmetries(count, rng)
         board = digits.gather(1, self.boards[chosen].long().gather(1, cells))
         given = (self.puzzles[chosen] > 0).gather(1, cells)
-        shown = torch.rand(count, CELLS, generator=rng) < torch.rand(count, 1, generator=rng)
-        puzzle = torch.rand(count, 1, generator=rng) < PUZZLES
+        shown = drawn(rng, count, CELLS) < drawn(rng, count, 1)
+        puzzle = drawn(rng, count, 1) < PUZZLES
         return board, shown | (given & puzzle)

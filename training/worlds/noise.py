@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.worlds import PROMPT
+from training.small import drawn
 
 Batch = dict[str, Tensor]
 MASK = 0
@@ -26,14 +27,15 @@ def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     positions whose loss counts, wanted: their ids, weight; always as many, so that a compiled network sees one shape.
     """
     b, t = ids.shape
-    canvas = torch.arange(t) >= PROMPT
-    u, kind = torch.rand(b, 1, generator=rng), torch.rand(b, 1, generator=rng)
+    canvas = torch.arange(t, device=ids.device) >= PROMPT
+    u, kind = drawn(rng, b, 1), drawn(rng, b, 1)
     rate = torch.where(kind < 0.08, torch.ones_like(u), torch.where(kind < 0.5, u, 0.4 * u))
-    focus = torch.stack((0.1 * u, 0.3 * torch.ones_like(u), torch.ones_like(u)))[linked.long(), torch.arange(b)[:, None], 0]
-    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.33, focus, rate)
-    gone = (torch.rand(b, t, generator=rng) < rate) & canvas
-    share = 0.1 * torch.rand(b, 1, generator=rng) * (torch.rand(b, 1, generator=rng) < 0.3)
-    wrong = (torch.rand(b, t, generator=rng) < share) & canvas & ~gone
+    row = torch.arange(b, device=ids.device)[:, None]
+    focus = torch.stack((0.1 * u, 0.3 * torch.ones_like(u), torch.ones_like(u)))[linked.long(), row, 0]
+    rate = torch.where(drawn(rng, b, 1) < 0.33, focus, rate)
+    gone = (drawn(rng, b, t) < rate) & canvas
+    share = 0.1 * drawn(rng, b, 1) * (drawn(rng, b, 1) < 0.3)
+    wrong = (drawn(rng, b, t) < share) & canvas & ~gone
     seen = torch.where(wrong, _others(ids, rng), ids).masked_fill(gone, MASK)
     return _asked(seen, ids, gone | wrong, linked, rng)
 
@@ -41,16 +43,16 @@ def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
 def _others(ids: Tensor, rng: torch.Generator) -> Tensor:
     """Return words to put in place of others: of another row at the same position, or from anywhere in this row's canvas."""
     b, t = ids.shape
-    across = ids[torch.randperm(b, generator=rng)]
-    within = ids.gather(1, torch.randint(PROMPT, t, (b, t), generator=rng))
-    return torch.where(torch.rand(b, t, generator=rng) < 0.5, across, within)
+    across = ids[torch.randperm(b, generator=rng, device=rng.device)]
+    within = ids.gather(1, torch.randint(PROMPT, t, (b, t), generator=rng, device=rng.device))
+    return torch.where(drawn(rng, b, t) < 0.5, across, within)
 
 
 def _asked(seen: Tensor, ids: Tensor, disturbed: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     """Ask for half of all canvas positions: first the disturbed ones, a tenth of the places for those that kept their word."""
     b, t = ids.shape
-    canvas = torch.arange(t) >= PROMPT
-    urgent = torch.rand(b, t, generator=rng) + disturbed * (torch.rand(b, t, generator=rng) > KEPT) + disturbed * linked
+    canvas = torch.arange(t, device=ids.device) >= PROMPT
+    urgent = drawn(rng, b, t) + disturbed * (drawn(rng, b, t) > KEPT) + disturbed * linked
     rows = (urgent + 4 * canvas).flatten().topk(b * (t - PROMPT) // 2).indices
     weight = torch.where(disturbed, 1.0, KEPT) * weight_of(linked)
     return {"seen": seen, "rows": rows, "wanted": ids.flatten()[rows], "weight": weight.flatten()[rows]}
@@ -58,7 +60,7 @@ def _asked(seen: Tensor, ids: Tensor, disturbed: Tensor, linked: Tensor, rng: to
 
 def weight_of(linked: Tensor) -> Tensor:
     """Return how much each word counts."""
-    return torch.tensor([1.0, LINKED, WORKED_OUT])[linked.long()]
+    return torch.tensor([1.0, LINKED, WORKED_OUT], device=linked.device)[linked.long()]
 
 
 def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
@@ -67,21 +69,21 @@ def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tenso
     conditioned: there in half of the batches, which also see the network's own first guess.
     """
     b, t = ids.shape
-    canvas = torch.arange(t) >= PROMPT
-    u = torch.rand(b, 1, generator=rng)
-    rate = torch.where(torch.rand(b, 1, generator=rng) < 0.1, torch.ones_like(u), u)
-    wrong = (torch.rand(b, t, generator=rng) < rate) & canvas
-    noise = words[torch.randint(len(words), (b, t), generator=rng)]
+    canvas = torch.arange(t, device=ids.device) >= PROMPT
+    u = drawn(rng, b, 1)
+    rate = torch.where(drawn(rng, b, 1) < 0.1, torch.ones_like(u), u)
+    wrong = (drawn(rng, b, t) < rate) & canvas
+    noise = words[torch.randint(len(words), (b, t), generator=rng, device=rng.device)]
     batch = _asked(torch.where(wrong, noise, ids), ids, wrong, linked, rng)
-    return batch | ({"conditioned": torch.tensor(True)} if torch.rand((), generator=rng) < 0.5 else {})
+    return batch | ({"conditioned": torch.tensor(True)} if drawn(rng) < 0.5 else {})
 
 
 def next_words(ids: Tensor, linked: Tensor, end: int, rng: torch.Generator) -> Batch:
     """Ask for each word from those before it, up to and including the first end."""
     wanted = ids[:, 1:]
     ended = (ids == end).cumsum(1)[:, :-1] > 0
-    counted = (torch.arange(1, ids.shape[1]) >= PROMPT) & ~ended
-    order = counted.flatten().float() + torch.rand(counted.numel(), generator=rng)
+    counted = (torch.arange(1, ids.shape[1], device=ids.device) >= PROMPT) & ~ended
+    order = counted.flatten().float() + drawn(rng, counted.numel())
     rows = order.topk(int(0.6 * counted.numel())).indices  # always as many: a few positions behind the end may be among them
     weight = weight_of(linked[:, 1:]).flatten()[rows]
     return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows], "weight": weight}

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from model import worlds
 from model.models.worlds.network import Shape
@@ -51,12 +52,26 @@ def texts(r: random.Random, count: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(rows), linked
 
 
-def batches(kind: str, r: random.Random, count: int, rng: torch.Generator) -> Iterator[Batch]:
-    """Yield batches of `count` texts without end."""
-    words = torch.arange(worlds.END, len(worlds.VOCABULARY))
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    """What `texts` returns, without end; each worker process of a DataLoader writes texts of its own."""
+
+    def __init__(self, seed: str, count: int):
+        self.seed, self.count = seed, count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        worker = get_worker_info()
+        r = random.Random(f"{self.seed} {worker.id}" if worker else self.seed)
+        while True:
+            ids, linked = texts(r, self.count)
+            yield ids.short(), linked
+
+
+def batches(kind: str, stream: Iterable[tuple[Tensor, Tensor]], rng: torch.Generator) -> Iterator[Batch]:
+    """Yield batches without end, on the generator's device."""
+    words = torch.arange(worlds.END, len(worlds.VOCABULARY), device=rng.device)
     words = words[(words == worlds.END) | (words >= worlds.FIRST_WORD)]
-    while True:
-        ids, linked = texts(r, count)
+    for ids, linked in stream:
+        ids, linked = ids.to(rng.device, non_blocking=True).long(), linked.to(rng.device, non_blocking=True)
         if kind == "masked":
             yield noise.masked(ids, linked, rng)
         elif kind == "noisy":
@@ -78,9 +93,11 @@ def main(argv: list[str] | None = None) -> None:
     add_options(cli)
     args = cli.parse_args(argv)
     trainer = Trainer(args, shape(args.kind, args.smoke), "cuda" if torch.cuda.is_available() else "cpu")
-    r = random.Random(f"{args.seed} {trainer.step}")
+    stream = Stream(f"{args.seed} {trainer.step}", args.batch)
+    ahead = {"prefetch_factor": 4, "pin_memory": trainer.device == "cuda"} if args.workers else {}
+    loader = DataLoader(stream, batch_size=None, num_workers=args.workers, **ahead)
     print(f"{sum(p.numel() for p in trainer.network.parameters()) / 1e6:.2f} M parameters, {len(worlds.VOCABULARY)} words", flush=True)
-    trainer.run(batches(args.kind, r, args.batch, trainer.generator), noise.loss)
+    trainer.run(batches(args.kind, loader, trainer.generator), noise.loss)
 
 
 if __name__ == "__main__":
