@@ -1,24 +1,28 @@
-/* Take a run away, and bring one back: the run in view as one HTML page, as JSON, text or Markdown, all made in the browser; a trace file
-   from disk is shown in the player, without a server. The page's own player is fetched once from '/player.html', a page with a place for a trace. */
+/* Take a run away, and bring one back: the run in view as one HTML page, as GIF, video, picture, JSON, text or Markdown, all made in the
+   browser; a trace file from disk is shown in the player, without a server. A race's lanes come as one GIF, video or picture.
+   The page's own player is fetched once from '/player.html', a page with a place for a trace; the GIF encoder from '/gifenc.js'. */
 
 window.inkblotExport = (() => {
   const PLACE = "__INKBLOT_TRACE__", MOST = 8_000_000;
+  const RACE_LASTS = 8; // seconds a race takes in a GIF or video
   const player = () => document.querySelector("#player .ib-host")?.__player;
+  const race = () => document.querySelector("#race-stage .rs-stage")?.__stage;
+  let ending = false, busy = false;
 
-  function say(words) {
-    const status = document.querySelector("#save-status");
+  function say(words, where = "save") {
+    const status = document.querySelector(`#${where}-status`);
     if (status) status.textContent = words;
   }
 
   /** A file name that says model, prompt and seed. */
-  function named(doc, end) {
-    const { model, prompt, settings } = doc.header, short = (text) => String(text).normalize("NFKD").replace(/[^\w]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40);
-    return ["inkblot", short(model.id), short(prompt).toLowerCase(), `seed-${settings?.seed ?? 0}`].filter(Boolean).join("_") + "." + end;
+  function named(doc, end, after = "", before = "") {
+    const { model, prompt, settings } = doc.header, short = (text) => String(text).normalize("NFKD").replace(/[^\w]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40).replace(/-+$/, "");
+    return ["inkblot", before, short(model.id), short(prompt).toLowerCase(), `seed-${settings?.seed ?? 0}`, after].filter(Boolean).join("_") + "." + end;
   }
 
-  function save(text, name, type) {
+  function save(content, name, type) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
@@ -46,6 +50,54 @@ window.inkblotExport = (() => {
     const where = [header.hardware || header.device, header.dtype].filter(Boolean).join(", ");
     return `**${header.model.name}**, ${header.mode === "ar" ? "left to right" : "denoised"}: ${facts} (${where}).\n\nPrompt: ${header.prompt}\n\n${quote(result?.text ?? "")}\n`;
   }
+
+  // ---------------------------------------------------------------- pictures and films
+  /** The run in view, or the race's lanes: their traces, names, frames in view and the frames' times on the visitor's clock. */
+  function shown(where) {
+    if (where === "save") {
+      const one = player();
+      return one?.document && { docs: [one.document], host: one.host, labels: [], at: [one.index], root: one.root, times: [one.run.times.map((_, k) => one.clock.due(k) / one.clock.speed)] };
+    }
+    const stage = race(), lanes = stage?.lanes.filter((lane) => lane.player?.document) || [];
+    if (!stage?.ready || !lanes.length) return null;
+    const [first] = lanes, unit = RACE_LASTS / (stage.duration() || 1);
+    return { docs: lanes.map((lane) => lane.player.document), host: first.host, labels: lanes.map((lane) => lane.data.label), at: lanes.map((lane) => lane.player.index),
+      root: first.player.root, times: lanes.map((lane) => lane.data[stage.clock].map((t) => t * unit)) };
+  }
+
+  /** Let the page breathe, say how far it is, and end where the visitor says so. */
+  const working = (where, words) => async (share) => {
+    say(`${words}: ${Math.round(100 * share)} %`, where);
+    await new Promise((go) => setTimeout(go));
+    if (ending) throw new Error("ended");
+  };
+
+  /** Save frames in view as 'png' or 'svg', whole runs as 'gif' or 'video'. */
+  async function film(kind, where = "save") {
+    const what = shown(where);
+    if (busy) return;
+    if (!what) return say(where === "save" ? "There is no finished run to save yet." : "There is no finished race to save yet.", where);
+    const bar = document.querySelector(`#${where}-status`).closest(".ink-save");
+    [busy, ending] = [true, false];
+    bar.classList.add("ink-busy");
+    let picture = null;
+    try {
+      picture = new inkblotPicture.Picture(what.docs, what.host.parentElement, { theme: what.root.classList.contains("ib-dark") ? "dark" : "light", labels: what.labels });
+      const still = kind === "png" || kind === "svg", step = working(where, kind === "gif" ? "GIF" : "Video, in its own time");
+      const blob = still ? await inkblotFilm[kind](picture, what.at) : await inkblotFilm[kind](picture, inkblotFilm.plan(what.times), step);
+      const end = { "video/webm": "webm", "video/mp4": "mp4" }[blob.type] || kind;
+      save(blob, named(what.docs[0], end, still && `step-${picture.lanes[0].frames[what.at[0]].step}`, where === "race-save" && "race"));
+      say(`Saved, ${blob.size > 1e6 ? (blob.size / 1e6).toFixed(1) + " MB" : Math.ceil(blob.size / 1000) + " kB"}.`, where);
+    } catch (error) {
+      say(ending ? "Nothing was saved." : `It could not be saved: ${error.message}.`, where);
+    } finally {
+      picture?.destroy();
+      busy = false;
+      bar.classList.remove("ink-busy");
+    }
+  }
+
+  const cancel = () => (ending = true);
 
   /** Save the run in view. */
   async function run(kind) {
@@ -91,5 +143,5 @@ window.inkblotExport = (() => {
     event.preventDefault();
     open(event.dataTransfer.files[0]);
   });
-  return { run, open, choose };
+  return { run, film, cancel, open, choose };
 })();

@@ -20,7 +20,7 @@ from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.proxies import unproxied
 from playground.web.app import build_app, head
-from playground.web.components.assets import player_route
+from playground.web.components.assets import encoder_route, player_route
 from playground.web.components.chart import plotly_route
 from playground.web.connections import Compressed, TimelyBody, guard_connections
 from playground.web.doors import Doors, named_here
@@ -114,7 +114,7 @@ def launch(
         "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
         "mcp_server": False, "allowed_paths": [], "footer_links": ["api", "settings"], "prevent_thread_lock": True, "quiet": True,
         "theme": theme(), "css": style(), "head": head(limits),
-        "app_kwargs": {"routes": [plotly_route(), player_route(), health_route(blocks)], "middleware": middleware},
+        "app_kwargs": {"routes": [plotly_route(), player_route(), encoder_route(), health_route(blocks)], "middleware": middleware},
     }  # fmt: skip
     with unproxied():  # Gradio asks its own address whether it is up
         _, address, _ = blocks.launch(**settings | options)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse
 from starlette.routing import Route
 
 from model.paths import ASSETS
@@ -41,6 +41,15 @@ def player_route() -> Route:
         return HTMLResponse(page_html(PLACE, loop=True), headers={"cache-control": "no-cache", "content-disposition": "inline"})
 
     return Route("/player.html", serve)
+
+
+def encoder_route() -> Route:
+    """Return the route of the GIF encoder, which the page loads when somebody saves one (gifenc, MIT; see assets/vendor)."""
+
+    def serve(request: Request) -> FileResponse:
+        return FileResponse(ASSETS / "vendor" / "gifenc.min.js", media_type="text/javascript", headers={"cache-control": "no-cache"})
+
+    return Route("/gifenc.js", serve)
 
 
 def page_html(document: str, title: str = "Inkblot", **options: Any) -> str:

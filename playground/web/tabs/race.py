@@ -43,6 +43,13 @@ SET = """(name, prompt) => {
 }"""
 NOTE = """Lanes run one after the other, alone and warmed up, each with its cache. While one is timed, no text is drawn.
 Then all of them replay together."""
+SAVE = """<div class="ink-save"><span>Save this race</span>
+<button type="button" onclick="inkblotExport.film('gif', 'race-save')" title="All lanes on one clock, for slides and posts">as GIF</button>
+<button type="button" onclick="inkblotExport.film('video', 'race-save')" title="Recorded as long as it plays">as video</button>
+<button type="button" onclick="inkblotExport.film('png', 'race-save')" title="The moment in view">as PNG</button>
+<button type="button" onclick="inkblotExport.film('svg', 'race-save')" title="The moment in view, as shapes and text">as SVG</button>
+<button type="button" class="ink-cancel" onclick="inkblotExport.cancel()">Cancel</button>
+<output id="race-save-status" aria-live="polite"></output></div>"""
 
 
 def lane_start(name: str, base: str, limits: Limits) -> list[dict[str, Any]]:
@@ -107,6 +114,7 @@ def build(ctx: Context) -> None:
             page.lanes = {name: lane_controls(ctx, name, i + 1, start[i]) for i, name in enumerate(LANES)}
     gr.HTML(f"<p>{NOTE}</p>", elem_classes="ink-small", apply_default_css=False, container=False)
     page.stage = Stage(shown.get("stage"), elem_id="race-stage")
+    gr.HTML(SAVE, apply_default_css=False, container=False, elem_id="race-film")
     page.verdict = Status(shown.get("verdict", ""), elem_id="race-verdict", apply_default_css=False, container=False)
     page.table = Status(shown.get("table", ""), elem_id="race-table", apply_default_css=False, container=False)
     with gr.Row(elem_id="race-charts"):

@@ -24,10 +24,15 @@ TOUR = '<button type="button" class="ink-open-tour" data-open="tour">How it work
 # Made in the browser: nothing of it passes through the server.
 SAVE = """<div class="ink-save"><span>Save this run</span>
 <button type="button" onclick="inkblotExport.run('html')" title="One file that plays it, without a network">as a page</button>
+<button type="button" onclick="inkblotExport.film('gif')" title="Moves by itself in slides and posts">as GIF</button>
+<button type="button" onclick="inkblotExport.film('video')" title="Recorded as long as it plays">as video</button>
+<button type="button" onclick="inkblotExport.film('png')" title="The step in view">as PNG</button>
+<button type="button" onclick="inkblotExport.film('svg')" title="The step in view, as shapes and text">as SVG</button>
 <button type="button" onclick="inkblotExport.run('json')" title="The whole trace">as JSON</button>
 <button type="button" onclick="inkblotExport.run('text')">as text</button>
 <button type="button" onclick="inkblotExport.run('markdown')">as Markdown</button>
 <button type="button" onclick="inkblotExport.choose()" title="Or drop a file on the canvas">Open a trace…</button>
+<button type="button" class="ink-cancel" onclick="inkblotExport.cancel()">Cancel</button>
 <output id="save-status" aria-live="polite"></output></div>"""
 # Where a run's last message never came, this ends the player's waiting for it.
 HALT = f"() => document.querySelector('#player .ib-host').__player.receive({STOPPED})"
