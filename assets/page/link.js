@@ -1,9 +1,8 @@
 /* Permalinks: page, model, way of writing, prompt, pinned words and knobs in the address's fragment, which no server ever sees.
-   '#v1=' and base64url of JSON: {t: tab, m: model, w: way, p: prompt, s: system, n: pinned, k: {knob: value}}; knobs as the model starts with are left out.
-   The last run of this tab is kept in its sessionStorage, so that a reload shows it again. */
+   '#v1=' and base64url of JSON: {t: tab, m: model, w: way, p: prompt, s: system, n: pinned, k: {knob: value}}; knobs as the model starts with are left out. */
 
 window.inkblotLink = (() => {
-  const data = window.INKBLOT, names = Object.keys(data.fields), VERSION = "v1", LAST = "inkblot-last", MOST = 2_000_000;
+  const data = window.INKBLOT, names = Object.keys(data.fields), VERSION = "v1";
   const TABS = ["watch", "race", "lab"];
 
   const pack = (value) => btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(value)))).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
@@ -82,28 +81,9 @@ window.inkblotLink = (() => {
     }
   }
 
-  // ---------------------------------------------------------------- the last run
-  /** Keep a finished run's message for a reload. */
-  function keep(text) {
-    try {
-      if (text.length < MOST) sessionStorage.setItem(LAST, text);
-    } catch {
-      sessionStorage.removeItem(LAST); // no room, or none allowed: then a reload opens with the recording
-    }
-  }
-
-  /** The last run of this tab as a player's message, null where there is none. */
-  function last() {
-    try {
-      return JSON.parse(sessionStorage.getItem(LAST));
-    } catch {
-      return null;
-    }
-  }
-
   // A page that is being left has nothing more to say: Gradio would log that its streams end.
   window.addEventListener("pagehide", () => (console.error = () => {}));
   window.addEventListener("beforeunload", () => (console.error = () => {}));
   window.addEventListener("popstate", () => document.querySelector("#link-open, [data-key=link-open]")?.click());
-  return { fragment, read, note, open, copy, keep, last };
+  return { fragment, read, note, open, copy };
 })();

@@ -230,6 +230,6 @@ class Hands {
   send() {
     if (!this.edits.length) return;
     const edits = this.edits.map(({ text, ...edit }) => (edit.do === "type" ? { ...edit, text } : edit));
-    this.go({ step: this.step, edits, keep: this.plan.querySelector(".ib-revise-keep").checked });
+    this.go({ step: this.step, edits, keep: this.plan.querySelector(".ib-revise-keep").checked, words: this.plan.querySelector(".ib-revise-words").textContent });
   }
 }

@@ -115,6 +115,7 @@ class Player {
     if (fresh && !message.header) return; // its beginning was missed: the last message brings everything
     if (fresh) {
       this.live = true;
+      this.document = null; // until the last message brings it
       this.reset(new Run(message.header, message.reasons, message.run), false);
       this.waiting = this.paced !== "live" && !this.quiet.matches;
       this.follow = !this.waiting;

@@ -16,20 +16,20 @@ __all__ = ["STOPPED", "Player", "Recorder", "stream", "trace_message"]
 JS = """
 const host = element.querySelector('.ib-host');
 const go = (detail) => {
-  let message = {};
-  try { message = JSON.parse(props.value); } catch (error) { return; }
-  if (message.trace) trigger('go_on', { ...detail, trace: message.trace });
+  if (!player.document) return;
+  if (runs) runs.branch(player.run.id, detail.words);
+  trigger('go_on', { ...detail, trace: player.document });
 };
 const pick = (detail) => trigger('pick', detail);
 const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick, ...(host.dataset.hands ? { go } : {}) });
 element.__player = player;
-const keeps = host.dataset.hands && window.inkblotLink, before = keeps ? inkblotLink.last() : null;
+const runs = host.dataset.hands && window.inkblotRuns, before = runs ? runs.last() : null;
 const take = () => {
   if (!props.value) return;
   let message;
   try { message = JSON.parse(props.value); } catch (error) { return; }
   if (message.play) player.recording = message.trace;
-  if (keeps && message.done && message.trace && !message.play) inkblotLink.keep(props.value);
+  if (runs && message.done && message.trace && !message.play) runs.add(message.run, message.trace);
   if (!(message.play && before)) player.receive(message);
 };
 watch('value', take);

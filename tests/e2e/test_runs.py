@@ -1,0 +1,71 @@
+"""Runs of this visit in Chromium: kept in the tab, opened, renamed, dropped; what went on from what; the oldest make room."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from model.models.scripted import SCRIPT
+from tests.e2e.test_hands import cell, run
+from tests.e2e.test_watch import PLAYER, until
+
+pytestmark = pytest.mark.e2e
+
+
+def erase_and_go_on(page, at):
+    cell(page, at).click()
+    page.locator("#player .ib-bar [data-hand=erase]").click()
+    old = until(page, "p.run.id")
+    page.locator("#player .ib-revise-go").click()
+    until(page, f"p.run.id !== {json.dumps(old)} && p.run.result")
+    page.evaluate(f"{PLAYER}.go({PLAYER}.length - 1)")
+
+
+def test_a_run_is_kept_with_what_it_went_on_from(shared, visit):
+    page = visit(shared, width=1440, height=1000)
+    run(page)
+    erase_and_go_on(page, 1)
+    page.wait_for_function("inkblotRuns.list().length === 2")
+    first, second = page.evaluate("inkblotRuns.list()")
+    assert first["parent"] == "" and second["parent"] == first["id"] and second["changed"] == "1 erased"
+    assert first["model"] == "Fake (scripted, not a model)" and first["tokens"] > 10
+    assert page.evaluate(f"inkblotRuns.document({json.dumps(first['id'])}).result.text") == SCRIPT
+
+
+def test_after_a_reload_the_run_in_view_goes_on(shared, visit):
+    page = visit(shared, width=1440, height=1000)
+    run(page)
+    page.reload()
+    page.locator("#run").wait_for()
+    until(page, "p.run && p.run.result")
+    erase_and_go_on(page, 1)
+    assert until(page, "p.run.text(p.run.frames[p.length - 1])") == SCRIPT and page.evaluate("inkblotRuns.list().length") == 2
+
+
+def test_the_store_drops_the_oldest_for_room_and_hangs_what_went_on_from_it_higher(shared, visit):
+    page = visit(shared)
+    kept = page.evaluate("""() => {
+        const held = new Map(), storage = { getItem: (k) => held.get(k) ?? null, removeItem: (k) => held.delete(k),
+            setItem(k, v) { if (v.length > 9000) throw new Error('full'); held.set(k, v); } };
+        const header = (n) => ({ prompt: 'p' + n, model: { name: 'm' }, settings: { seed: n }, branch: n > 1 ? 'step 1' : '' });
+        const doc = (n) => ({ header: header(n), result: { tokens: n }, x: 'y'.repeat(800) });
+        const runs = new InkblotRuns(storage, 'kept', { most: 3, room: 3000 }), at = () => runs.list().map((r) => r.id + '<' + r.parent);
+        const seen = [];
+        for (const n of [1, 2, 3, 4]) { if (n > 1) runs.branch('r' + (n - 1)); runs.add('r' + n, doc(n)); seen.push(at().join(' ')); }
+        runs.drop('r3'); seen.push(at().join(' '));
+        runs.rename('r4', '  a name  '); seen.push(runs.find('r4').name, String(runs.document('r3')), runs.last().run);
+        runs.add('big', { ...doc(5), x: 'y'.repeat(20000) }); seen.push(at().join(' '));
+        return [seen, [...held.keys()].sort()];
+    }""")
+    assert kept == [
+        ["r1<", "r1< r2<r1", "r1< r2<r1 r3<r2", "r2< r3<r2 r4<r3", "r2< r4<r2", "a name", "null", "r4", "r2< r4<r2"],
+        ["kept", "kept:r2", "kept:r4"],
+    ]
+
+
+def test_a_browser_that_keeps_nothing_shows_runs_all_the_same(shared, visit):
+    page = visit(shared)
+    page.evaluate("void (Storage.prototype.setItem = () => { throw new Error('none allowed'); })")
+    run(page)
+    assert page.evaluate("inkblotRuns.list()") == []
+    expect(page.locator("[data-testid=toast-body]")).to_have_count(0)
