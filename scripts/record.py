@@ -1,6 +1,7 @@
 """Record what is there before a visitor has pressed anything: `make traces`.
 
-One JSON trace a prompt in assets/traces/, and the race and the sweep that Race and Lab open with in assets/recorded/.
+One JSON trace a prompt in assets/traces/, the race and the sweep that Race and Lab open with in assets/recorded/, and the playlist of
+talk mode in assets/talk/runs (`scripts/record_talk.py`).
 
 They are real runs of the weights that ship, with the page's own presets; a test compares the fingerprint of the weights in them with
 the one in assets/weights/manifest.json, so they must be recorded again whenever the weights change.
@@ -29,6 +30,7 @@ from playground.web.strings import CHAT, SUDOKU, WORLDS
 from playground.web.views.plots import text_over_time
 from playground.web.views.recorded import FOLDER
 from playground.web.views.results import table_html, verdict_html
+from scripts import record_talk
 
 TRACES = Path(__file__).resolve().parent.parent / "assets" / "traces"
 RECORDINGS = (  # file, model, prompt, preset, seed: the page opens with the first
@@ -48,6 +50,7 @@ def main() -> None:
             text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
             (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
             print(f"{name}: {len(text):,} bytes: {document['words']}")
+    record_talk.main()
 
 
 def race(engine: Engine) -> dict[str, Any]:

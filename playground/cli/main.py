@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | race | sweep | models | replay | serve`. Every knob is an option, from the table of knobs.
+"""The command line: `python -m playground run | race | sweep | models | replay | talk | serve`. Every knob is an option, from one table.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
@@ -225,6 +225,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": Command("sweep one knob", lazily("playground.cli.compare", "add_sweep"), lazily("playground.cli.compare", "sweep")),
     "models": Command("list the models", add_models, models),
     "replay": Command("show a trace again", lazily("playground.cli.replay", "add_options"), lazily("playground.cli.replay", "replay")),
+    "talk": Command("show a playlist to a room", lazily("playground.cli.talk", "add_options"), lazily("playground.cli.talk", "talk")),
     "serve": Command("open the page", add_serve, serve),
 }
 

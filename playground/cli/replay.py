@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.errors import SettingError, TraceError
-from model.settings import LOCAL
+from model.errors import SettingError
 from model.trace.frame import Frame
 from model.trace.trace import Trace
 from playground.cli.output import check_file, write
 from playground.cli.terminal import final, watch
 from playground.compare.summary import summary
+from playground.web.views.talk import read_trace as read
 
 SLOWEST = 0.5  # seconds between two steps at most
 
@@ -43,16 +43,6 @@ def replay(args: argparse.Namespace) -> int:
     if args.json and trace.result:
         print_json(summary(trace))
     return 0
-
-
-def read(path: Path) -> Trace:
-    """Return the trace of a file; raise SettingError in one sentence."""
-    try:
-        if path.stat().st_size > LOCAL.trace_bytes * 2:
-            raise SettingError(f"A trace may have at most {LOCAL.trace_bytes * 2 / 1e6:g} MB; {path} has more.", "file")
-        return Trace.from_json(path.read_bytes())
-    except (OSError, TraceError) as error:
-        raise SettingError(f"{path} cannot be replayed: {error}", "file") from None
 
 
 def paced(trace: Trace, speed: float) -> Iterator[Frame]:

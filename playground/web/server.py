@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.engine import catalog
@@ -22,6 +23,8 @@ from playground.proxies import unproxied
 from playground.web.app import build_app, head
 from playground.web.components.assets import encoder_route, player_route
 from playground.web.components.chart import plotly_route
+from playground.web.components.embed import Embedded, element_route
+from playground.web.components.talk import talk_route
 from playground.web.connections import Compressed, TimelyBody, guard_connections
 from playground.web.doors import Doors, named_here
 from playground.web.log import say_no_words
@@ -74,7 +77,7 @@ class MaxBody:
 
 
 class SafeHeaders:
-    """Add the security headers to every response."""
+    """Add the security headers to every response that has none of its own."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -85,10 +88,16 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self.headers]
+                own = message.get("headers", [])
+                message["headers"] = [*own, *(header for header in self.headers if header[0] not in dict(own))]
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def own_routes() -> list[Route]:
+    """Return the addresses of what the page loads only when it is asked for, and of what stands alone."""
+    return [plotly_route(), player_route(), encoder_route(), talk_route(), element_route()]
 
 
 def launch(
@@ -108,13 +117,14 @@ def launch(
     middleware = [
         Middleware(Compressed), Middleware(SafeHeaders), Middleware(TimelyBody), Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
         Middleware(Doors, blocks=blocks, names=named_here([*names, str(options.get("server_name", ""))])),
+        Middleware(Embedded),
     ]  # fmt: skip
     settings: dict[str, Any] = {
         "server_name": "127.0.0.1", "share": False, "show_error": False, "debug": False, "ssr_mode": False, "max_threads": 16,
         "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
         "mcp_server": False, "allowed_paths": [], "footer_links": ["api", "settings"], "prevent_thread_lock": True, "quiet": True,
         "theme": theme(), "css": style(), "head": head(limits),
-        "app_kwargs": {"routes": [plotly_route(), player_route(), encoder_route(), health_route(blocks)], "middleware": middleware},
+        "app_kwargs": {"routes": [*own_routes(), health_route(blocks)], "middleware": middleware},
     }  # fmt: skip
     with unproxied():  # Gradio asks its own address whether it is up
         _, address, _ = blocks.launch(**settings | options)

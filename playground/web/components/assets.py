@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from model.paths import ASSETS
 
-PLAYER = ASSETS / "player"
+PLAYER, RACE = ASSETS / "player", ASSETS / "race"
 PARTS = ("decode", "text", "canvas", "board", "clock", "strips", "inspect", "hands", "numbers", "wiring", "player")
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 
@@ -29,6 +29,35 @@ def script() -> str:
 def style() -> str:
     """Return the player's style sheet."""
     return "\n".join((PLAYER / name).read_text(encoding="utf-8") for name in ("player.css", "board.css", "hands.css"))
+
+
+PAUSE = '<path class="rs-i-pause" d="M4 3h2.6v10H4zM9.4 3H12v10H9.4z"/>'
+PLAY = f'<svg viewBox="0 0 16 16"><path class="rs-i-play" d="M4 2.5v11L13.5 8z"/>{PAUSE}</svg>'
+AGAIN = '<svg viewBox="0 0 16 16"><path d="M3.5 8a4.5 4.5 0 1 0 1.6-3.4M3.2 2.4v2.9h2.9"/></svg>'
+STAGE_LAYOUT = f"""<div class="rs-stage rs-empty" role="region" aria-label="Race">
+<div class="rs-lanes"></div>
+<div class="rs-transport" hidden>
+<button type="button" class="rs-play" aria-label="Play">{PLAY}</button>
+<button type="button" class="rs-again" aria-label="From the start" title="From the start">{AGAIN}</button>
+<input type="range" class="rs-slider" min="0" max="1" value="0" step="any" aria-label="Seconds">
+<output class="rs-time" aria-live="off"></output>
+<select class="rs-speed" aria-label="Speed of the replay"></select>
+<div class="rs-clocks"><span class="rs-pair" role="group" aria-label="Clock">
+<button type="button" data-clock="seconds">Seconds</button><button type="button" data-clock="forwards">Forward passes</button></span>
+<p class="rs-told" aria-live="polite"></p></div>
+</div></div>"""
+
+
+@cache
+def stage_script() -> str:
+    """Return the script that defines `mountPlayer` and `mountStage`."""
+    return f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n" + (RACE / "stage.js").read_text("utf-8")
+
+
+@cache
+def stage_style() -> str:
+    """Return the style sheet of a stage and the players on it."""
+    return style() + (RACE / "stage.css").read_text("utf-8")
 
 
 PLACE = "__INKBLOT_TRACE__"  # where the page's script puts a trace that a visitor saves
@@ -52,8 +81,11 @@ def encoder_route() -> Route:
     return Route("/gifenc.js", serve)
 
 
-def page_html(document: str, title: str = "Inkblot", **options: Any) -> str:
-    """Return one self-contained HTML page that plays a trace document (JSON text); `options` are `mountPlayer`'s."""
+def page_html(document: str, title: str = "Inkblot", extra: str = "", **options: Any) -> str:
+    """Return one self-contained HTML page that plays a trace document (JSON text); `options` are `mountPlayer`'s.
+
+    extra: HTML of our own that ends the page.
+    """
     safe = document.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     chosen = json.dumps(options).replace("<", "\\u003c")
     return f"""<!doctype html>
@@ -76,6 +108,6 @@ main {{ max-width: 68rem; margin: 0 auto; padding: clamp(0.6rem, 2.5vw, 2.2rem);
 {script()}
 mountPlayer(document.getElementById("player"), {{ trace: JSON.parse(document.getElementById("trace").textContent), ...{chosen} }});
 </script>
-</body>
+{extra}</body>
 </html>
 """

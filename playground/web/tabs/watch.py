@@ -20,7 +20,8 @@ from playground.web.queue import MODEL
 
 TRACES = ASSETS / "traces"
 TITLE = "Watch"
-TOUR = '<button type="button" class="ink-open-tour" data-open="tour">How it works</button>'
+TOUR = """<button type="button" class="ink-open-tour" data-open="tour">How it works</button>
+<a class="ink-open-talk" href="talk" target="_blank" title="Recorded runs for a room, with speaker notes">Talk mode</a>"""
 # Made in the browser: nothing of it passes through the server.
 SAVE = """<div class="ink-save"><span>Save this run</span>
 <button type="button" onclick="inkblotExport.run('html')" title="One file that plays it, without a network">as a page</button>

@@ -14,6 +14,7 @@ from model.models.worlds.record import MASKED, TWIN
 
 FOLDER_OF_RACE = Path(__file__).resolve().parents[3] / "assets" / "recorded"
 TRACES = sorted((Path(__file__).resolve().parents[3] / "assets" / "traces").glob("*.json"))
+TALK = sorted((Path(__file__).resolve().parents[3] / "assets" / "talk" / "runs").rglob("*.json"))
 
 
 def shipped(model: str, mode: str) -> str:
@@ -43,3 +44,10 @@ def test_the_recorded_race_is_of_the_shipped_weights_and_each_lane_of_its_own():
     told = [lane["trace"]["header"] for lane in lanes]
     assert [header["mode"] for header in told] == ["diffusion", "ar"]
     assert [header["weights_sha256"] for header in told] == [shipped("worlds", header["mode"]) for header in told]
+
+
+@pytest.mark.parametrize("path", TALK, ids=lambda path: path.stem)
+def test_a_run_of_the_talk_is_of_the_shipped_weights_and_says_when(path):
+    trace = Trace.from_json(path.read_text(encoding="utf-8"))
+    assert trace.weights_sha256 == shipped(trace.spec.id, trace.mode)
+    assert len(trace.recorded) == 10 and trace.result is not None
