@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.entry import Entry
 from model.models.worlds.record import DEFAULTS, NOISY_DEFAULTS
+from model.settings import LOCAL, Limits, Settings
 from model.sudoku import CELLS
 from model.worlds import CANVAS
 
@@ -70,3 +72,9 @@ def begun(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def start_of(model: str) -> dict[str, Any] | None:
     """Return what the page, and a command line without knobs, start a model with; None: what its record says."""
     return presets_of(model).get(START)
+
+
+def start_values(limits: Limits = LOCAL, entry: Entry | None = None) -> dict[str, Any]:
+    """Return the value every knob has when a model is chosen (None: the chat model): its first preset's, or its record's."""
+    preset = start_of("builtin" if entry is None else entry.spec.id)
+    return Settings.parse(preset or (entry.start(limits) if entry else {}), limits).as_dict()

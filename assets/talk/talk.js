@@ -12,7 +12,7 @@ class Talk {
     Object.assign(this, { items, knobs, at: -1, view: "canvas", speed: 1, black: false, digits: "", began: Date.now() });
     this.$ = (id) => document.getElementById(id);
     this.channel = new BroadcastChannel("inkblot-talk");
-    this.channel.addEventListener("message", ({ data }) => (data.kind === "key" ? this.key(data.key) : data.kind === "hello" ? this.tell() : data.kind === "add" && this.add(data.trace)));
+    this.channel.addEventListener("message", ({ data }) => (data.kind === "key" ? this.key(data.key) : data.kind === "hello" && this.tell()));
     document.addEventListener("keydown", (event) => this.pressed(event), true);
     addEventListener("resize", () => this.fit());
     document.addEventListener("pointermove", (event) => Object.assign(this.$("dot").style, { left: event.clientX + "px", top: event.clientY + "px" }));

@@ -25,6 +25,7 @@ from model.trace.trace import Trace
 from playground.cli.output import check_file, lines_of, take_any_text, write
 from playground.cli.terminal import checked, final, harmless, watch
 from playground.compare.summary import summary
+from playground.links import link_of, read_link
 from playground.presets import begun
 from playground.proxies import unproxied
 
@@ -69,6 +70,11 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
     if args.trace_file:
         hands = import_module("playground.cli.hands")
         return [hands.continuation(args.trace_file, args, hands.knobs(args, value_of))]
+    if args.link:
+        told = read_link(args.link)
+        given = {field.name: value_of(field, text) for field in FIELDS if (text := getattr(args, field.name)) is not None}
+        vars(args).update(told._asdict())
+        return [parse_request(told.prompt, told.knobs | given, model=told.model, mode=told.mode, system=told.system, pinned=told.pinned)]
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values, pinned = settings_of(args), args.pinned.replace("\\n", "\n")
     try:
@@ -99,6 +105,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options of `run`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompt", metavar="TEXT", help="what to answer")
+    source.add_argument("--link", metavar="ADDRESS", help="what 'Copy link' on the page gives; knobs beside it win")
     source.add_argument("--from", metavar="TRACE", type=Path, dest="trace_file", help="go on from a run that was written with --trace")
     import_module("playground.cli.hands").add_options(parser)
     source.add_argument("--prompts", metavar="FILE", type=Path, help="a file with one prompt a line; prints one JSON object a line")
@@ -119,16 +126,22 @@ def run(args: argparse.Namespace) -> int:
     if args.trace and args.prompts:
         raise SettingError("--trace writes one run; give it with --prompt, not with --prompts.", "trace")
     check_file(args.trace, "trace")
-    for trace in finished(requests):
+    for request, trace in zip(requests, finished(requests), strict=True):
         if args.prompts is None:
             print(final(trace), flush=True)
             if said := checked(trace):
                 print(said, file=sys.stderr, flush=True)
         if args.prompts is not None or args.json:
-            print_json(summary(trace))
+            print_json(summary(trace) | ({} if args.trace_file else {"link": linked(request, args)}))
         if args.trace:
             write(args.trace, trace.to_json())
     return 0
+
+
+def linked(request: Request, args: argparse.Namespace) -> str:
+    """Return the link that opens the page as a run was asked for."""
+    pinned = args.pinned.replace("\\n", "\n")
+    return link_of(request.model, request.mode, request.prompt, request.system, pinned, request.settings.as_dict())
 
 
 def finished(requests: Sequence[Request]) -> Iterator[Trace]:

@@ -14,14 +14,8 @@ from gradio.components import Component
 from model.entry import Entry
 from model.loops.schedules import CURVES
 from model.settings import FIELDS, LOCAL, MODES, REMASKING, RULES, Field, Limits, Settings, applies, bounds
-from playground.presets import NAMES, START, presets_of, start_of
+from playground.presets import NAMES, START, presets_of, start_values
 from playground.web.strings import EXAMPLES, choice, kind
-
-
-def start_values(limits: Limits, entry: Entry | None = None) -> dict[str, Any]:
-    """Return the value every knob has when a model is chosen (None: the chat model): its first preset's, or its record's."""
-    preset = start_of("builtin" if entry is None else entry.spec.id)
-    return Settings.parse(preset or (entry.start(limits) if entry else {}), limits).as_dict()
 
 
 def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:

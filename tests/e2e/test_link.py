@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from model.models.scripted import SCRIPT
 from model.settings import FIELDS
+from playground.links import link_of
 from tests.e2e.test_watch import choose, until
 
 pytestmark = pytest.mark.e2e
@@ -31,8 +32,8 @@ def test_a_run_puts_its_settings_into_the_address_and_a_new_page_takes_them(shar
     page.locator("#knob-steps input[type=number]").first.blur()
     page.locator("#run").click()
     until(page, "p.run && p.run.result")
+    page.wait_for_function("location.hash.startsWith('#v1=')")
     address = page.evaluate("location.href")
-    assert "#v1=" in address
     page = visit(shared, path=address.removeprefix(shared.url))
     expect(page.locator("#prompt textarea")).to_have_value("Warum ist der Himmel blau? \U0001f600")
     expect(page.locator("#knob-steps input[type=number]").first).to_have_value("19")
@@ -88,6 +89,7 @@ def test_every_knob_comes_back_from_its_link(shared, visit):
     def check(values, prompt):
         asked = [prompt, [values[name] for name in names]]
         link = page.evaluate("([p, v]) => inkblotLink.fragment('fake', 'diffusion', p, 's', '3: x', ...v)", asked)
+        assert link == link_of("fake", "diffusion", prompt, "s", "3: x", values)  # the command line's own
         told = page.evaluate("(link) => inkblotLink.read(link)", link)
         assert told["prompt"] == prompt and told["system"] == "s" and told["pinned"] == "3: x" and told["model"] == "fake"
         start = page.evaluate("INKBLOT.models.fake.start")

@@ -14,7 +14,8 @@ from model.engine.parsing import parse_request
 from model.models.scripted import Fake
 from model.settings import FIELD, FIELDS, LOCAL
 from playground.cli.main import parser, requests_of
-from playground.web.controls import page_data, start_values
+from playground.presets import start_values
+from playground.web.controls import page_data
 
 pytestmark = pytest.mark.e2e
 SCRIPT = Path(__file__).parents[2] / "assets" / "page" / "page.js"

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from model.models.scripted import SCRIPT
+from model.settings import Settings
 from playground.cli.main import main
 from playground.web.views.talk import SHIPPED, playlist, talk_html
 from tests.e2e.player_harness import shapes
@@ -150,6 +152,25 @@ def test_the_presenter_sees_notes_and_what_comes_next_and_moves_the_stage(stage,
     notes.keyboard.press("PageDown")
     wait(page, f"{TALK}.at === 1")
     wait(notes, "document.querySelector('header span').textContent.startsWith('2 of 4')")
+
+
+def test_a_prompt_typed_in_the_talk_runs_and_joins_the_playlist(shared, visit):
+    page = visit(shared)
+    page.goto(shared.url + "/talk")
+    page.wait_for_selector(".ib-cell")
+    before = now(page, "t.items.length")
+    header = f"{TALK}.items[0].lanes[0].trace.header"
+    page.evaluate(f"(settings) => {{ {header}.model.id = 'fake'; {header}.settings = settings; }}", Settings().as_dict())
+    page.keyboard.press("n")
+    page.keyboard.type("what the room wants?")
+    assert now(page, "t.at") == 0 and "it joins the playlist" in page.locator("#ask").inner_text()
+    page.keyboard.press("Enter")
+    wait(page, f"{TALK}.items.length === {before + 1}")
+    assert now(page, "t.at") == before and page.locator("#line b").inner_text().endswith("what the room wants?")
+    page.keyboard.press("End")
+    assert now(page, "t.player.run.text(t.player.frame)") == SCRIPT
+    page.keyboard.press("1")  # there is a tenth run: it waits whether a second digit comes
+    wait(page, f"{TALK}.at === 0")
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720)])

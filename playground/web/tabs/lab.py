@@ -11,14 +11,13 @@ import gradio as gr
 
 from model.settings import FIELD
 from playground.compare.sweep import KNOBS, MOST_SEEDS, offered
-from playground.presets import start_of
+from playground.presets import start_of, start_values
 from playground.web import strings
 from playground.web.components import two_runs
 from playground.web.components.chart import Chart, save_js
 from playground.web.components.player import Player, trace_message
 from playground.web.components.status import Status
 from playground.web.context import Context
-from playground.web.controls import start_values
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL

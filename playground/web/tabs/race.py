@@ -12,14 +12,13 @@ from model.engine.catalog import entry
 from model.settings import FIELD, ORDERS, REMASKING, RULES, Limits
 from playground.compare.lanes import PRESETS, preset_lanes
 from playground.compare.race import MOST_REPEATS
-from playground.presets import start_of
+from playground.presets import start_of, start_values
 from playground.web import strings
 from playground.web.components import two_runs
 from playground.web.components.chart import Chart, save_js
 from playground.web.components.stage import Stage
 from playground.web.components.status import Status
 from playground.web.context import Context
-from playground.web.controls import start_values
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
 from playground.web.queue import MODEL

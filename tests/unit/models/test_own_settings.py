@@ -15,8 +15,8 @@ from model.models import own
 from model.models.masked import records
 from model.settings import LOCAL, PUBLIC, Settings
 from playground.cli.main import parser, requests_of
+from playground.presets import start_values
 from playground.web.components.picker import look
-from playground.web.controls import start_values
 from playground.web.handlers.runs import request_of
 from tests import tiny_checkpoints as tiny
 from tests.tiny_gemma import network, save

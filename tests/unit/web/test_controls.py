@@ -10,9 +10,9 @@ from model.engine.catalog import entries, entry
 from model.engine.parsing import parse_request
 from model.loops.schedules import CURVES
 from model.settings import FIELD, FIELDS, LOCAL, PUBLIC, REMASKING, RULES, Settings, applies, bounds, parse_value
-from playground.presets import PRESETS
+from playground.presets import PRESETS, start_values
 from playground.web.app import head
-from playground.web.controls import knobs, page_data, schedule_curves, start_values
+from playground.web.controls import knobs, page_data, schedule_curves
 from playground.web.theme import style
 
 

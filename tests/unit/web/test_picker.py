@@ -15,11 +15,11 @@ from model.models.gemma import record as diffusion_gemma
 from model.request import Request
 from model.settings import LOCAL, PUBLIC, Settings
 from playground.cli import main as cli
-from playground.presets import start_of
+from playground.presets import start_of, start_values
 from playground.web.components import picker
 from playground.web.components.picture import SENT, picture_of
 from playground.web.context import Context
-from playground.web.controls import model_told, page_data, start_values
+from playground.web.controls import model_told, page_data
 from playground.web.handlers.runs import request_of
 from playground.web.server import BODY_BYTES
 
