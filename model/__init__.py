@@ -8,7 +8,7 @@ from typing import Any
 _HOME = {
     "load": "engine.catalog", "Engine": "engine.engine", "Run": "run", "Request": "request", "Settings": "settings", "Limits": "settings",
     "LOCAL": "settings", "PUBLIC": "settings", "Trace": "trace.trace", "Frame": "trace.frame", "ModelSpec": "spec",
-    "PlaygroundError": "errors",
+    "PlaygroundError": "errors", "fill": "holes",
 }  # fmt: skip
 __all__ = list(_HOME)
 

@@ -33,6 +33,7 @@ class Draft:
 
     edits are made to `ids` first, by position as `ids` has them. keep: whatever stands after that never changes either; else a rule may
     take it back. about: where the canvas came from, for the trace; weights: the fingerprint of those it was written by, '' if unknown.
+    spaced: positions whose word must bring the space before it.
     """
 
     ids: tuple[int, ...] = ()
@@ -42,6 +43,12 @@ class Draft:
     keep: bool = False
     about: str = "a partly filled canvas"
     weights: str = ""
+    spaced: tuple[int, ...] = ()
+
+    @property
+    def grows(self) -> bool:
+        """Whether the canvas is as long as the draft once its edits are made."""
+        return bool(self.edits)
 
     def made(self, tokens: Callable[[str], list[int]], spec: ModelSpec) -> Draft:
         """Return the draft with its edits made; raise SettingError. tokens: from typed words to ids.

@@ -42,7 +42,8 @@ window.inkblot = (() => {
     else for (const name of data.presetNames) if (!(name in spec.presets)) gone.push(`#preset label:has(input[value="${name}"])`);
     for (const kind of Object.keys(data.prompts)) if (kind !== (spec.examples || "chat")) gone.push("#examples-" + kind);
     if (!spec.vision) gone.push("#image");
-    sheet.textContent = `${gone.join(", ")} { display: none !important; } #model-line p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
+    if (spec.fills === false) gone.push("#fill");
+    sheet.textContent = `${gone.join(", ")} { display: none !important; } :is(#model-line, #fill-reach) p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
@@ -54,6 +55,9 @@ window.inkblot = (() => {
     const found = presets.find(([, set]) => Object.entries(set).every(([knob, value]) => at(knob) === value));
     return found ? found[0] : "custom";
   }
+
+  /** Return a text with holes that suits a model. */
+  const holes = (model) => data.holes[known(model).examples] || data.holes.chat;
 
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
@@ -97,5 +101,5 @@ window.inkblot = (() => {
     return true;
   }
 
-  return { sync, preset, named, choose, learn, recipes };
+  return { sync, preset, named, choose, learn, recipes, holes };
 })();

@@ -11,6 +11,7 @@ from model.draft import Draft, draft_of
 from model.engine import catalog
 from model.engine.catalog import entry
 from model.errors import SettingError
+from model.holes import ASK, Filling, Part, asked_of, parse_holes
 from model.request import Request, parse_pinned, visible_text
 from model.settings import FIELD, LOCAL, MODES, Limits, Settings
 from model.text import normalise
@@ -60,6 +61,19 @@ def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = 
         given["new_tokens"] = max(1, len(draft.ids))
     return parse_request(trace.prompt, given, model=trace.spec.id, mode=trace.mode, system=trace.system,
                          draft=replace(draft, weights=trace.weights_sha256), limits=limits)  # fmt: skip
+
+
+def parse_fill(text: Any, settings: Any = None, *, model: Any = "builtin", prompt: Any = "",
+               limits: Limits = LOCAL) -> tuple[Request, tuple[Part, ...]]:  # fmt: skip
+    """Return the request that fills a text's holes, and the text's parts; raise SettingError with one sentence.
+
+    prompt: what the text is written for; empty: what `asked_of` says. The lengths of the holes are for `holes.Tries` to set.
+    """
+    parts = parse_holes(text, limits)
+    known = catalog.known(parse_model(model, limits))
+    own = asked_of(known.spec, parts) if known else ASK + text
+    asked = prompt if isinstance(prompt, str) and prompt.strip() else own
+    return parse_request(asked, settings, model=model, draft=Filling(parts=parts), limits=limits), parts
 
 
 def parse_model(model: Any, limits: Limits) -> str:

@@ -17,7 +17,7 @@ import torch
 from model.loops.canvas import Canvas
 from model.loops.orders import Guess, admit
 from model.loops.plan import Plan
-from model.loops.readout import Readout, choose, glance, pick, read, shares, shield
+from model.loops.readout import Readout, bar, choose, glance, pick, read, shares, shield
 from model.loops.remasking import SIGMAS, doubted, ranked_out
 from model.loops.schedules import counts, share_steps, targets
 from model.loops.stopwatch import Stopwatch
@@ -174,6 +174,7 @@ class _Loop:
             yield from self._show()
             return
         if canvas.ids[self.start] < 0:
+            bar(logits[row : row + 1], self.plan, [self.start])
             token, p, entropy = choose(logits[row : row + 1], self.plan)
             canvas.commit(self.start, token, p, "causal", p, 1.0)
             canvas.look_at(self.start, entropy)
@@ -206,6 +207,8 @@ class _Loop:
                 before = int(canvas.ids[position])
                 continue
             barred = (*self.plan.forbidden, *(self.plan.spec.eos_ids if position < canvas.last_fixed else ()))
+            if position in self.plan.spaced and self.plan.starts is not None:
+                barred += tuple(token for token in names.tolist() if not self.plan.starts[token])
             place = pick(logits, names, barred, self.plan)
             p, entropy, best, top_p = glance(logits, place)
             before = int(names[place])
@@ -261,6 +264,7 @@ class _Loop:
 
     def _predict(self, positions: np.ndarray) -> Readout:
         logits = self._ask(self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist())
+        bar(logits, self.plan, positions.tolist())
         return read(logits, self.plan, self._no_end(positions))
 
     def _no_end(self, positions: np.ndarray) -> np.ndarray | None:

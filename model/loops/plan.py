@@ -22,6 +22,8 @@ class Plan:
     generator: torch.Generator
     forbidden: tuple[int, ...]  # ids that may never be written
     should_stop: Callable[[], str]  # '' or 'cancelled' / 'deadline'
+    spaced: tuple[int, ...] = ()  # positions that only one of `starts` (V,) may stand at
+    starts: torch.Tensor | None = field(default=None, repr=False)
     _scratch: torch.Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
     def scratch(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

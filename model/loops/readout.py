@@ -40,6 +40,15 @@ NOT_NUMBERS = "The model returned values that are not numbers; run again, or rel
 
 
 @torch.inference_mode()
+def bar(logits: torch.Tensor, plan: Plan, positions: Sequence[int]) -> None:
+    """Forbid, in place, whatever does not begin a word where one must begin; positions: of the rows of logits (n, V)."""
+    if plan.starts is not None and (rows := [row for row, position in enumerate(positions) if position in plan.spaced]):
+        wide = min(logits.shape[1], len(plan.starts))
+        if bool(plan.starts[:wide].any()):
+            logits[torch.tensor(rows)[:, None], (~plan.starts[:wide]).nonzero()[:, 0]] = FORBIDDEN
+
+
+@torch.inference_mode()
 def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> None:
     """Forbid, in place, what may never be written: the run's forbidden ids, and end tokens in rows `no_end`."""
     if plan.forbidden:

@@ -33,11 +33,15 @@ SCORED_AT_ONCE = 128  # answer tokens whose logits are held at a time: 128 rows 
 
 @dataclass(frozen=True)
 class Standing:
-    """What stands on a canvas before a run: {position: id} pinned and kept, which never change, and ids to begin with, -1: undecided."""
+    """What stands on a canvas before a run: {position: id} pinned and kept, which never change, and ids to begin with, -1: undecided.
+
+    spaced: positions whose word must bring the space before it.
+    """
 
     pinned: dict[int, int]
     kept: dict[int, int] = field(default_factory=dict)
     start: Sequence[int] = ()
+    spaced: tuple[int, ...] = ()
 
 
 class TorchModel(ABC):
@@ -64,6 +68,12 @@ class TorchModel(ABC):
     def unwritten(self) -> tuple[int, ...]:
         """Rows of the network's output that the tokenizer has no token for: a text never holds them."""
         return ()
+
+    @functools.cached_property
+    def word_starts(self) -> torch.Tensor:
+        """Which ids (V,) bring a space and then something else."""
+        pieces = [self.piece(token) for token in range(self.spec.vocab_size)]
+        return torch.tensor([piece[:1] == b" " and not piece[1:2].isspace() and len(piece) > 1 for piece in pieces])
 
     @abstractmethod
     def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
@@ -143,7 +153,7 @@ class TorchModel(ABC):
         if draft.weights and ours and draft.weights != ours:
             raise SettingError(f"This run was written by other weights of {self.spec.name} than those loaded here.", "trace")
         made = draft.made(self.tokens, self.spec)
-        if draft.edits and not self.spec.canvas:
+        if draft.grows and not self.spec.canvas:
             request = replace(request, settings=replace(request.settings, new_tokens=len(made.ids)))
         return request, made
 
@@ -155,7 +165,7 @@ class TorchModel(ABC):
             return Standing(pinned)
         self._check_start(made.ids, length)
         pinned = {p: made.ids[p] for p in made.pinned} | pinned
-        return Standing(pinned, {p: made.ids[p] for p in made.kept if p not in pinned}, made.ids)
+        return Standing(pinned, {p: made.ids[p] for p in made.kept if p not in pinned}, made.ids, made.spaced)
 
     def _check_start(self, start: Sequence[int], length: int) -> None:
         if len(start) > length:
@@ -183,8 +193,8 @@ class TorchModel(ABC):
         settings, spec = request.settings, self.spec
         canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
         forbidden = (*(() if spec.mask_id is None else (spec.mask_id,)), *self.unwritten)
-        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden,
-                    should_stop)
+        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden, should_stop,
+                    known.spaced, self.word_starts if known.spaced else None)
         watch.resume()
         predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
         loop = decode if request.mode == "ar" else denoise

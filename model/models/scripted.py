@@ -105,7 +105,7 @@ class Fake:
         """Return a run of the script; see `model.run.Model.denoise`. `deadline`: seconds of `clock` the run may take."""
         settings, ids = settings or Settings(), self.encode(prompt, system)
         made = draft.made(self.tokens, self.spec) if draft else Draft()
-        if draft and draft.edits:
+        if draft and draft.grows:
             settings = replace(settings, new_tokens=len(made.ids))
         Request(prompt, self.spec.id, mode, settings, system, pinned or {}).check(self.spec, len(ids), limits)
         script = _Script(self, settings, mode, dict(pinned or {}), made)

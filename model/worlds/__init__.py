@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .check import Fault, check, unholdable
 from .forms import FORMS
-from .prompt import Asked, read_prompt
+from .prompt import Asked, form_of, read_prompt
 from .vocabulary import (
     ANY,
     CANVAS,
@@ -30,5 +30,5 @@ from .write import Text, write
 
 __all__ = [
     "ANY", "CANVAS", "END", "FIRST_WORD", "FORMS", "FORM_IDS", "MASK", "NONE", "PROMPT", "VOCABULARY", "Asked", "Fault", "Text", "check",
-    "decode", "display", "encode", "piece", "prompt_ids", "read_prompt", "tokens", "training_prompt", "unholdable", "write",
+    "decode", "display", "encode", "form_of", "piece", "prompt_ids", "read_prompt", "tokens", "training_prompt", "unholdable", "write",
 ]  # fmt: skip

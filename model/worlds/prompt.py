@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .forms import FORMS
+from .forms import FORMS, Form
 from .lexicon import HE, ONE, PLACES, RELATIVES, SHE, SOUNDS, STRANGERS
 from .vocabulary import IDS, TOPICS
 from .write import SALIENT
@@ -75,3 +75,14 @@ def _topic(word: str) -> str | None:
     """Return the topic that a typed word means: itself, its singular or its plural."""
     singular = [word[: -len(end)] + new for end, new in (("ies", "y"), ("es", ""), ("s", ""), ("ves", "f")) if word.endswith(end)]
     return next((TOPIC_WORDS[form] for form in (word, *singular, word + "s", word + "es") if form in TOPIC_WORDS), None)
+
+
+def form_of(text: str) -> str:
+    """Return the name of the form whose fixed words a piece of text has most of: a prompt for its kind."""
+    words = set(re.findall(r"[\w-]+", text))
+
+    def score(form: Form) -> float:
+        fixed = set(re.findall(r"[\w-]+", re.sub(r"\{[^}]*\}", " ", " ".join((form.head, *form.middle.values(), form.tail)))))
+        return len(words & fixed) / len(fixed) ** 0.5
+
+    return max(FORMS.values(), key=score).name

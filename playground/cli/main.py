@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | race | sweep | models | replay | talk | serve`. Every knob is an option, from one table.
+"""The command line: `python -m playground run | fill | race | sweep | models | replay | talk | serve`. Every knob is an option.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
@@ -234,6 +234,7 @@ def lazily(module: str, name: str) -> Callable[[Any], Any]:
 
 COMMANDS: dict[str, Command] = {
     "run": Command("write an answer, denoising in the terminal", add_run, run),
+    "fill": Command("fill the holes of a text", lazily("playground.cli.fill", "add_options"), lazily("playground.cli.fill", "fill")),
     "race": Command("race lanes on one prompt", lazily("playground.cli.compare", "add_race"), lazily("playground.cli.compare", "race")),
     "sweep": Command("sweep one knob", lazily("playground.cli.compare", "add_sweep"), lazily("playground.cli.compare", "sweep")),
     "models": Command("list the models", add_models, models),

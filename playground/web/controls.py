@@ -12,10 +12,11 @@ import gradio as gr
 from gradio.components import Component
 
 from model.entry import Entry
+from model.holes import reach
 from model.loops.schedules import CURVES
 from model.settings import FIELDS, LOCAL, MODES, REMASKING, RULES, Field, Limits, Settings, applies, bounds
 from playground.presets import NAMES, START, presets_of, start_values
-from playground.web.strings import EXAMPLES, choice, kind
+from playground.web.strings import EXAMPLES, HOLES, choice, kind
 
 
 def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
     return {
         "family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
         "canvas": spec.canvas if spec.family == "masked" else 0, "presets": presets_of(spec.id), "defaults": entry.start(),
-        "start": start_values(limits, entry), "examples": kind(spec.id),
+        "start": start_values(limits, entry), "examples": kind(spec.id), "fills": bool(reach(spec)),
     }  # fmt: skip
 
 
@@ -82,4 +83,4 @@ def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
     models = {entry.spec.id: model_told(entry, limits) for entry in entries}
     prompts = {name: list(texts.values()) for name, texts in EXAMPLES.items()}
     return {"fields": fields, "models": models, "prompts": prompts, "presetNames": NAMES, "preset": START, "modes": MODES,
-            "limits": limits.name}  # fmt: skip
+            "limits": limits.name, "holes": HOLES}  # fmt: skip

@@ -21,6 +21,11 @@ SUDOKU = {  # a difficulty and the number of its puzzle, or a puzzle as it is wr
     "Easy": "An easy Sudoku", "Medium": "A medium Sudoku, number 4", "Hard": "A hard Sudoku, number 7", "Extreme": "An extreme Sudoku",
     "Typed": "53..7.... 6..195... .98....6. 8...6...3 4..8.3..1 7...2...6 .6....28. ...419..5 ....8..79", "Empty": "An empty board",
 }  # fmt: skip
+HOLES = {  # text with holes, by the kind of model
+    "chat": "Dear Anna,\n\nthank you for the ___ you sent me. It stands on the table beside the [1] now.\n\nYours, Tom",
+    "worlds": "Lost: an orange ___ called Otto, last seen near the reservoir on Friday. Do not interrupt [1], for [1] ___ as well. "
+              "Please bring [1] back to the [1]. Reward: four hats, all [1] of them polished.",
+}  # fmt: skip
 EXAMPLES = {"chat": CHAT, "worlds": WORLDS, "sudoku": SUDOKU}
 
 

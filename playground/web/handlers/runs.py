@@ -121,15 +121,20 @@ def on_resume(button: gr.Button, engine: Engine, begins: list[Any], stopped: Any
     stopped.then(offer, None, button, concurrency_limit=None, **silent)
 
 
+def prepared(run: EngineRun) -> Iterator[tuple[str, Any]]:
+    """Yield what a run waits for, until it can begin."""
+    said, polls = "", 0
+    for why in run.prepare():
+        words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
+        if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
+            yield waiting(words)
+        said, polls = words, polls + 1
+
+
 def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
     """Yield a run's wait, its frames and at last the whole of it, as (wire message, status line); after an error too."""
-    said, polls = "", 0
     try:
-        for why in run.prepare():
-            words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
-            if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
-                yield waiting(words)
-            said, polls = words, polls + 1
+        yield from prepared(run)
     except Exception:
         yield waiting("")
         raise

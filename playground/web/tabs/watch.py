@@ -9,7 +9,7 @@ import gradio as gr
 from model.paths import ASSETS
 from playground.presets import NAMES, START
 from playground.web import strings
-from playground.web.components import picker
+from playground.web.components import fill, picker
 from playground.web.components.heatmap import Heatmap
 from playground.web.components.player import STOPPED, Player, trace_message
 from playground.web.components.status import Status
@@ -70,6 +70,7 @@ def build(ctx: Context) -> None:
                 if opening:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
             player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
+            filling = fill.build(ctx)
             Heatmap("#player", elem_id="heatmap", container=False)
             gr.HTML(SAVE, apply_default_css=False, container=False, elem_id="save")
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
@@ -94,6 +95,7 @@ def build(ctx: Context) -> None:
     page = SimpleNamespace(
         prompt=prompt, run=run, stop=stop, go_on=go_on, chips=chips, status=status, player=player, preset=preset, model=model,
         image=image, mode=mode, controls=controls, pinned=pinned, system=system, recipe=(write, shell, python), copy_link=copy_link,
+        filling=filling,
     )  # fmt: skip
     join(ctx, page)
 
@@ -116,6 +118,7 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
     asked = {"trace": gr.JSON(visible=False), "step": gr.Number(0, visible=False), "edits": gr.JSON([], visible=False),
              "keep": gr.Checkbox(False, visible=False), "settings": gr.JSON({}, visible=False)}  # fmt: skip
     gr.Button(visible=False).click(handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows)
+    started.append(fill.join(ctx, page.filling, page.model, controls, shows))
     stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
     stopped = stopped.then(None, js=HALT, **silent)
     handlers.on_resume(page.go_on, ctx.engine, [page.run.click, *(box.click for box in page.chips), page.go_on.click], stopped)
