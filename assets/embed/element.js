@@ -32,7 +32,7 @@ class InkblotPlayer extends HTMLElement {
       if (wrong) throw new Error(wrong);
       if (this.box.__player === player) player.receive({ run: src, trace: doc, done: true, play: this.hasAttribute("autoplay") });
     } catch (error) {
-      player.empty(`The trace ${src} cannot be shown: ${error instanceof SyntaxError ? "it is not JSON" : error.message}.`);
+      player.empty(`The trace ${src} cannot be shown: ${error instanceof SyntaxError ? "it is not JSON" : error instanceof TypeError ? "it cannot be reached" : error.message}.`);
     }
   }
 }

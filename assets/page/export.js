@@ -39,7 +39,7 @@ window.inkblotExport = (() => {
   const KINDS = {
     html: async (doc) => save((await template()).replace(PLACE, () => inert(JSON.stringify(doc))), named(doc, "html"), "text/html"),
     json: async (doc) => save(JSON.stringify(doc), named(doc, "json"), "application/json"),
-    text: async (doc) => save(doc.result?.text ?? "", named(doc, "txt"), "text/plain"),
+    text: async (doc) => save(written(doc), named(doc, "txt"), "text/plain"),
     markdown: async (doc) => save(markdown(doc), named(doc, "md"), "text/markdown"),
   };
 
@@ -48,8 +48,11 @@ window.inkblotExport = (() => {
     const quote = (text) => String(text).split("\n").map((line) => "> " + line).join("\n");
     const facts = result ? `${result.tokens} tokens, ${result.forwards} forward passes, ${result.seconds} s` : "unfinished";
     const where = [header.hardware || header.device, header.dtype].filter(Boolean).join(", ");
-    return `**${header.model.name}**, ${header.mode === "ar" ? "left to right" : "denoised"}: ${facts} (${where}).\n\nPrompt: ${header.prompt}\n\n${quote(result?.text ?? "")}\n`;
+    return `**${header.model.name}**, ${header.mode === "ar" ? "left to right" : "denoised"}: ${facts} (${where}).\n\nPrompt: ${header.prompt}\n\n${quote(written({ result }))}\n`;
   }
+
+  /** The text of the run in view; a run without a result has what stands in its last step. */
+  const written = (doc) => doc.result?.text ?? player().run.text(player().run.frames[player().length - 1]);
 
   // ---------------------------------------------------------------- pictures and films
   /** The run in view, or the race's lanes: their traces, names, frames in view and the frames' times on the visitor's clock. */
@@ -118,9 +121,9 @@ window.inkblotExport = (() => {
     if (file.size > MOST) return say(`A trace may have at most ${MOST / 1e6} MB; this file has ${(file.size / 1e6).toFixed(1)}.`);
     let doc;
     try {
-      doc = JSON.parse(await file.text());
-    } catch {
-      return say(`${file.name} is no trace: it is not JSON.`);
+      doc = inkblotForeign.read(await file.text());
+    } catch (error) {
+      return say(`${file.name} cannot be shown: ${error.constructor === Error ? error.message : "it is damaged"}.`);
     }
     const wrong = player().accepts(doc);
     if (wrong) return say(`${file.name} cannot be shown: ${wrong}.`);
@@ -130,7 +133,7 @@ window.inkblotExport = (() => {
 
   function choose() {
     const field = document.createElement("input");
-    Object.assign(field, { type: "file", accept: ".json,application/json" });
+    Object.assign(field, { type: "file", accept: ".json,.jsonl,application/json" });
     field.addEventListener("change", () => open(field.files[0]));
     field.click();
   }

@@ -52,7 +52,7 @@ class Run {
       if (typeof model.id !== "string" || typeof mode !== "string" || typeof prompt !== "string" || typeof settings !== "object" || !Array.isArray(model.eos_ids)) return "its header is not a trace's";
       Run.fromDocument(doc, "check");
     } catch (error) {
-      return error.message || "it is damaged";
+      return error.constructor === Error ? error.message : "it is damaged"; // what the browser says of a wrong type helps nobody
     }
     return "";
   }
