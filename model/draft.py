@@ -33,7 +33,7 @@ class Draft:
 
     edits are made to `ids` first, by position as `ids` has them. keep: whatever stands after that never changes either; else a rule may
     take it back. about: where the canvas came from, for the trace; weights: the fingerprint of those it was written by, '' if unknown.
-    spaced: positions whose word must bring the space before it.
+    spaced: positions whose word must bring the space before it. says: a sentence for the visitor, for the trace.
     """
 
     ids: tuple[int, ...] = ()
@@ -44,6 +44,7 @@ class Draft:
     about: str = "a partly filled canvas"
     weights: str = ""
     spaced: tuple[int, ...] = ()
+    says: str = ""
 
     @property
     def grows(self) -> bool:
@@ -74,7 +75,7 @@ class Draft:
         return Draft(
             tuple(token for token, _ in marks), tuple(i for i, (_, mark) in enumerate(marks) if mark == "pin"),
             tuple(i for i, (token, mark) in enumerate(marks) if mark == "keep" or (self.keep and token >= 0 and not mark and token != end)),
-            about=self.about,
+            about=self.about, says=self.says,
         )  # fmt: skip
 
 

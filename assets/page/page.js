@@ -43,6 +43,7 @@ window.inkblot = (() => {
     for (const kind of Object.keys(data.prompts)) if (kind !== (spec.examples || "chat")) gone.push("#examples-" + kind);
     if (!spec.vision) gone.push("#image");
     if (spec.fills === false) gone.push("#fill");
+    if (spec.examples !== "worlds") gone.push("#change");
     sheet.textContent = `${gone.join(", ")} { display: none !important; } :is(#model-line, #fill-reach) p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
@@ -58,6 +59,12 @@ window.inkblot = (() => {
 
   /** Return a text with holes that suits a model. */
   const holes = (model) => data.holes[known(model).examples] || data.holes.chat;
+
+  /** Change one word of the run in view; what hangs on it is written anew. */
+  function change(button) {
+    const player = document.querySelector("#player .ib-host")?.__player;
+    player?.options.go({ change: button.dataset.change, words: `${button.dataset.change} changed` });
+  }
 
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
@@ -101,5 +108,5 @@ window.inkblot = (() => {
     return true;
   }
 
-  return { sync, preset, named, choose, learn, recipes, holes };
+  return { sync, preset, named, choose, learn, recipes, holes, change };
 })();

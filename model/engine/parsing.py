@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from model import worlds
 from model.draft import Draft, draft_of
 from model.engine import catalog
 from model.engine.catalog import entry
@@ -61,6 +62,31 @@ def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = 
         given["new_tokens"] = max(1, len(draft.ids))
     return parse_request(trace.prompt, given, model=trace.spec.id, mode=trace.mode, system=trace.system,
                          draft=replace(draft, weights=trace.weights_sha256), limits=limits)  # fmt: skip
+
+
+def parse_ripple(document: Any, change: Any, settings: Any = None, limits: Limits = LOCAL) -> Request:
+    """Return the request that changes one word of a finished text of the small worlds and frees those that hang on it.
+
+    change: one of `worlds.CHANGES`. Raise SettingError or TraceError with one sentence.
+    """
+    if change not in worlds.CHANGES:
+        raise SettingError(f"A change must be one of {', '.join(worlds.CHANGES)}; it was {str(change)[:40]!r}.", "change")
+    trace = Trace.from_json(document if isinstance(document, str) else json.dumps(document), limits.trace_bytes)
+    text = [token for token in trace.final_ids if token not in trace.spec.eos_ids]
+    words = [trace.pieces.get(token, b"").decode("utf-8", "replace").strip() for token in text]
+    found = None
+    if trace.spec.checked and not trace.spec.view and not trace.frames[-1].undecided:
+        found = worlds.ripple(words, worlds.read_prompt(trace.prompt).form, change, trace.seed)
+    if found is None:
+        raise SettingError("Only in a finished text of the small worlds can a word be changed so that others follow; run one.", "trace")
+    edits = [{"at": [found.position, found.position + 1], "do": "type", "text": found.new}]
+    edits += [{"at": [at, at + 1], "do": "erase"} for at in found.free]
+    asked = parse_continuation(document, len(trace.frames) - 1, edits, False, settings, limits)
+    assert asked.draft is not None
+    count = "1 contradiction" if len(found.faults) == 1 else f"{len(found.faults)} contradictions"
+    before = f": until they follow, {count}" if found.faults else ""
+    says = f"'{found.old}' was made '{found.new}' and pinned; {len(found.free)} words that hang on it were erased{before}."
+    return replace(asked, draft=replace(asked.draft, says=says.replace("1 words that hang on it were", "1 word that hangs on it was")))
 
 
 def parse_fill(text: Any, settings: Any = None, *, model: Any = "builtin", prompt: Any = "",

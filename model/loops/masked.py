@@ -96,6 +96,8 @@ class _Loop:
         self.block, self.start, self.stop = -1, 0, min(plan.block, len(canvas))
         self.times = np.zeros(len(canvas))  # how often 'recheck' took each position back
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
+        # a whole text to begin with is doubted once: what a visitor changed in it may no longer fit the rest
+        self.unread = plan.settings.remasking == "recheck" and (canvas.end >= 0 or not len(canvas.masked()))
         at_once = plan.settings.one_guess and 1 < plan.block <= plan.spec.ahead
         self.grid = predictor if isinstance(predictor, OnGrid) else None
         self.ahead = predictor if at_once and isinstance(predictor, Ahead) else None
@@ -106,11 +108,11 @@ class _Loop:
         while True:
             undecided = canvas.masked()
             done = not len(undecided) or canvas.end >= 0
-            if done and not (verify and self.cached < self._finished()):
+            if done and not self.unread and not (verify and self.cached < self._finished()):
                 break
             if why := self.plan.should_stop():
                 return why
-            self._open_block(self._finished() if done else int(undecided[0]))
+            self._open_block(0 if self.unread else self._finished() if done else int(undecided[0]))
             if self.plan.spec.causal_prefix:
                 yield from self._causal_pass()
             if why := (yield from self._denoise_block()):
@@ -137,7 +139,7 @@ class _Loop:
         stop = start + width
         if self.grid:
             start, stop = self.grid.span(start, width)
-        self.start, self.stop = max(0, start), min(stop, len(self.canvas))
+        self.start, self.stop = max(0, start), min(stop, self._finished() if self.unread else len(self.canvas))
 
     def _ask(self, question: Callable[..., Any], *args: Any) -> Any:
         """Return what the predictor answers, timed; the passes it then says it made are counted."""
@@ -243,11 +245,12 @@ class _Loop:
     def _denoise_block(self) -> Generator[Frame, None, str]:
         canvas, settings = self.canvas, self.plan.settings
         masks = len(canvas.masked(self.start, self.stop))
-        if not masks or canvas.end >= 0:
+        if not self.unread and (not masks or canvas.end >= 0):
             return ""
-        passes = self._passes(masks)
+        passes, self.unread = self._passes(masks) if masks else self.left, False
         takes_back, rechecks = settings.remasking in ("p2", *SIGMAS), settings.remasking == "recheck"
         plan = targets(settings.schedule, masks, passes) if takes_back else list(accumulate(counts(settings.schedule, masks, passes)))
+        plan = plan or [0] * passes  # nothing to decide yet, all to be doubted
         for number, target in enumerate(plan):
             if why := self.plan.should_stop():
                 return why

@@ -111,7 +111,7 @@ class TorchModel(ABC):
         known = self.standing(request, made)
         trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
                       self.fingerprint(mode), versions(), branch=made.about if made else "",
-                      notice=self.notice(prompt))  # fmt: skip
+                      notice=" ".join(filter(None, (self.notice(prompt), made.says if made else ""))))  # fmt: skip
         cancelled = cancelled or threading.Event()
         return Run(trace, self._frames(trace, request, ids, known, clock, cancelled, deadline), self.piece, cancelled)
 

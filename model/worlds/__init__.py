@@ -8,6 +8,7 @@ from __future__ import annotations
 from .check import Fault, check, unholdable
 from .forms import FORMS
 from .prompt import Asked, form_of, read_prompt
+from .ripple import CHANGES, Ripple, ripple
 from .vocabulary import (
     ANY,
     CANVAS,
@@ -29,6 +30,32 @@ from .vocabulary import (
 from .write import Text, write
 
 __all__ = [
-    "ANY", "CANVAS", "END", "FIRST_WORD", "FORMS", "FORM_IDS", "MASK", "NONE", "PROMPT", "VOCABULARY", "Asked", "Fault", "Text", "check",
-    "decode", "display", "encode", "form_of", "piece", "prompt_ids", "read_prompt", "tokens", "training_prompt", "unholdable", "write",
+    "ANY",
+    "CANVAS",
+    "CHANGES",
+    "END",
+    "FIRST_WORD",
+    "FORMS",
+    "FORM_IDS",
+    "MASK",
+    "NONE",
+    "PROMPT",
+    "VOCABULARY",
+    "Asked",
+    "Fault",
+    "Ripple",
+    "Text",
+    "check",
+    "decode",
+    "display",
+    "encode",
+    "form_of",
+    "piece",
+    "prompt_ids",
+    "read_prompt",
+    "ripple",
+    "tokens",
+    "training_prompt",
+    "unholdable",
+    "write",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The part of Watch that fills text with holes, folded away under the canvas."""
+"""Under the canvas: one word of a small world changed at a press, and text with holes, folded away."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from typing import Any
 import gradio as gr
 
 from model.holes import reach
+from model.worlds import CHANGES
 from playground.web.context import Context
 from playground.web.handlers import holes
 
 HELP = "<code>___</code> stands for one to a few words, <code>[5]</code> for exactly five tokens. All else stays to the letter."
+CHANGE = (
+    '<div class="ink-change"><span>Change one word, and see the rest follow</span>'
+    + "".join(f'<button type="button" onclick="inkblot.change(this)" data-change="{name}">{name}</button>' for name in CHANGES) + "</div>"
+)  # fmt: skip
 SHOW = "() => document.getElementById('player')?.scrollIntoView({ block: 'nearest', behavior: 'smooth' })"
 
 
 def build(ctx: Context) -> tuple[gr.Textbox, gr.Button, gr.Button]:
     """Lay the part out; return the text, the button that fills it, and the one that brings an example."""
     says = "".join(f'<p data-model="{escape(entry.spec.id)}">{escape(reach(entry.spec))}</p>' for entry in ctx.entries)
+    gr.HTML(CHANGE, elem_id="change", apply_default_css=False, container=False)
     with gr.Accordion("Fill a text with holes", open=False, elem_id="fill"):
         text = gr.Textbox(label="Text with holes", lines=3, max_lines=12, max_length=ctx.limits.prompt_chars, elem_id="fill-text",
                           placeholder="Dear ___, thank you for the [2] you sent me.", value="")  # fmt: skip

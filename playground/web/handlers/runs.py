@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from model.engine.engine import Engine, EngineRun
-from model.engine.parsing import parse_continuation, parse_request
+from model.engine.parsing import parse_continuation, parse_request, parse_ripple
 from model.errors import PlaygroundError, places
 from model.request import Request
 from model.settings import FIELD, Limits
@@ -82,7 +82,12 @@ def go_on(engine: Engine, names: Sequence[str]) -> Callable[..., Iterator[tuple[
         """Write on from a step of the run in view."""
         told = event._data if isinstance(event._data, dict) else {}
         knobs = dict(zip(names, values, strict=True))
-        yield from _continued(engine, request, told.get("trace"), told.get("step"), told.get("edits"), told.get("keep"), knobs)
+        if "change" in told:
+            with shown():
+                asked = parse_ripple(told.get("trace"), told["change"], knobs, engine.limits)
+            yield from _written(engine, request, asked)
+        else:
+            yield from _continued(engine, request, told.get("trace"), told.get("step"), told.get("edits"), told.get("keep"), knobs)
 
     return handler
 
@@ -105,6 +110,10 @@ def _continued(engine: Engine, request: gr.Request, trace: Any, step: Any, edits
                settings: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
     with shown():
         asked = parse_continuation(trace, step, edits, keep, settings, engine.limits)
+    yield from _written(engine, request, asked)
+
+
+def _written(engine: Engine, request: gr.Request, asked: Request) -> Iterator[tuple[str, Any]]:
     yield waiting(strings.STARTING)
     with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
         yield from messages(run, engine.limits)
