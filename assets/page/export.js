@@ -102,6 +102,38 @@ window.inkblotExport = (() => {
 
   const cancel = () => (ending = true);
 
+  /** Save a race as one page: talk mode with nothing but these lanes, on one clock. */
+  async function racePage() {
+    const what = shown("race-save"), lanes = race()?.lanes.filter((lane) => lane.player?.document).map(({ data }) => data);
+    if (!what) return say("There is no finished race to save yet.", "race-save");
+    try {
+      const answer = await fetch("talk");
+      if (!answer.ok) throw new Error(String(answer.status));
+      const items = inert(JSON.stringify([{ title: what.docs[0].header.prompt.slice(0, 80), notes: "", lanes }]));
+      const page = (await answer.text()).replace(/(<script type="application\/json" id="talk">)[^]*?(<\/script>)/, (_, opens, closes) => opens + items + closes);
+      save(page, named(what.docs[0], "html", "", "race"), "text/html");
+      say("Saved. In it, ? lists the keys.", "race-save");
+    } catch {
+      say("It could not be saved: the page's server does not answer.", "race-save");
+    }
+  }
+
+  /** Copy what shows the run in view on somebody's page, and save the script it needs. */
+  async function embed() {
+    const doc = player()?.document;
+    if (!doc) return say("There is no finished run to embed yet.");
+    const file = named(doc, "json"), code = `<script src="inkblot-player.js"><\/script>\n<inkblot-player src="${file}"></inkblot-player>`;
+    try {
+      const answer = await fetch("inkblot-player.js");
+      if (!answer.ok) throw new Error(String(answer.status));
+      save(await answer.text(), "inkblot-player.js", "text/javascript");
+    } catch {
+      return say("It could not be made: the page's server does not answer.");
+    }
+    const copied = await navigator.clipboard.writeText(code).then(() => true, () => false);
+    say(copied ? `The code is copied. Put inkblot-player.js, just saved, and ${file} beside your page.` : code);
+  }
+
   /** Save the run in view. */
   async function run(kind) {
     const doc = player()?.document;
@@ -146,5 +178,5 @@ window.inkblotExport = (() => {
     event.preventDefault();
     open(event.dataTransfer.files[0]);
   });
-  return { run, film, cancel, open, choose };
+  return { run, film, cancel, racePage, embed, open, choose };
 })();

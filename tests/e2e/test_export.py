@@ -8,10 +8,20 @@ from playwright.sync_api import expect
 
 from model import Trace
 from model.models.scripted import SCRIPT
+from tests.e2e.test_race_page import run_race
 from tests.e2e.test_watch import until
 
 pytestmark = pytest.mark.e2e
-HOSTILE = ["<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>", " ${window.hit=1}", " $& $1", "\u2028"]
+HOSTILE = [
+    "<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>", " ${window.hit=1}", " $& $1", "\u2028", "<!--", "-->",
+    "<svg onload=window.hit=1>", "<svg><script>window.hit=1</script></svg>", '"><script>window.hit=1</script>', "'-window.hit=1-'",
+    "javascript:window.hit=1", "{{window.hit=1}}", "<iframe srcdoc='<script>parent.hit=1</script>'>", "<style>*{display:none}</style>",
+    "</style><script>window.hit=1</script>", "<base href=//evil.example/>", "<link rel=stylesheet href=//evil.example/x.css>",
+    "\\u003cscript>",
+    "<object data=data:text/html,x>", "<math><mtext></mtext><img src=x onerror=window.hit=1></math>", "]]><script>window.hit=1</script>",
+    "<meta http-equiv=refresh content=0;url=//evil.example>", "&lt;script&gt;", "__INKBLOT_TRACE__", "\u2029",
+    "<a href=//evil.example ping=//evil.example>",
+]  # fmt: skip
 
 
 def finished(page):
@@ -61,10 +71,13 @@ def test_what_a_model_writes_stays_text_in_a_saved_page(serve, visit, browser, t
     page = visit(serve(emit=HOSTILE, delay=0.001), width=1440, height=1200)
     finished(page)
     path = saved(page, "as a page", tmp_path)
-    context = browser.new_context()
+    context, asked = browser.new_context(), []
     copy = context.new_page()
+    copy.on("request", lambda request: asked.append(request.url))
     copy.goto(path.as_uri())
     copy.wait_for_function("() => document.querySelector('#player').__player?.length > 3")
+    copy.keyboard.press("End")
+    assert asked == [path.as_uri()] and len(HOSTILE) >= 25
     text = copy.evaluate("document.querySelector('#player').__player.document.result.text")
     assert copy.evaluate("window.hit") is None and HOSTILE[0] in text
     context.close()
@@ -95,3 +108,35 @@ def test_a_trace_from_disk_is_shown_and_what_is_none_is_refused(shared, visit, t
         page.locator("#save").get_by_role("button", name="Open a trace…").click()
     chooser.value.set_files(path)
     assert until(page, "p.run.header.prompt === 'from disk' && p.run.header.prompt") == "from disk"
+
+
+def test_the_code_to_embed_a_run_is_copied_and_its_script_saved(shared, visit, tmp_path):
+    page = visit(shared, width=1440, height=1200, permissions=["clipboard-read", "clipboard-write"])
+    finished(page)
+    script = saved(page, "Embed", tmp_path)
+    expect(page.locator("#save-status")).to_contain_text("The code is copied.")
+    run = saved(page, "as JSON", tmp_path)
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert code == f'<script src="inkblot-player.js"></script>\n<inkblot-player src="{run.name}"></inkblot-player>'
+    assert script.name == "inkblot-player.js" and "customElements.define" in script.read_text(encoding="utf-8")
+
+
+def test_a_race_saved_as_a_page_replays_on_one_clock_from_disk(shared, visit, browser, tmp_path):
+    page = visit(shared, width=1440, height=1000)
+    page.get_by_role("tab", name="Race").click()
+    run_race(page)
+    with page.expect_download() as caught:
+        page.locator("#race-film").get_by_role("button", name="as a page", exact=True).click()
+    path = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(path)
+    assert path.name.startswith("inkblot_race_fake") and path.stat().st_size < 400_000
+    context, asked = browser.new_context(), []
+    copy = context.new_page()
+    copy.on("request", lambda request: asked.append(request.url))
+    copy.goto(path.as_uri())
+    copy.locator(".rs-lane .ib-cell").first.wait_for()
+    assert copy.locator(".rs-name").all_inner_texts() == page.locator(".rs-name").all_inner_texts()
+    copy.keyboard.press("End")
+    assert all(SCRIPT.split()[0] in text for text in copy.locator(".rs-lane .ib-text").all_inner_texts())
+    assert asked == [path.as_uri()]
+    context.close()

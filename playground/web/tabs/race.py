@@ -43,6 +43,7 @@ SET = """(name, prompt) => {
 NOTE = """Lanes run one after the other, alone and warmed up, each with its cache. While one is timed, no text is drawn.
 Then all of them replay together."""
 SAVE = """<div class="ink-save"><span>Save this race</span>
+<button type="button" onclick="inkblotExport.racePage()" title="One file that replays it, without a network">as a page</button>
 <button type="button" onclick="inkblotExport.film('gif', 'race-save')" title="All lanes on one clock, for slides and posts">as GIF</button>
 <button type="button" onclick="inkblotExport.film('video', 'race-save')" title="Recorded as long as it plays">as video</button>
 <button type="button" onclick="inkblotExport.film('png', 'race-save')" title="The moment in view">as PNG</button>

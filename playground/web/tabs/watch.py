@@ -32,6 +32,7 @@ SAVE = """<div class="ink-save"><span>Save this run</span>
 <button type="button" onclick="inkblotExport.run('json')" title="The whole trace">as JSON</button>
 <button type="button" onclick="inkblotExport.run('text')">as text</button>
 <button type="button" onclick="inkblotExport.run('markdown')">as Markdown</button>
+<button type="button" onclick="inkblotExport.embed()" title="Code for a page of your own, and the script it needs">Embed</button>
 <button type="button" onclick="inkblotExport.choose()" title="Or drop a file on the canvas">Open a trace…</button>
 <button type="button" class="ink-cancel" onclick="inkblotExport.cancel()">Cancel</button>
 <output id="save-status" aria-live="polite"></output></div>"""

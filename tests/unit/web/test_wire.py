@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.models.scripted import Fake
-from model.settings import Settings
+from model.settings import LOCAL, Settings
 from model.trace.codec import dumps, loads
 from model.trace.frame import Frame
 from model.trace.trace import Trace
+from playground.web.app import head
 from playground.web.components.assets import PARTS, PLAYER, page_html, script, style
 from playground.web.wire import INTERVAL, STOPPED, Recorder, stream, trace_message
 
@@ -122,3 +123,7 @@ def test_the_script_and_the_style_fit_where_gradio_and_a_page_put_them():
     assert "{{" not in style() and "@keyframes" not in style() and ":root" not in style() and "@import" not in style()
     assert ".innerHTML =" in script() and script().count(".innerHTML") == 1  # the layout, a constant
     assert "eval(" not in script() and "insertAdjacentHTML" not in script()
+
+
+def test_no_word_in_the_scripts_of_the_page_ends_them():
+    assert head(LOCAL).count("</script") == 1 and head(LOCAL).endswith("</script>")
