@@ -17,7 +17,7 @@ from playground.web.controls import page_data
 from playground.web.tabs import lab, race, watch
 from playground.web.views.tour import scenes
 
-PARTS = ("page.js", "link.js", "runs.js", "picture.js", "film.js", "foreign.js", "export.js", "queue.js", "tour.js")
+PARTS = ("page.js", "link.js", "runs.js", "tree.js", "picture.js", "film.js", "foreign.js", "export.js", "queue.js", "tour.js")
 SCRIPTS = [ASSETS / "page" / name for name in PARTS]
 PAGES: tuple[ModuleType, ...] = (watch, race, lab)  # each has TITLE and build(ctx); its player lives inside its own tab
 BLOT = '<path d="M13 2c4 0 5 3 8 4s5 2 5 6-3 4-3 7 1 6-3 7-5-2-9-1-8 0-9-4 2-5 1-8 2-4 4-6 2-5 6-5z"/><circle cx="27" cy="25" r="1.8"/>'

@@ -1,6 +1,7 @@
 """Runs of this visit in Chromium: kept in the tab, opened, renamed, dropped; what went on from what; the oldest make room."""
 
 import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -10,6 +11,7 @@ from tests.e2e.test_hands import cell, run
 from tests.e2e.test_watch import PLAYER, until
 
 pytestmark = pytest.mark.e2e
+OUTPUT = Path(__file__).parents[2] / "test-output" / "runs"
 
 
 def erase_and_go_on(page, at):
@@ -69,3 +71,44 @@ def test_a_browser_that_keeps_nothing_shows_runs_all_the_same(shared, visit):
     run(page)
     assert page.evaluate("inkblotRuns.list()") == []
     expect(page.locator("[data-testid=toast-body]")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (360, True)])
+def test_the_tree_opens_renames_compares_and_drops(shared, visit, width, dark):
+    page = visit(shared, width=width, height=1000, dark=dark)
+    tree = page.locator(".ink-runs")
+    expect(tree).to_be_hidden()
+    run(page)
+    erase_and_go_on(page, 1)
+    tree.locator("summary").click()
+    expect(tree.locator(".ink-runs-count")).to_have_text("2")
+    below = tree.locator("li li .ink-runs-open")
+    expect(below).to_have_text("1 erased")
+    first = page.evaluate("inkblotRuns.list()[0].id")
+    tree.locator(".ink-runs-open").first.click()
+    assert until(page, "p.run.id") == first
+    expect(tree.locator(".ink-runs-open").first).to_have_attribute("aria-current", "true")
+    tree.get_by_role("button", name="Rename: 1 erased").click()
+    page.keyboard.type("my branch")
+    page.keyboard.press("Enter")
+    expect(below).to_have_text("my branch")
+    for box in (0, 1):
+        tree.locator("input[type=checkbox]").nth(box).check()
+    tree.locator(".ink-runs-compare").click()
+    expect(page.locator("#runs-compared")).to_contain_text("Both runs wrote the same")
+    expect(page.locator("#runs-compared b").nth(1)).to_have_text("my branch")
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    tree.scroll_into_view_if_needed()
+    page.screenshot(path=OUTPUT / f"tree-{width}.png")
+    tree.get_by_role("button", name="Drop: Why is the sky blue?").click()
+    expect(tree.locator(".ink-runs-open")).to_have_text(["my branch"])
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_of_runs_are_text(shared, visit):
+    page = visit(shared, width=1440, height=1000)
+    page.locator("#prompt textarea").fill("<img src=x onerror=window.hit=1> <b>x</b>")
+    run(page)
+    page.locator(".ink-runs summary").click()
+    expect(page.locator(".ink-runs-open")).to_have_text("<img src=x onerror=window.hit=1> <b>x</b>")
+    assert page.evaluate("window.hit") is None

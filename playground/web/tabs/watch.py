@@ -9,7 +9,7 @@ import gradio as gr
 from model.paths import ASSETS
 from playground.presets import NAMES, START
 from playground.web import strings
-from playground.web.components import fill, picker
+from playground.web.components import fill, picker, runs
 from playground.web.components.heatmap import Heatmap
 from playground.web.components.player import STOPPED, Player, trace_message
 from playground.web.components.status import Status
@@ -72,6 +72,7 @@ def build(ctx: Context) -> None:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
             player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
             filling = fill.build(ctx)
+            runs.build(ctx)
             Heatmap("#player", elem_id="heatmap", container=False)
             gr.HTML(SAVE, apply_default_css=False, container=False, elem_id="save")
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
