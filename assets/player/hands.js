@@ -1,7 +1,8 @@
-/* Hands on the canvas: select words, erase, pin, retype or replace them, undo, and go on from the step in view.
+/* Hands on the canvas: select words, erase, pin, retype or replace them, undo, and go on from the step in view; stop a run to do so.
    Edits are kept by position as [start, stop); nothing is changed here but what is drawn over the cells. The page is told by `options.go`. */
 
 const DEEDS = { erase: "erased", pin: "pinned", type: "typed", put: "chosen" };
+const ENDED_EARLY = ["cancelled", "deadline", "error"];
 const BAR = `
 <div class="ib-bar" role="toolbar" aria-label="Change the selected words" hidden>
   <button type="button" data-hand="wider-back" aria-label="Select one more before" title="One more before">\u25c2</button>
@@ -17,15 +18,16 @@ const PLAN = `
 <div class="ib-revise" hidden>
   <span class="ib-revise-words" role="status"></span>
   <label><input type="checkbox" class="ib-revise-keep"> keep all other words</label>
-  <button type="button" class="ib-revise-go" data-hand="go"></button>
+  <button type="button" class="ib-revise-go" data-hand="go" title="G"></button>
+  <button type="button" class="ib-revise-pause" data-hand="pause" title="Then words can be changed, and it goes on from there" hidden>Stop computing here</button>
   <button type="button" data-hand="undo" title="Ctrl+Z">Undo</button>
   <button type="button" data-hand="redo" title="Ctrl+Shift+Z">Redo</button>
   <button type="button" data-hand="drop">Discard</button>
 </div>`;
 
 class Hands {
-  constructor(player, go) {
-    Object.assign(this, { player, go, edits: [], past: [], future: [], start: -1, stop: -1, drawn: [], last: 0 });
+  constructor(player, { go, halt }) {
+    Object.assign(this, { player, go, pause: halt, said: "", edits: [], past: [], future: [], start: -1, stop: -1, drawn: [], last: 0 });
     this.bar = player.$("bar");
     this.plan = player.$("revise");
     for (const box of [this.bar, this.plan]) box.addEventListener("click", (event) => this.press(event));
@@ -120,6 +122,7 @@ class Hands {
     else if (hand === "redo") this.turn(this.future, this.past);
     else if (hand === "drop") this.clear();
     else if (hand === "go") this.send();
+    else if (hand === "pause") this.pause();
   }
 
   ask() {
@@ -181,14 +184,35 @@ class Hands {
 
   /** Draw the edits over the cells, and say what they come to. */
   draw() {
+    if (!this.player.canvas) return;
     for (const undo of this.drawn) undo();
     this.drawn = [];
     for (const edit of this.edits) this.overlay(edit);
     const counts = Object.keys(DEEDS).map((name) => [this.edits.filter((e) => e.do === name).reduce((sum, e) => sum + e.at[1] - e.at[0], 0), DEEDS[name]]).filter(([n]) => n);
-    this.plan.hidden = !this.edits.length && !this.past.length && !this.future.length;
-    this.plan.querySelector(".ib-revise-words").textContent = counts.map(([n, word]) => `${n} ${word}`).join(", ");
-    this.plan.querySelector(".ib-revise-go").textContent = `Go on from step ${this.player.run?.frames[this.step ?? this.player.index]?.step ?? 0}`;
-    for (const [name, has] of [["undo", this.past], ["redo", this.future], ["go", this.edits]]) this.plan.querySelector(`[data-hand="${name}"]`).disabled = !has.length;
+    this.said = counts.map(([n, word]) => `${n} ${word}`).join(", ");
+    for (const [name, has] of [["undo", this.past], ["redo", this.future]]) this.plan.querySelector(`[data-hand="${name}"]`).disabled = !has.length;
+    this.plans();
+  }
+
+  /** Whether this run was stopped before its end, so that it can go on as it is. */
+  get stopped() {
+    return this.able && Boolean(this.player.document) && ENDED_EARLY.includes(this.player.run.result?.stopped);
+  }
+
+  /** What can be done now: stop a run that is looked at while it is written, go on with one that was stopped or changed. */
+  plans() {
+    const { player, plan } = this, part = (name) => plan.querySelector(name), edited = Boolean(this.edits.length || this.past.length || this.future.length);
+    const paused = Boolean(this.pause && player.live && !player.follow && !player.waiting && !player.clock.playing), open = edited || paused || this.stopped;
+    plan.hidden = !open;
+    if (!open) return;
+    part('[data-hand="pause"]').hidden = !paused;
+    part('[data-hand="go"]').hidden = paused;
+    part('[data-hand="go"]').disabled = !this.edits.length && !this.stopped;
+    for (const name of ["undo", "redo", "drop"]) part(`[data-hand="${name}"]`).hidden = !edited || paused;
+    part("label").hidden = !this.edits.length || paused;
+    const words = paused ? "It is still being written." : edited ? this.said : "Stopped: change words, or go on as it is.";
+    if (part(".ib-revise-words").textContent !== words) part(".ib-revise-words").textContent = words;
+    part(".ib-revise-go").textContent = `Go on from step ${player.run?.frames[this.step ?? player.index]?.step ?? 0}`;
   }
 
   overlay({ at: [start, stop], do: doing, text }) {
@@ -212,6 +236,7 @@ class Hands {
     if (undo && (this.past.length || this.future.length)) this.act(shiftKey ? "redo" : "undo");
     else if (ctrlKey || metaKey) return false;
     else if (shiftKey && (key === "ArrowRight" || key === "ArrowLeft")) this.stretch(key === "ArrowRight" ? 1 : -1, active);
+    else if ((key === "g" || key === "G") && (this.edits.length || this.stopped)) this.send();
     else if (key === "Escape" && this.start >= 0) this.select(-1, -1);
     else if ("eptaEPTA".includes(key) && key.length === 1 && (this.start >= 0 || active >= 0)) {
       if (this.start < 0) this.select(active, active + 1);
@@ -228,8 +253,8 @@ class Hands {
   }
 
   send() {
-    if (!this.edits.length) return;
+    if (!this.edits.length && !this.stopped) return;
     const edits = this.edits.map(({ text, ...edit }) => (edit.do === "type" ? { ...edit, text } : edit));
-    this.go({ step: this.step, edits, keep: this.plan.querySelector(".ib-revise-keep").checked, words: this.plan.querySelector(".ib-revise-words").textContent });
+    this.go({ step: this.step ?? this.player.index, edits, keep: this.plan.querySelector(".ib-revise-keep").checked, words: this.said });
   }
 }

@@ -1,7 +1,7 @@
 /* mountPlayer(element, options): one player for live runs, recordings, races and exported files.
 
    options: trace (a document) or message (a wire message), autoplay, loop, even (even steps instead of the run's own seconds), speed,
-   theme ('light' or 'dark'), globalKeys (keys work wherever the focus is, outside of fields), controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token), go (called with edits to go on with; without it words cannot be changed).
+   theme ('light' or 'dark'), globalKeys (keys work wherever the focus is, outside of fields), controls, strips, numbers, legend, prompt, title, inspector (false hides each), pick (called with a chosen token), go (called with edits to go on with; without it words cannot be changed), halt (stops a live run).
    The player: load(document), receive(message), seek(index), step(by), play(), pause(), seekSeconds(s), seekForwards(n), durationSeconds,
    durationForwards, index, length, frame, run, destroy(). Events on the element: ib-frame, ib-play, ib-pause, ib-end, ib-pick. */
 
@@ -60,7 +60,7 @@ class Player {
     this.strips = new Strips(this.$("strips"), (k) => this.go(k));
     this.numbers = new Numbers(this.$("numbers"), this.id);
     this.inspector = new Inspector(this.$("card"));
-    this.hands = this.options.go ? new Hands(this, this.options.go) : null;
+    this.hands = this.options.go ? new Hands(this, this.options) : null;
     this.quiet = matchMedia("(prefers-reduced-motion: reduce)");
     this.index = -1;
     wire(this);
@@ -263,6 +263,7 @@ class Player {
     this.$("step").replaceChildren("Step ", make("b", "", where), make("span", "ib-time", seconds(frame.seconds)));
     if (this.options.strips) this.strips.mark(frame);
     this.root.classList.toggle("ib-behind", Boolean(this.live) && !this.follow);
+    this.hands?.plans();
     clearTimeout(this.speech);
     if (!this.clock.playing && !(this.live && this.follow)) this.speech = setTimeout(() => this.speak(), 500);
   }
@@ -272,6 +273,7 @@ class Player {
     if (!this.length) return;
     k = Math.max(0, Math.min(this.length - 1, k));
     this.clock.pause();
+    this.waiting = false;
     this.follow = Boolean(this.live) && k === this.length - 1;
     if (k !== this.index) this.show(k);
     else this.position();
@@ -308,7 +310,7 @@ class Player {
   }
 
   pause() {
-    this.follow = false;
+    this.follow = this.waiting = false;
     this.clock.pause();
     if (this.run) this.position();
   }

@@ -47,7 +47,7 @@ def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = 
     """Return the request that goes on from a frame of a trace; raise SettingError or TraceError with one sentence.
 
     document: a trace as JSON text or parsed. settings: knobs that differ from the trace's. Without edits and other knobs it is the
-    trace's own run again from its first frame: what follows `step` is what followed then.
+    trace's own run again from its first frame: what follows `step` is what followed then, or would have, had it not been stopped.
     """
     text = document if isinstance(document, str) else json.dumps(document)
     trace = Trace.from_json(text, limits.trace_bytes)
@@ -55,7 +55,8 @@ def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = 
         raise SettingError("'settings' must map names to values, like {'steps': 16}.", "settings")
     given = {**trace.settings, **(settings or {})}
     draft = draft_of(trace, step, edits, keep)
-    if not draft.edits and given == trace.settings:
+    late = trace.result is not None and trace.result.stopped == "deadline"  # the same run again would come no further
+    if not draft.edits and given == trace.settings and not late:
         draft = replace(draft_of(trace, 0, None, False), about=trace.branch)
     given = {name: value for name, value in given.items() if name in FIELD}
     if not entry(trace.spec.id).spec.canvas:

@@ -21,7 +21,8 @@ const go = (detail) => {
   trigger('go_on', { ...detail, trace: player.document });
 };
 const pick = (detail) => trigger('pick', detail);
-const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick, ...(host.dataset.hands ? { go } : {}) });
+const halt = () => document.getElementById('stop')?.click(), hands = host.dataset.hands ? { go, halt } : {};
+const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick, ...hands });
 element.__player = player;
 const runs = host.dataset.hands && window.inkblotRuns, before = runs ? runs.last() : null;
 const take = () => {

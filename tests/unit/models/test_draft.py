@@ -160,3 +160,31 @@ def test_a_run_of_other_weights_cannot_go_on(model):  # noqa: F811
     asked = parse_continuation(trace.to_json(), 1, [], False, None)
     with pytest.raises(SettingError, match="other weights"):
         model.denoise("a notice", asked.settings, mode="diffusion", draft=asked.draft)  # the twin wrote it
+
+
+@pytest.mark.parametrize("random_words", [False, True])
+@pytest.mark.parametrize("mode", ["diffusion", "ar"])
+def test_a_stopped_run_goes_on_unedited_as_if_it_had_not_been_stopped(model, noisy, mode, random_words):  # noqa: F811
+    one = noisy if random_words else model
+    settings = Settings(steps=8, temperature=1.0, seed=3, new_tokens=worlds.CANVAS, remasking="none", entropy_bound=0.5)
+    whole = one.denoise("a notice", settings, mode=mode).finish()
+    run = one.denoise("a notice", settings, mode=mode)
+    for frame in run:
+        if frame.step == 3:
+            run.stop()
+    stopped = run.trace
+    assert stopped.result.stopped == "cancelled" and len(stopped.frames) < len(whole.frames)
+    asked = parse_continuation(stopped.to_json(), len(stopped.frames) - 1)
+    again = one.denoise(asked.prompt, asked.settings, mode=asked.mode, draft=asked.draft).finish()
+    assert all(a.same_as(b, times=False) for a, b in zip(whole.frames, again.frames, strict=True))
+
+
+def test_a_run_that_ran_out_of_time_goes_on_from_where_it_was(model):  # noqa: F811
+    trace = model.denoise("a notice", Settings(steps=8, temperature=1.0, remasking="none"), deadline=0.0).finish()
+    assert trace.result.stopped == "deadline"
+    late = model.denoise("a notice", Settings(steps=8, temperature=1.0, remasking="none"))
+    frames = [next(late) for _ in range(4)]
+    late.trace.finish("deadline")
+    asked = parse_continuation(late.trace.to_json(), 3)
+    assert [token for token in asked.draft.ids if token >= 0] == [token for token in frames[3].ids.tolist() if token >= 0]
+    assert asked.draft.about == "step 3"
