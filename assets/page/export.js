@@ -3,7 +3,7 @@
    The page's own player is fetched once from '/player.html', a page with a place for a trace; the GIF encoder from '/gifenc.js'. */
 
 window.inkblotExport = (() => {
-  const PLACE = "__INKBLOT_TRACE__", MOST = 8_000_000;
+  const PLACE = "__INKBLOT_TRACE__", MOST = 8_000_000, MOST_FILES = 24;
   const RACE_LASTS = 8; // seconds a race takes in a GIF or video
   const player = () => document.querySelector("#player .ib-host")?.__player;
   const race = () => document.querySelector("#race-stage .rs-stage")?.__stage;
@@ -147,36 +147,69 @@ window.inkblotExport = (() => {
   }
 
   // ---------------------------------------------------------------- files
-  /** Show a trace file; what was shown stays where it is none. */
-  async function open(file) {
-    if (!file) return;
-    if (file.size > MOST) return say(`A trace may have at most ${MOST / 1e6} MB; this file has ${(file.size / 1e6).toFixed(1)}.`);
-    let doc;
+  /** Return a file's trace document, or the sentence why it has none. */
+  async function read(file) {
+    if (file.size > MOST) return `A trace may have at most ${MOST / 1e6} MB; ${file.name} has ${(file.size / 1e6).toFixed(1)}.`;
     try {
-      doc = inkblotForeign.read(await file.text());
+      const doc = inkblotForeign.read(await file.text()), wrong = player().accepts(doc);
+      return wrong ? `${file.name} cannot be shown: ${wrong}.` : doc;
     } catch (error) {
-      return say(`${file.name} cannot be shown: ${error.constructor === Error ? error.message : "it is damaged"}.`);
+      return `${file.name} cannot be shown: ${error.constructor === Error ? error.message : "it is damaged"}.`;
     }
-    const wrong = player().accepts(doc);
-    if (wrong) return say(`${file.name} cannot be shown: ${wrong}.`);
-    player().receive({ run: "file-" + Date.now(), trace: doc, done: true, play: true });
-    say(`${file.name} is shown.`);
+  }
+
+  const show = (doc, run) => player().receive({ run, trace: doc, done: true, play: true });
+
+  /** Show the first trace of these files; the others stand in the list of runs. What was shown stays where there is none. */
+  async function open(files) {
+    let shown = "", said = "", kept = 0;
+    for (const [i, file] of [...files].entries()) {
+      const doc = await read(file), run = `file-${Date.now()}-${i}`;
+      if (typeof doc === "string") said ||= doc;
+      else if (shown) (window.inkblotRuns.add(run, doc), kept++);
+      else (show(doc, run), (shown = file.name));
+    }
+    say(shown ? `${shown} is shown.${kept ? ` ${kept} more ${kept > 1 ? "stand" : "stands"} in the list of runs.` : ""}${said ? " " + said : ""}` : said);
   }
 
   function choose() {
     const field = document.createElement("input");
-    Object.assign(field, { type: "file", accept: ".json,.jsonl,application/json" });
-    field.addEventListener("change", () => open(field.files[0]));
+    Object.assign(field, { type: "file", multiple: true, accept: ".json,.jsonl,application/json" });
+    field.addEventListener("change", () => open(field.files));
     field.click();
+  }
+
+  /** Show a recording that ships. */
+  async function recorded(name) {
+    if (!name) return;
+    try {
+      const answer = await fetch("recorded/" + encodeURIComponent(name));
+      if (!answer.ok) throw new Error(String(answer.status));
+      show(await answer.json(), "recorded-" + name + Date.now());
+      say("");
+    } catch {
+      say("It cannot be shown: the page's server does not answer.");
+    }
+  }
+
+  /** The files of a drop; of a dropped folder those in it, by name. */
+  async function dropped(transfer) {
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean), folder = entries.find((entry) => entry.isDirectory);
+    if (!folder) return [...transfer.files];
+    const inside = await new Promise((done) => folder.createReader().readEntries(done, () => done([])));
+    const files = inside.filter((entry) => entry.isFile && /\.jsonl?$/.test(entry.name)).sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, MOST_FILES);
+    return Promise.all(files.map((entry) => new Promise((done, failed) => entry.file(done, failed))));
   }
 
   document.addEventListener("dragover", (event) => {
     if (event.target.closest?.("#player") && event.dataTransfer?.types.includes("Files")) event.preventDefault();
   });
-  document.addEventListener("drop", (event) => {
-    if (!event.target.closest?.("#player") || !event.dataTransfer?.files.length) return;
+  document.addEventListener("drop", async (event) => {
+    if (!event.target.closest?.("#player") || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    open(event.dataTransfer.files[0]);
+    const files = await dropped(event.dataTransfer);
+    if (files.length) open(files.slice(0, MOST_FILES));
+    else say("There is no trace in that folder.");
   });
-  return { run, film, cancel, racePage, embed, open, choose };
+  return { run, film, cancel, racePage, embed, open, choose, recorded };
 })();

@@ -50,14 +50,16 @@ window.inkblotFilm = (() => {
       return best;
     }
 
-    paint(rgba) {
-      const pixels = new Uint32Array(rgba.buffer), out = new Uint8Array(pixels.length);
+    /** Return every pixel's place, and the same with `none` where it is as in the frame before. */
+    paint(rgba, before, none) {
+      const pixels = new Uint32Array(rgba.buffer), now = new Uint8Array(pixels.length), changed = new Uint8Array(pixels.length);
       let pixel = -1, index = 0;
       for (let i = 0; i < pixels.length; i++) {
         if (pixels[i] !== pixel) (pixel = pixels[i]), (index = this.known.get(pixel) ?? this.nearest(pixel));
-        out[i] = index;
+        now[i] = index;
+        changed[i] = before && before[i] === index ? none : index;
       }
-      return out;
+      return [now, changed];
     }
   }
 
@@ -72,7 +74,7 @@ window.inkblotFilm = (() => {
     let before = null;
     for (const [i, { at, seconds }] of frames.entries()) {
       await step(i / frames.length);
-      const now = painter.paint(pixelsOf(await drawn(picture.svg(at), picture, 1, canvas))), changed = before ? now.map((index, j) => (index === before[j] ? none : index)) : now;
+      const [now, changed] = painter.paint(pixelsOf(await drawn(picture.svg(at), picture, 1, canvas)), before, none);
       file.writeFrame(changed, canvas.width, canvas.height, { palette: i ? null : [...palette, [0, 0, 0]], delay: seconds * 1000, transparent: i > 0, transparentIndex: none, dispose: 1 });
       before = now;
     }

@@ -121,3 +121,24 @@ def test_thirty_broken_files_are_refused_each_in_a_sentence_and_what_was_shown_s
     large.write_bytes(b" " * 8_000_001)
     offer(page, large)
     expect(page.locator("#save-status")).to_contain_text("at most 8 MB")
+
+
+def test_several_files_are_opened_at_once_the_first_is_shown_and_the_others_are_listed(shared, visit, tmp_path):
+    page = visit(shared, width=1440, height=1200)
+    for name in ("blocks", "ar"):
+        (tmp_path / f"{name}.json").write_text(shapes()[name].to_json())
+    (tmp_path / "none.json").write_text("{}")
+    offer(page, [tmp_path / "blocks.json", tmp_path / "none.json", tmp_path / "ar.json"])
+    said = "blocks.json is shown. 1 more stands in the list of runs. none.json cannot be shown"
+    expect(page.locator("#save-status")).to_contain_text(said)
+    until(page, "p.run && p.run.model.id === 'made-up' && p.length === 26")
+    assert len(page.evaluate("inkblotRuns.list()")) == 1
+
+
+def test_a_recording_that_ships_is_picked_from_the_list(shared, visit):
+    page = visit(shared, width=1440, height=1200)
+    recorded = page.get_by_label("Recorded runs")
+    recorded.select_option("4-sudoku")
+    until(page, "p.run && p.run.board && p.run.header.recorded")
+    recorded.select_option(label=recorded.locator("option").nth(1).inner_text())
+    until(page, "p.run && !p.run.board")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from html import escape
 from pathlib import Path
 
 from starlette.requests import Request
@@ -40,6 +41,29 @@ def frame(run: str, theme: str) -> Response:
     options = {"theme": theme} if theme in ("light", "dark") else {}
     html = page_html(path.read_text("utf-8"), "Inkblot", loop=True, autoplay=True, extra=TELLS, **options)
     return HTMLResponse(html, headers={"content-security-policy": f"{POLICY}; frame-ancestors *", "cache-control": "no-cache"})
+
+
+def recorded_route() -> Route:
+    """Return the route of a recording's trace document."""
+
+    def serve(request: Request) -> Response:
+        path = recordings().get(request.path_params["name"])
+        if path is None:
+            return PlainTextResponse("There is no recorded run of that name.", 404)
+        return Response(path.read_bytes(), media_type="application/json", headers={"cache-control": "no-cache"})
+
+    return Route("/recorded/{name}", serve)
+
+
+@cache
+def choices() -> str:
+    """Return the recordings as options of a list: prompt, model and way of writing."""
+    out = []
+    for name, path in recordings().items():
+        header = json.loads(path.read_text("utf-8"))["header"]
+        said = f"{header['prompt'][:50]} ({header['model']['name']}{', left to right' if header['mode'] == 'ar' else ''})"
+        out.append(f'<option value="{escape(name)}">{escape(said)}</option>')
+    return "".join(out)
 
 
 class Embedded:

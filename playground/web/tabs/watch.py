@@ -10,6 +10,7 @@ from model.paths import ASSETS
 from playground.presets import NAMES, START
 from playground.web import strings
 from playground.web.components import fill, picker, runs
+from playground.web.components.embed import choices
 from playground.web.components.heatmap import Heatmap
 from playground.web.components.player import STOPPED, Player, trace_message
 from playground.web.components.status import Status
@@ -23,7 +24,7 @@ TITLE = "Watch"
 TOUR = """<button type="button" class="ink-open-tour" data-open="tour">How it works</button>
 <a class="ink-open-talk" href="talk" target="_blank" title="Recorded runs for a room, with speaker notes">Talk mode</a>"""
 # Made in the browser: nothing of it passes through the server.
-SAVE = """<div class="ink-save"><span>Save this run</span>
+SAVE = f"""<div class="ink-save"><span>Save this run</span>
 <button type="button" onclick="inkblotExport.run('html')" title="One file that plays it, without a network">as a page</button>
 <button type="button" onclick="inkblotExport.film('gif')" title="Moves by itself in slides and posts">as GIF</button>
 <button type="button" onclick="inkblotExport.film('video')" title="Recorded as long as it plays">as video</button>
@@ -33,7 +34,9 @@ SAVE = """<div class="ink-save"><span>Save this run</span>
 <button type="button" onclick="inkblotExport.run('text')">as text</button>
 <button type="button" onclick="inkblotExport.run('markdown')">as Markdown</button>
 <button type="button" onclick="inkblotExport.embed()" title="Code for a page of your own, and the script it needs">Embed</button>
-<button type="button" onclick="inkblotExport.choose()" title="Or drop a file on the canvas">Open a trace…</button>
+<button type="button" onclick="inkblotExport.choose()" title="Or drop files, or a folder, on the canvas">Open a trace…</button>
+<select aria-label="Recorded runs" onchange="inkblotExport.recorded(this.value)">
+<option value="">Recorded runs…</option>{choices()}</select>
 <button type="button" class="ink-cancel" onclick="inkblotExport.cancel()">Cancel</button>
 <output id="save-status" aria-live="polite"></output></div>"""
 # Where a run's last message never came, this ends the player's waiting for it.
