@@ -4,7 +4,7 @@
    `window.inkblotRuns` keeps those of this visit: a reload shows the last one again. */
 
 class InkblotRuns {
-  constructor(storage, prefix, { most = 24, room = 4_000_000 } = {}) {
+  constructor(storage, prefix, { most = 50, room = 4_000_000 } = {}) {
     Object.assign(this, { storage, prefix, most, room, listeners: [], next: null });
   }
 
@@ -71,6 +71,11 @@ class InkblotRuns {
   /** Forget a run; what went on from it hangs on what it went on from. */
   drop(id) {
     this.write(this.without(this.list(), id));
+  }
+
+  /** Forget all of them. */
+  clear() {
+    this.write(this.list().reduce((runs, run) => this.without(runs, run.id), this.list()));
   }
 
   without(runs, id) {

@@ -87,6 +87,7 @@ window.inkblotTree = (() => {
       const bare = (doc) => ({ ...doc, candidates: null, extra_vocab: {} }); // a comparison needs no candidates
       compare({ first: bare(two[0][1]), second: bare(two[1][1]), labels: two.map(([run]) => called(run)) });
     });
+    box.querySelector(".ink-runs-clear").addEventListener("click", () => runs.clear());
     runs.listeners.push(draw);
     document.querySelector("#player")?.addEventListener("ib-end", draw);
     draw();

@@ -18,6 +18,7 @@ class Talk {
     document.addEventListener("pointermove", (event) => Object.assign(this.$("dot").style, { left: event.clientX + "px", top: event.clientY + "px" }));
     this.$("room").addEventListener("ib-frame", (event) => this.moved(event.target.__player));
     this.$("room").addEventListener("ib-end", () => this.tell());
+    this.visit();
     this.theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     this.go(Math.max(0, (Number(location.hash.slice(1)) || 1) - 1));
   }
@@ -252,9 +253,18 @@ class Talk {
   }
 
   /** Add a finished run behind the last one. */
-  add(trace) {
-    this.items.push({ title: trace.header.prompt.replace(/\s+/g, " ").slice(0, 80), notes: "", lanes: [{ label: trace.header.model.name, trace }] });
+  add(trace, title = trace.header.prompt) {
+    this.items.push({ title: title.replace(/\s+/g, " ").slice(0, 80), notes: "", lanes: [{ label: trace.header.model.name, trace }] });
     this.tell();
+  }
+
+  /** Opened from the playground, a talk brings along what was run there: the new tab has a copy of what its opener keeps (runs.js). */
+  visit() {
+    try {
+      for (const run of JSON.parse(sessionStorage.getItem("inkblot-runs")) || []) this.add(JSON.parse(sessionStorage.getItem("inkblot-runs:" + run.id)), run.name || run.prompt);
+    } catch {
+      // none, or none that can be read
+    }
   }
 
   /** Run a prompt with the model and the settings of the run in view, and show it as it is written. */

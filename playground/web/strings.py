@@ -52,7 +52,7 @@ CHOICES = {  # how choices read on the page
     "remdm_rescale": "ReMDM rescale", "remdm_conf": "ReMDM conf", "p2": "P2", "recheck": "own second look",
 }  # fmt: skip
 STARTING, STOPPED = "Starting", "Stopped."
-HONEST = "The built-in models are small and make things up. Nothing you type is stored."
+HONEST = "The built-in models are small and make things up. What you type is not stored here; your runs stay in this tab of your browser."
 
 
 def choice(name: str) -> str:

@@ -112,3 +112,14 @@ def test_names_of_runs_are_text(shared, visit):
     page.locator(".ink-runs summary").click()
     expect(page.locator(".ink-runs-open")).to_have_text("<img src=x onerror=window.hit=1> <b>x</b>")
     assert page.evaluate("window.hit") is None
+
+
+def test_one_press_forgets_every_run_of_the_visit(shared, visit):
+    page = visit(shared, width=1440, height=1000)
+    run(page)
+    erase_and_go_on(page, 1)
+    page.locator("#runs summary").click()
+    page.get_by_role("button", name="Drop all").click()
+    expect(page.locator("#runs .ink-runs")).to_be_hidden()
+    left = "[inkblotRuns.list().length, Object.keys(sessionStorage).filter((key) => key.startsWith('inkblot-runs:')).length]"
+    assert page.evaluate(left) == [0, 0]

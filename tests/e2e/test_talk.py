@@ -6,6 +6,7 @@ import time
 import pytest
 
 from model.models.scripted import SCRIPT
+from model.paths import ASSETS
 from model.settings import Settings
 from playground.cli.main import main
 from playground.web.views.talk import SHIPPED, playlist, talk_html
@@ -171,6 +172,20 @@ def test_a_prompt_typed_in_the_talk_runs_and_joins_the_playlist(shared, visit):
     assert now(page, "t.player.run.text(t.player.frame)") == SCRIPT
     page.keyboard.press("1")  # there is a tenth run: it waits whether a second digit comes
     wait(page, f"{TALK}.at === 0")
+
+
+def test_runs_of_the_visit_come_along_to_the_talk(serve, visit):
+    page = visit(serve(recordings=ASSETS / "traces"), width=1440, height=1000)
+    page.locator("#prompt textarea").fill("for the <b>room</b>")
+    page.locator("#run").click()
+    page.wait_for_function("window.inkblotRuns.list().length === 1")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Talk mode").click()
+    talk = opened.value
+    talk.wait_for_selector(".ib-cell")
+    assert now(talk, "t.items.at(-1).title") == "for the <b>room</b>" and now(talk, "t.items.length") == len(playlist(SHIPPED)) + 1
+    talk.keyboard.press("Shift+?")
+    assert "for the <b>room</b>" in talk.locator("#help").inner_text()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720)])

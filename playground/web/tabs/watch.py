@@ -22,7 +22,7 @@ from playground.web.queue import MODEL
 TRACES = ASSETS / "traces"
 TITLE = "Watch"
 TOUR = """<button type="button" class="ink-open-tour" data-open="tour">How it works</button>
-<a class="ink-open-talk" href="talk" target="_blank" title="Recorded runs for a room, with speaker notes">Talk mode</a>"""
+<a class="ink-open-talk" href="talk" target="_blank" rel="opener" title="Recorded runs and yours for a room">Talk mode</a>"""
 # Made in the browser: nothing of it passes through the server.
 SAVE = f"""<div class="ink-save"><span>Save this run</span>
 <button type="button" onclick="inkblotExport.run('html')" title="One file that plays it, without a network">as a page</button>
