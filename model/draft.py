@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model.errors import SettingError
+from model.loops.steering import NOTE
 from model.spec import ModelSpec
 from model.text import normalise
 from model.trace.frame import AFTER_END, PINNED, PROMPT, UNDECIDED
@@ -33,7 +34,8 @@ class Draft:
 
     edits are made to `ids` first, by position as `ids` has them. keep: whatever stands after that never changes either; else a rule may
     take it back. about: where the canvas came from, for the trace; weights: the fingerprint of those it was written by, '' if unknown.
-    spaced: positions whose word must bring the space before it. says: a sentence for the visitor, for the trace.
+    spaced: positions whose word must bring the space before it. says: a sentence for the visitor, for the trace. steered: knobs that
+    change under way, {step: {knob: value}}.
     """
 
     ids: tuple[int, ...] = ()
@@ -45,6 +47,7 @@ class Draft:
     weights: str = ""
     spaced: tuple[int, ...] = ()
     says: str = ""
+    steered: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def grows(self) -> bool:
@@ -134,6 +137,13 @@ def draft_of(trace: Trace, step: Any, edits: Any, keep: Any) -> Draft:
                for known, token, state in zip(ids, frame.ids.tolist(), frame.states.tolist(), strict=True)]  # fmt: skip
     pinned, kept = (tuple(i for i, state in enumerate(frame.states.tolist()) if state == kind) for kind in (PINNED, PROMPT))
     return Draft(tuple(ids), pinned, kept, edits=parse_edits(edits), keep=bool(keep), about=f"step {frame.step}")
+
+
+def steered_of(trace: Trace, last: int | None = None) -> dict[int, dict[str, float]]:
+    """Return which knobs were changed under way, by step, up to a frame of a trace."""
+    found = {frame.step: {name.removeprefix(NOTE): value for name, value in frame.notes.items() if name.startswith(NOTE)}
+             for frame in trace.frames[: None if last is None else last + 1]}  # fmt: skip
+    return {step: values for step, values in found.items() if values}
 
 
 def start_of(ids: Sequence[int]) -> Draft | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from model.loops.steering import Steering
 from model.loops.stopwatch import Clock
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
@@ -22,6 +23,7 @@ class Run(Iterator[Frame]):
     def __init__(self, trace: Trace, frames: Iterator[Frame], piece: Callable[[int], bytes], cancelled: threading.Event | None = None):
         self.trace, self._frames, self._piece = trace, frames, piece
         self.cancelled = cancelled or threading.Event()
+        self.steering = Steering()
 
     def __next__(self) -> Frame:
         """Return the next frame; the loop itself sets `trace.result` before it ends."""
@@ -37,6 +39,14 @@ class Run(Iterator[Frame]):
         """Ask the loop to end before its next step (safe from any thread)."""
         self.cancelled.set()
 
+    def steer(self, **values: float) -> None:
+        """Change temperature, threshold or entropy bound (on random canvases t_max, t_min) from the next step on; safe from any thread.
+
+        The frames' notes say when ('set_temperature'). Raise SettingError and change nothing where one cannot be.
+        """
+        family = "autoregressive" if self.trace.mode == "ar" else self.trace.spec.family
+        self.steering.set(values, family, Settings(**self.trace.settings))
+
     def close(self) -> None:
         """End the run now and free what it holds."""
         close = getattr(self._frames, "close", None)
@@ -50,18 +60,6 @@ class Run(Iterator[Frame]):
         for _ in self:
             pass
         return self.trace
-
-
-def stopper(cancelled: threading.Event, deadline: float | None) -> Callable[[], str]:
-    """Return a function that says why a run must stop now, '' where it need not; deadline: seconds from here, waiting included."""
-    began = time.monotonic()
-
-    def why() -> str:
-        if cancelled.is_set():
-            return "cancelled"
-        return "deadline" if deadline is not None and time.monotonic() - began > deadline else ""
-
-    return why
 
 
 def replayed(before: Sequence[Frame], rest: Iterator[Frame]) -> Generator[Frame, None, None]:

@@ -66,6 +66,21 @@ window.inkblot = (() => {
     player?.options.go({ change: button.dataset.change, words: `${button.dataset.change} changed` });
   }
 
+  /** A knob that was moved while a run is written changes it from the next step on; quick moves are told together. */
+  const moved = {};
+  let telling = 0;
+  function steer(name, value) {
+    const player = document.querySelector("#player .ib-host")?.__player;
+    if (!player?.live || typeof value !== "number") return;
+    moved[name] = value;
+    clearTimeout(telling);
+    telling = setTimeout(() => {
+      const values = { ...moved };
+      for (const key of Object.keys(moved)) delete moved[key];
+      if (player.live) player.options.steer(values);
+    }, 120);
+  }
+
   const shell = (text) => (/^[\w./:=-]+$/.test(text) ? text : "'" + String(text).replaceAll("'", "'\\''") + "'");
   const python = (value) => (typeof value === "string" ? JSON.stringify(value) : String(value));
 
@@ -108,5 +123,5 @@ window.inkblot = (() => {
     return true;
   }
 
-  return { sync, preset, named, choose, learn, recipes, holes, change };
+  return { sync, preset, named, choose, learn, recipes, holes, change, steer };
 })();

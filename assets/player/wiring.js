@@ -32,6 +32,19 @@ function heading(player) {
   $("notice").hidden = !header.notice;
 }
 
+/** Knobs that were changed while the run was written, up to the step in view. */
+function steered(player) {
+  const changes = new Map();
+  for (const frame of player.run ? player.run.frames.slice(0, player.index + 1) : []) {
+    for (const [name, value] of Object.entries(frame.notes)) if (name.startsWith("set_")) changes.set(name.slice(4).replaceAll("_", " "), `${value} from step ${frame.step}`);
+  }
+  const badges = player.$("badges"), words = [...changes].map(([name, what]) => `${name} ${what}`).join(", ");
+  let badge = badges.querySelector(".ib-badge-steered");
+  if (!words) return badge?.remove();
+  if (!badge) badges.append((badge = make("span", "ib-badge-steered", "")));
+  badge.textContent = words;
+}
+
 function wire(player) {
   const { root, $ } = player, stop = new AbortController(), on = (target, name, call) => target.addEventListener(name, call, { signal: stop.signal });
   player.unwire = () => (stop.abort(), themes.disconnect(), sizes.disconnect());
@@ -50,6 +63,7 @@ function wire(player) {
     const button = event.target.closest("[data-do]");
     if (button) acts[button.dataset.do]();
   });
+  on(player.host, "ib-frame", () => steered(player));
   on(root, "keydown", (event) => key(player, event));
   if (player.options.globalKeys) on(document, "keydown", (event) => !root.contains(event.target) && !event.target.closest("input, textarea, select, button, a, [contenteditable]") && key(player, event));
   tokens(player, on);

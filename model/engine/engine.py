@@ -249,6 +249,12 @@ class EngineRun(Iterator[Frame]):
         """End the run before its next step; its last frame and result stay in `trace`. Safe from any thread."""
         self._cancelled.set()
 
+    def steer(self, **values: Any) -> None:
+        """Change knobs from the next step on (see `Run.steer`); raise SettingError. Safe from any thread."""
+        if self._run is None or self._ended:
+            raise SettingError("There is no run under way to change.", "settings")
+        self._run.steer(**values)
+
     def prepare(self) -> Iterator[Waiting]:
         """Yield why nothing can be computed yet, until the model is loaded and it is this run's turn; then nothing."""
         try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from model import worlds
-from model.draft import Draft, draft_of
+from model.draft import Draft, draft_of, steered_of
 from model.engine import catalog
 from model.engine.catalog import entry
 from model.errors import SettingError
@@ -57,7 +57,9 @@ def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = 
     draft = draft_of(trace, step, edits, keep)
     late = trace.result is not None and trace.result.stopped == "deadline"  # the same run again would come no further
     if not draft.edits and given == trace.settings and not late:
-        draft = replace(draft_of(trace, 0, None, False), about=trace.branch)
+        draft = replace(draft_of(trace, 0, None, False), about=trace.branch, steered=steered_of(trace))
+    else:
+        given = {**given, **{k: v for values in steered_of(trace, step).values() for k, v in values.items()}, **(settings or {})}
     given = {name: value for name, value in given.items() if name in FIELD}
     if not entry(trace.spec.id).spec.canvas:
         given["new_tokens"] = max(1, len(draft.ids))

@@ -10,6 +10,7 @@ from model.loops.canvas import Canvas
 from model.loops.masked import Predictor
 from model.loops.plan import Plan
 from model.loops.readout import choose, shield
+from model.loops.steering import steered
 from model.loops.stopwatch import Stopwatch
 from model.trace.frame import Frame
 
@@ -21,6 +22,7 @@ def decode(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -
     for position in range(len(canvas)):
         if why := plan.should_stop():
             return why
+        plan.settings, notes = steered(plan.should_stop, plan.settings, canvas.steps)
         given = canvas.ids[max(0, position - 1) : position].tolist()
         logits = watch.forward(predictor.advance, max(0, position - 1), given, [len(given) - 1], passes=predictor.passes)
         canvas.age()
@@ -29,7 +31,7 @@ def decode(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -
             token, p, entropy = choose(logits, plan)
             canvas.commit(position, token, p, "next", p, 1.0)
             canvas.look_at(position, entropy)
-        yield canvas.frame(0, (position, position + 1), watch)
+        yield canvas.frame(0, (position, position + 1), watch, notes)
         watch.resume()
         if int(canvas.ids[position]) in canvas.eos_ids:
             canvas.age()

@@ -20,6 +20,7 @@ from model.loops.plan import Plan
 from model.loops.readout import Readout, bar, choose, glance, pick, read, shares, shield
 from model.loops.remasking import SIGMAS, doubted, ranked_out
 from model.loops.schedules import counts, share_steps, targets
+from model.loops.steering import steered
 from model.loops.stopwatch import Stopwatch
 from model.trace.frame import Frame
 
@@ -98,9 +99,8 @@ class _Loop:
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
         # a whole text to begin with is doubted once: what a visitor changed in it may no longer fit the rest
         self.unread = plan.settings.remasking == "recheck" and (canvas.end >= 0 or not len(canvas.masked()))
-        at_once = plan.settings.one_guess and 1 < plan.block <= plan.spec.ahead
         self.grid = predictor if isinstance(predictor, OnGrid) else None
-        self.ahead = predictor if at_once and isinstance(predictor, Ahead) else None
+        self.notes: dict[str, float] = {}  # for the next frame: knobs that were changed under way
 
     def run(self) -> Generator[Frame, None, str]:
         canvas, verify = self.canvas, self.plan.settings.remasking == "verify"
@@ -110,7 +110,7 @@ class _Loop:
             done = not len(undecided) or canvas.end >= 0
             if done and not self.unread and not (verify and self.cached < self._finished()):
                 break
-            if why := self.plan.should_stop():
+            if why := self._steer():
                 return why
             self._open_block(0 if self.unread else self._finished() if done else int(undecided[0]))
             if self.plan.spec.causal_prefix:
@@ -124,9 +124,23 @@ class _Loop:
         yield from self._show()
         return "end"
 
+    @property
+    def ahead(self) -> Ahead | None:
+        """The predictor, where one pass checks a block and guesses the next."""
+        at_once = self.plan.settings.one_guess and 1 < self.plan.block <= self.plan.spec.ahead
+        return self.predictor if at_once and isinstance(self.predictor, Ahead) else None
+
     def _show(self) -> Iterator[Frame]:
-        yield self.canvas.frame(max(0, self.block), (self.start, self.stop), self.watch)
+        yield self.canvas.frame(max(0, self.block), (self.start, self.stop), self.watch, self.notes)
+        self.notes = {}
         self.watch.resume()
+
+    def _steer(self) -> str:
+        """Return why the run must stop, '' where it need not; then take the knobs that were changed."""
+        why = self.plan.should_stop()
+        self.plan.settings, notes = steered(self.plan.should_stop, self.plan.settings, self.canvas.steps)
+        self.notes |= notes
+        return why
 
     def _finished(self) -> int:
         """Where the finished text stops: behind the end token, or at the canvas's edge."""
@@ -252,7 +266,7 @@ class _Loop:
         plan = targets(settings.schedule, masks, passes) if takes_back else list(accumulate(counts(settings.schedule, masks, passes)))
         plan = plan or [0] * passes  # nothing to decide yet, all to be doubted
         for number, target in enumerate(plan):
-            if why := self.plan.should_stop():
+            if why := self._steer():
                 return why
             canvas.age()
             step = self._rerank if settings.remasking == "p2" else self._recheck if rechecks else self._commit

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.loops.steering import steered
 from model.loops.stopwatch import Stopwatch
 from model.loops.uniform import Loop, Step
 from model.trace.frame import (
@@ -60,9 +61,11 @@ def denoise(loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambd
         while state.left > 0 and not bool(state.done.all()):
             if why := should_stop():
                 return why
+            loop.settings, told = steered(should_stop, loop.settings, state.frame.step + 1 if state.frame else 0)
             step = loop.step(watch.forward(loop.forward))
             _settle(loop, watch)
-            yield _show(loop, watch, *_stepped(loop, step))
+            arrays, notes = _stepped(loop, step)
+            yield _show(loop, watch, arrays, notes | told)
             watch.resume()
         watch.pause()
         written = _written(loop)

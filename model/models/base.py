@@ -20,9 +20,10 @@ from model.loops.canvas import Canvas
 from model.loops.masked import Predictor, denoise
 from model.loops.plan import Plan
 from model.loops.readout import FORBIDDEN
+from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
-from model.run import Run, stopper
+from model.run import Run
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.trace.frame import Frame
@@ -113,7 +114,10 @@ class TorchModel(ABC):
                       self.fingerprint(mode), versions(), branch=made.about if made else "",
                       notice=" ".join(filter(None, (self.notice(prompt), made.says if made else ""))))  # fmt: skip
         cancelled = cancelled or threading.Event()
-        return Run(trace, self._frames(trace, request, ids, known, clock, cancelled, deadline), self.piece, cancelled)
+        steering = Steering(draft.steered if draft else None)
+        run = Run(trace, self._frames(trace, request, ids, known, clock, cancelled, deadline, steering), self.piece, cancelled)
+        run.steering = steering
+        return run
 
     @torch.inference_mode()
     def score(self, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
@@ -176,10 +180,11 @@ class TorchModel(ABC):
                 raise SettingError(f"A canvas to start from holds ids from 0 to {most}, or -1; it held {token}.", "start")
 
     def _frames(self, trace: Trace, request: Request, ids: list[int], known: Standing, clock: Clock,
-                cancelled: threading.Event, deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+                cancelled: threading.Event, deadline: float | None, steering: Steering) -> Generator[Frame, None, None]:  # fmt: skip
         """Write, then say how it ended and what an exact check finds; an error is noted in the trace."""
         try:
-            result = trace.finish((yield from self._written(request, ids, known, Stopwatch(clock), stopper(cancelled, deadline))))
+            control = Control(cancelled, deadline, steering)
+            result = trace.finish((yield from self._written(request, ids, known, Stopwatch(clock), control)))
             trace.result = replace(result, faults=self.faults(trace))
         except GeneratorExit:
             raise

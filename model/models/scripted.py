@@ -23,6 +23,7 @@ from model.entry import Entry, Progress
 from model.errors import NumericsError, SettingError
 from model.loops.canvas import Canvas
 from model.loops.schedules import counts, share_steps
+from model.loops.steering import Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
 from model.run import Run, replayed
@@ -112,7 +113,9 @@ class Fake:
         trace = Trace(self.spec, mode, settings.as_dict(), prompt, tuple(ids), system, dtype="none", device="script",
                       branch=made.about if draft else "")  # fmt: skip
         cancelled = cancelled or threading.Event()
-        return FakeRun(trace, self._frames(trace, script, clock, cancelled, deadline), self, script, cancelled)
+        run = FakeRun(trace, self._frames(trace, script, clock, cancelled, deadline), self, script, cancelled)
+        run.steering = script.steering = Steering(draft.steered if draft else None)
+        return run
 
     def target(self, length: int) -> np.ndarray:
         """Return the ids that a run of `length` positions ends with."""
@@ -135,8 +138,9 @@ class Fake:
                 return
             watch.resume()
             watch.forward(self._pass, canvas.steps)
+            script.settings, notes = script.steering.take(script.settings, canvas.steps)
             script.advance(nan=canvas.steps == self.nan_at)
-            yield canvas.frame(script.block, script.span, watch)
+            yield canvas.frame(script.block, script.span, watch, notes)
         if canvas.end >= 0:
             canvas.age()
             canvas.close(canvas.end)
@@ -164,7 +168,9 @@ class FakeRun(Run):
         script, last = copy.deepcopy(self._script), self.trace.frames[-1]
         trace = replace(self.trace, frames=[], pieces={}, result=None)
         rest = self._fake._frames(trace, script, clock, cancelled, deadline, last)
-        return FakeRun(trace, replayed(self.trace.frames, rest), self._fake, script, cancelled)
+        run = FakeRun(trace, replayed(self.trace.frames, rest), self._fake, script, cancelled)
+        run.steering = script.steering
+        return run
 
 
 class _Script:
@@ -172,6 +178,7 @@ class _Script:
 
     def __init__(self, fake: Fake, settings: Settings, mode: str, pinned: dict[int, str], made: Draft):
         self.settings, self.ar, n = settings, mode == "ar", settings.new_tokens
+        self.steering = Steering()
         self.rng, self.target = np.random.default_rng(settings.seed), fake.target(n)
         given = {at + i: token for at, text in pinned.items() for i, token in enumerate(fake.tokens(text))}
         if given and max(given) >= n:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from model.models.scripted import SCRIPT
-from tests.e2e.test_watch import PLAYER, one_a_step, until
+from tests.e2e.test_watch import PLAYER, choose, one_a_step, until
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "hands"
@@ -229,3 +229,23 @@ def test_a_paused_run_goes_on_with_a_word_changed(serve, visit):
     until(page, f"p.run.id !== {json.dumps(old)} && p.run.result && p.run.result.stopped === 'end'")
     assert "upon" in until(page, "p.run.text(p.run.frames[p.length - 1])")
     expect(page.locator("#player .ib-badge-branch")).to_contain_text("continued from step")
+
+
+def test_a_knob_moved_while_a_run_is_written_changes_it_and_says_when(serve, visit):
+    page = visit(serve(delay=0.1), width=1440, height=1000)
+    choose(page, "rule", "threshold")
+    page.locator("#knob-threshold input[type=number]").first.fill("0.99")
+    page.locator("#knob-threshold input[type=number]").first.blur()
+    page.locator("#run").click()
+    until(page, "p.run && p.live && p.index >= 2")
+    page.locator("#knob-threshold input[type=number]").first.fill("0")
+    until(page, "p.run.result")
+    at = page.evaluate(f"{PLAYER}.run.frames.findIndex((f) => f.notes.set_threshold === 0)")
+    assert 2 < at < page.evaluate(f"{PLAYER}.length")
+    page.evaluate(f"{PLAYER}.go({PLAYER}.length - 1)")
+    badge = page.locator("#player .ib-badge-steered")
+    expect(badge).to_have_text(f"threshold 0 from step {at}")
+    picture(page, "steered")
+    page.evaluate(f"{PLAYER}.go(1)")
+    expect(badge).to_have_count(0)
+    expect(page.locator("[data-testid=toast-body]")).to_have_count(0)

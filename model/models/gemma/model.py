@@ -15,6 +15,7 @@ import torch
 from model.draft import Draft, start_of
 from model.entry import Progress
 from model.errors import SettingError
+from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.loops.uniform import Loop, State, defaults
 from model.loops.uniform_frames import denoise, thought
@@ -24,7 +25,7 @@ from model.models.chat import Chat, ChatModel
 from model.models.gemma.decoder import Decoder, fixed_cache
 from model.models.placement import Placement
 from model.request import Request
-from model.run import PAUSED, Run, replayed, stopper
+from model.run import PAUSED, Run, replayed
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.trace.frame import Frame
@@ -36,7 +37,7 @@ IMAGE_SIDE = 4_096
 class DiffusionRun(Run):
     """A run that can be paused: stop asking for frames (or stop it), then `resume` it, or branch from a `snapshot`, once or often.
 
-    play: given a trace, a loop, notes, a clock, an event that cancels and a deadline, it yields the loop's frames.
+    play: given a trace, a loop, notes, a clock, an event that cancels, a deadline and what steers, it yields the loop's frames.
     """
 
     def __init__(self, trace: Trace, loop: Loop, piece: Callable[[int], bytes], cancelled: threading.Event,
@@ -60,8 +61,11 @@ class DiffusionRun(Run):
         """Return a run that yields this one's frames again and goes on behind them; raise SettingError as `snapshot` does."""
         loop, cancelled = self._paused.fork(), cancelled or threading.Event()
         trace = replace(self.trace, frames=[], pieces={}, result=None)
-        frames = replayed(self.trace.frames, self._play(trace, loop, {}, clock, cancelled, deadline))
-        return DiffusionRun(trace, loop, self._piece, cancelled, self._play, frames)
+        steering = Steering()
+        frames = replayed(self.trace.frames, self._play(trace, loop, {}, clock, cancelled, deadline, steering))
+        run = DiffusionRun(trace, loop, self._piece, cancelled, self._play, frames)
+        run.steering = steering
+        return run
 
     def close(self) -> None:
         """End the run now and free what it holds."""
@@ -142,8 +146,11 @@ class DiffusionGemma(ChatModel):
         loop = self._loop(request.settings, ids, known.pinned | known.kept, self._start_canvas(known.start), extra)
         if state is not None:
             loop.resume(state)
-        frames = self._run(trace, loop, notes, clock, cancelled, deadline)
-        return DiffusionRun(trace, loop, self.piece, cancelled, self._run, frames)
+        steering = Steering(draft.steered if draft else None)
+        frames = self._run(trace, loop, notes, clock, cancelled, deadline, steering)
+        run = DiffusionRun(trace, loop, self.piece, cancelled, self._run, frames)
+        run.steering = steering
+        return run
 
     @property
     def hardware(self) -> str:
@@ -163,9 +170,9 @@ class DiffusionGemma(ChatModel):
                     thinking=self.chat.thinking)  # fmt: skip
 
     def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
-             deadline: float | None) -> Generator[Frame, None, None]:  # fmt: skip
+             deadline: float | None, steering: Steering) -> Generator[Frame, None, None]:  # fmt: skip
         try:
-            why = yield from denoise(loop, Stopwatch(clock), stopper(cancelled, deadline), notes)
+            why = yield from denoise(loop, Stopwatch(clock), Control(cancelled, deadline, steering), notes)
         except GeneratorExit:
             raise
         except Exception:

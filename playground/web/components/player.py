@@ -21,7 +21,8 @@ const go = (detail) => {
   trigger('go_on', { ...detail, trace: player.document });
 };
 const pick = (detail) => trigger('pick', detail);
-const halt = () => document.getElementById('stop')?.click(), hands = host.dataset.hands ? { go, halt } : {};
+const halt = () => document.getElementById('stop')?.click(), steer = (values) => trigger('steer', values);
+const hands = host.dataset.hands ? { go, halt, steer } : {};
 const player = mountPlayer(host, { ...JSON.parse(host.dataset.options), pick, ...hands });
 element.__player = player;
 const runs = host.dataset.hands && window.inkblotRuns, before = runs ? runs.last() : null;
@@ -49,7 +50,7 @@ class Player(gr.HTML):
 
     options: those of `mountPlayer` in `assets/player/player.js` (controls, strips, numbers, legend, prompt, title, inspector, even,
     speed, loop, theme). `.pick(fn)` fires when a token is chosen; `gr.EventData` then has position, id, step, index and run.
-    hands: words can be changed; `.go_on(fn)` then fires with trace, step, edits and keep.
+    hands: words can be changed; `.go_on(fn)` then fires with trace, step, edits and keep, `.steer(fn)` with knobs moved meanwhile.
     """
 
     def __init__(self, value: str | None = None, *, options: dict[str, Any] | None = None, hands: bool = False, **kwargs: Any):

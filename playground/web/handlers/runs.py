@@ -16,7 +16,7 @@ import gradio as gr
 
 from model.engine.engine import Engine, EngineRun
 from model.engine.parsing import parse_continuation, parse_request, parse_ripple
-from model.errors import PlaygroundError, places
+from model.errors import PlaygroundError, SettingError, places
 from model.request import Request
 from model.settings import FIELD, Limits
 from model.text import normalise
@@ -203,6 +203,34 @@ def stop(engine: Engine) -> Callable[..., Any]:
             if not engine.runs(visitor):
                 return
             await asyncio.sleep(0.05)
+
+    return handler
+
+
+def steer(engine: Engine) -> Callable[..., None]:
+    """Return the handler of the endpoint /steer: change knobs of the caller's run while it is written."""
+
+    def handler(request: gr.Request, *, settings: Any) -> None:
+        """Change temperature, threshold, entropy_bound, t_max or t_min of your run from its next step on; its frames' notes say when."""
+        with shown():
+            if not isinstance(settings, dict) or not settings:
+                raise SettingError("'settings' must map names to values, like {'temperature': 0.5}.", "settings")
+            under_way = [run for run in engine.runs(request.session_hash or "") if run.trace is not None and not run.ended]
+            if not under_way:
+                raise SettingError("There is no run under way to change.", "settings")
+            for run in under_way:
+                run.steer(**{str(name): value for name, value in settings.items()})
+
+    return handler
+
+
+def steer_page(engine: Engine) -> Callable[..., None]:
+    """Return the page's handler of knobs that are moved while a run is written; one that ended meanwhile is no fault."""
+    own = steer(engine)
+
+    def handler(request: gr.Request, event: gr.EventData) -> None:
+        if engine.runs(request.session_hash or ""):
+            own(request, settings=event._data)
 
     return handler
 

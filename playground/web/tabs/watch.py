@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 
+from model.loops.steering import STEERED
 from model.paths import ASSETS
 from playground.presets import NAMES, START
 from playground.web import strings
@@ -123,6 +125,13 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
     asked = {"trace": gr.JSON(visible=False), "step": gr.Number(0, visible=False), "edits": gr.JSON([], visible=False),
              "keep": gr.Checkbox(False, visible=False), "settings": gr.JSON({}, visible=False)}  # fmt: skip
     gr.Button(visible=False).click(handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows)
+    beside: dict[str, Any] = {**silent, "concurrency_limit": None, "trigger_mode": "multiple"}
+    player.steer(handlers.steer_page(ctx.engine), None, None, **beside)
+    changed = {"settings": gr.JSON({}, visible=False)}
+    gr.Button(visible=False).click(handlers.steer(ctx.engine), inputs_kwargs=changed, api_name="steer", preprocess=False,
+                                   show_progress="hidden", concurrency_limit=None)  # fmt: skip
+    for name in STEERED:
+        controls[name].input(None, controls[name], None, js=f"(value) => {{ inkblot.steer('{name}', value); }}", **silent)
     started.append(fill.join(ctx, page.filling, page.model, controls, shows))
     stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
     stopped = stopped.then(None, js=HALT, **silent)
