@@ -31,7 +31,7 @@ LENGTHS = (1, 2, 3, 5, 8)  # tokens that an open hole is tried at
 BEHIND = 8  # tokens behind a hole that say whether its length was right
 MOST_HOLES, MOST_OPEN, LONGEST = 16, 4, 64
 _HOLE = re.compile(r"(\\?)(_{3,}|\[(\d{1,9})\])")
-ASK = "Fill the gaps in this text:\n"
+ASK = "Complete this text:\n"
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def asked_of(spec: ModelSpec, parts: Sequence[Part]) -> str:
         raise SettingError(f"{spec.name} writes from left to right only, never around what stands.", "model")
     if spec.checked:
         return worlds.form_of(" ".join(part for part in parts if isinstance(part, str)))
-    return ASK + "".join(part if isinstance(part, str) else "___" for part in parts)
+    return ASK + "".join(part if isinstance(part, str) else "..." for part in parts)
 
 
 def reach(spec: ModelSpec) -> str:

@@ -100,7 +100,7 @@ def parse_fill(text: Any, settings: Any = None, *, model: Any = "builtin", promp
     """
     parts = parse_holes(text, limits)
     known = catalog.known(parse_model(model, limits))
-    own = asked_of(known.spec, parts) if known else ASK + text
+    own = asked_of(known.spec, parts) if known else ASK + "".join(part if isinstance(part, str) else "..." for part in parts)
     asked = prompt if isinstance(prompt, str) and prompt.strip() else own
     return parse_request(asked, settings, model=model, draft=Filling(parts=parts), limits=limits), parts
 

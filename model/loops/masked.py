@@ -98,7 +98,8 @@ class _Loop:
         self.times = np.zeros(len(canvas))  # how often 'recheck' took each position back
         self.held = -1  # the block's first position where the causal pass decided it: never taken back
         # a whole text to begin with is doubted once: what a visitor changed in it may no longer fit the rest
-        self.unread = plan.settings.remasking == "recheck" and (canvas.end >= 0 or not len(canvas.masked()))
+        doubts = plan.settings.remasking == "recheck" and not plan.spec.causal_prefix
+        self.unread = doubts and (canvas.end >= 0 or not len(canvas.masked()))
         self.grid = predictor if isinstance(predictor, OnGrid) else None
         self.notes: dict[str, float] = {}  # for the next frame: knobs that were changed under way
 
@@ -169,7 +170,8 @@ class _Loop:
         """
         canvas, first = self.canvas, max(0, self.cached)
         check = self.plan.settings.remasking == "verify" and self.cached >= 0
-        ahead = self.ahead if self.left > 0 else None
+        # masks stand behind every token that is checked: for a long given text there is no room, nor need, for them
+        ahead = self.ahead if self.left > 0 and (not check or self.start - first <= self.plan.block) else None
         logits = self._read_on(first, self.start if not check else first + 1, ahead)
         self.cached = self.start
         if logits is None:
@@ -315,6 +317,8 @@ class _Loop:
         canvas, movable = self.canvas, self._movable()
         open_ = canvas.masked(self.start, self.stop)
         positions = np.concatenate([open_, movable])
+        if not len(positions):
+            return
         seen = self._predict(positions)
         rows = np.arange(len(open_))
         canvas.look(open_, seen.entropy[rows], seen.top_ids[rows], seen.top_p[rows])
