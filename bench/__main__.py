@@ -20,7 +20,7 @@ LIBRARIES = ("torch", "transformers", "gradio", "numpy")
 
 
 def machine(model: Any) -> dict[str, Any]:
-    """Return what the numbers depend on: hardware, dtype, threads, versions, date."""
+    """Return what the numbers depend on: hardware, what it computed in (dtype) and with (instructions), threads, versions, date."""
     from model.models.base import hardware
 
     torch = sys.modules.get("torch")
@@ -29,6 +29,7 @@ def machine(model: Any) -> dict[str, Any]:
         "revision": model.spec.revision,
         "dtype": getattr(model, "dtype", "none"),
         "hardware": hardware(),
+        "instructions": torch.backends.cpu.get_cpu_capability() if torch else None,
         "threads": torch.get_num_threads() if torch else None,
         "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
         "date": date.today().isoformat(),

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from model.models.chat135m.model import Builtin
+from model.models.chat135m.model import Builtin, fast_dtype
 from model.models.chat135m.weights import Manifest, load_builtin
 
 from .network import Kept, Network
@@ -142,6 +142,10 @@ class Shared:
         """Return the session's place in the cache."""
         return Seat(length)
 
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """See `model.models.chat135m.network.Network.embed`."""
+        return self.embedding[ids]
+
     def forward(self, ids: torch.Tensor, start: int, cache: Seat, causal: bool) -> torch.Tensor:
         """See `model.models.chat135m.network.Network.forward`."""
         n = len(ids)
@@ -257,7 +261,7 @@ class Batched(Builtin):
 
     def __init__(self, folder: Path | str, dtype: torch.dtype | None = None, device: str = "cpu"):
         self.device = device
-        super().__init__(folder, dtype or (None if device == "cpu" else torch.bfloat16))
+        super().__init__(folder, dtype or (fast_dtype() if device == "cpu" else torch.bfloat16))
 
     def _load(self, folder: Path | str, dtype: torch.dtype, manifest: Manifest) -> Any:
         return Shared(twin(load_builtin(folder, dtype), manifest, self.device))

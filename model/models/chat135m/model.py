@@ -12,6 +12,7 @@ import torch
 from model.errors import WeightsError
 from model.loops.masked import Predictor
 from model.models.base import TorchModel
+from model.models.chat135m import int8
 from model.models.chat135m.network import Network, Session
 from model.models.chat135m.record import BUILTIN
 from model.models.chat135m.weights import FOLDER, Manifest, load_builtin, read_file, read_manifest
@@ -31,8 +32,14 @@ def fast_dtype() -> torch.dtype:
     return torch.bfloat16 if fast and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
+def chosen_dtype() -> torch.dtype:
+    """Return what the built-in network computes in here: bfloat16 where that is fast, else 8-bit products where they are, else float32."""
+    known = fast_dtype()
+    return torch.int8 if known == torch.float32 and int8.faster() else known
+
+
 class Builtin(TorchModel):
-    """The built-in network with its tokenizer. dtype: None chooses by the CPU."""
+    """The built-in network with its tokenizer. dtype: None chooses by the CPU, int8 keeps the weights as they are stored."""
 
     def __init__(self, folder: Path | str = FOLDER, dtype: torch.dtype | None = None, progress: Callable[[float, str], None] | None = None):
         from tokenizers import Tokenizer
@@ -47,7 +54,7 @@ class Builtin(TorchModel):
             self._tokenizer = Tokenizer.from_str(raw.decode())
         except Exception as error:  # the tokenizers library raises bare Exception
             raise WeightsError(f"{Path(folder) / 'tokenizer.json'} cannot be read: {str(error)[:100]}.") from error
-        dtype = dtype or fast_dtype()
+        dtype = dtype or chosen_dtype()
         self.dtype = str(dtype).removeprefix("torch.")
         report(0.2, "Reading the weights")
         self.network = self._load(folder, dtype, manifest)

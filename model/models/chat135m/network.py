@@ -9,22 +9,24 @@ change (gated LoRA and quadratic decoding, arXiv:2507.11851). Equal to transform
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from model.models.chat135m.int8 import Product, Rows, product8, stacked
 from model.models.chat135m.weights import LINEARS, Config
 
-Product = Callable[[torch.Tensor], torch.Tensor]
 LIKELY = 64  # a mask's likeliest tokens, weighed again once the token before them is known
 SPARE = 64  # places behind the longest text that masks may stand at, to be forgotten
 
 
-def product(weight: torch.Tensor) -> Product:
-    """Return x (n, in) -> x @ weight.T for weight (out, in). bfloat16 weights are laid out once as oneDNN wants them (what
-    torch.compile's freezing does): a third to a half of the time of F.linear goes into doing that again on every call."""
+def product(weight: torch.Tensor | Rows) -> Product:
+    """Return x (n, in) -> x @ weight.T for weight (out, in). 8-bit rows stay such. bfloat16 weights are laid out
+    once as oneDNN wants them (what torch.compile's freezing does): a third to a half of F.linear's time goes into doing that every call."""
+    if isinstance(weight, Rows):
+        return product8(weight)
     try:
         if weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
             packed = torch.ops.mkldnn._reorder_linear_weight(weight, 16)
@@ -40,9 +42,12 @@ class Gated:
     A lies under W in one packed matrix: the first half of the change costs no product of its own.
     """
 
-    def __init__(self, weight: torch.Tensor, down: torch.Tensor | None, up: torch.Tensor | None):
-        self.rows, self.up = len(weight), None if up is None else up.float().t().contiguous()
-        self.own = product(weight if down is None else torch.cat([weight, down]))
+    def __init__(self, weight: torch.Tensor | Rows, down: torch.Tensor | Rows | None, up: torch.Tensor | None):
+        if down is not None:
+            both = stacked(weight, down) if isinstance(weight, Rows) and isinstance(down, Rows) else torch.cat([weight, down])
+        self.up = None if up is None else up.float().t().contiguous()
+        self.rows = len(weight.scale if isinstance(weight, Rows) else weight)
+        self.own = product(weight if down is None else both)
 
     def __call__(self, x: torch.Tensor, first: int) -> torch.Tensor:
         """Return (n, out) of x (n, in)."""
@@ -54,10 +59,10 @@ class Gated:
 
 
 class Network:
-    """Weights in a dtype, ready to run. `tensors` as `weights.load_builtin` returns them; they are taken out one by one as they are
-    packed, so that memory never holds both forms of all of them."""
+    """Weights in a dtype (8-bit rows compute in float32), ready to run. `tensors` as `weights.load_builtin` returns them; they are taken
+    out one by one as they are packed, so that memory never holds both forms of all of them."""
 
-    def __init__(self, tensors: dict[str, torch.Tensor], config: Config, max_tokens: int = 2048):
+    def __init__(self, tensors: dict[str, Any], config: Config, max_tokens: int = 2048):
         self.config, self.dtype = config, tensors["norm"].dtype
         self.embedding, self.norm = tensors["embedding"], tensors["norm"]
         self.norms = [(tensors[f"layers.{i}.norm1"], tensors[f"layers.{i}.norm2"]) for i in range(config.layers)]
@@ -75,6 +80,10 @@ class Network:
         c = self.config
         return torch.empty(c.layers, 2, c.kv_heads, length, c.head_dim, dtype=self.dtype)
 
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings (..., D) of ids."""
+        return self.embedding.take(ids) if isinstance(self.embedding, Rows) else F.embedding(ids, self.embedding)
+
     @torch.inference_mode()
     def forward(self, ids: torch.Tensor, start: int, cache: torch.Tensor, causal: bool) -> torch.Tensor:
         """Run ids (n,) at positions [start, start + n) over the cache before them; return hidden states (n, D), final-normed.
@@ -86,7 +95,7 @@ class Network:
         n, mask = len(ids), None
         if causal and n > 1:
             mask = torch.ones(n, start + n, dtype=torch.bool).tril(start)
-        x = F.embedding(ids, self.embedding)
+        x = self.embed(ids)
         return self._run(x, slice(start, start + n), start, cache, mask, n if causal else 0)
 
     @torch.inference_mode()
@@ -104,7 +113,7 @@ class Network:
         seen[:n, start : start + n] = torch.ones(n, n, dtype=torch.bool).tril()
         seen[n:, start : start + n] = (torch.arange(n) <= shown).repeat_interleave(masks, 0)
         seen[n:, start + n :] = torch.block_diag(*[torch.ones(masks, masks)] * rows).bool()
-        x = F.embedding(torch.cat([ids, behind.flatten()]), self.embedding)
+        x = self.embed(torch.cat([ids, behind.flatten()]))
         hidden = self._run(x, where, start, cache, seen, n)
         return torch.cat([hidden[n - rows : n, None], hidden[n:].view(rows, masks, -1)], 1)
 
@@ -139,7 +148,7 @@ class Network:
             return hidden
         into, out = self.follower
         carried = torch.zeros_like(hidden) if told is None else self._unit(told)
-        return hidden + out(F.silu(into(torch.cat([hidden, self._unit(self.embedding[before]), carried])[None])))[0]
+        return hidden + out(F.silu(into(torch.cat([hidden, self._unit(self.embed(torch.tensor(before))), carried])[None])))[0]
 
     def _unit(self, x: torch.Tensor) -> torch.Tensor:
         """Return F.rms_norm of one row (D,), in fewer operations."""
@@ -152,7 +161,7 @@ class Network:
         return self.head(hidden)
 
 
-def _pack(tensors: dict[str, torch.Tensor], i: int) -> tuple[Gated, ...]:
+def _pack(tensors: dict[str, Any], i: int) -> tuple[Gated, ...]:
     """Return a layer's products in the order of `LINEARS`, its weights taken out of `tensors`."""
 
     def gated(name: str) -> Gated:
@@ -210,7 +219,7 @@ class Session:
         if not mask:
             logits = self.logits[row, 1:]
             likely = logits.topk(min(LIKELY, logits.shape[-1])).indices
-            self.told, self.likely, self.rows = None, likely.numpy(), self.network.embedding[likely].float()
+            self.told, self.likely, self.rows = None, likely.numpy(), self.network.embed(likely).float()
         self.told = self.network.follow(self.hidden[row, 1 + mask], before, self.told)
         return self.likely[mask], (self.rows[mask] @ self.told.float()).numpy()
 

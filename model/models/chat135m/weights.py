@@ -140,13 +140,16 @@ def read_file(folder: Path | str, name: str, manifest: Manifest) -> bytes:
     return raw
 
 
-def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-    """Return every tensor of the folder by the names above, in `dtype` (default bfloat16).
+def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) -> dict[str, Any]:
+    """Return every tensor of the folder by the names above, in `dtype` (default bfloat16); int8: matrices that a product or the
+    embedding needs as they are stored (`int8.Rows`), the rest in float32.
 
     Row `mask_id` of `embedding` already is the mask row (its logit is never wanted and no clean text holds it). Raise WeightsError on
     any missing, damaged, renamed, misshapen or non-finite tensor.
     """
     import torch
+
+    from model.models.chat135m.int8 import Rows
 
     manifest = read_manifest(folder)
     dtype = dtype or torch.bfloat16
@@ -158,10 +161,18 @@ def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) 
         for linear in LINEARS if manifest.rank else ():
             (rows, columns), key = manifest.config.linear(linear), f"decoder.{i}.{linear}"
             tensors[f"{key}.A"] = _take(stored, f"{key}.A", (manifest.rank, columns), dtype)
-            tensors[f"{key}.B"] = _take(stored, f"{key}.B", (rows, manifest.rank), dtype)
-    width = manifest.config.width
-    tensors["mask_row"] = _take(stored, "mask_row", (width,), dtype) if manifest.rank else tensors["embedding"][manifest.mask_id].clone()
-    tensors["embedding"][manifest.mask_id] = tensors["mask_row"]
+            up = _take(stored, f"{key}.B", (rows, manifest.rank), dtype)
+            tensors[f"{key}.B"] = up.expanded() if isinstance(up, Rows) else up
+    width, table, mask = manifest.config.width, tensors["embedding"], manifest.mask_id
+    if manifest.rank:
+        tensors["mask_row"] = _take(stored, "mask_row", (width,), dtype)
+    else:
+        tensors["mask_row"] = table.take(torch.tensor(mask)) if isinstance(table, Rows) else table[mask].clone()
+    if isinstance(table, Rows):
+        for part, row in zip(table, Rows.of(tensors["mask_row"][None]), strict=True):
+            part[mask] = row[0]
+    else:
+        table[mask] = tensors["mask_row"]
     for half, rows, columns in (("A", 2 * width, 3 * width), ("B", width, 2 * width)):
         if f"follow.{half}.int8" in stored:
             tensors[f"follow.{half}"] = _take(stored, f"follow.{half}", (rows, columns), dtype)
@@ -193,9 +204,11 @@ def _read_tensors(folder: Path | str, manifest: Manifest) -> dict[str, torch.Ten
     return stored
 
 
-def _take(stored: dict[str, torch.Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Remove `name` from `stored` and return it expanded to `dtype`, its shape and values checked."""
+def _take(stored: dict[str, torch.Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+    """Remove `name` from `stored` and return it expanded to `dtype` (int8: as its rows), its shape and values checked."""
     import torch
+
+    from model.models.chat135m.int8 import Rows
 
     scale = None
     values = stored.pop(name, None)
@@ -209,5 +222,7 @@ def _take(stored: dict[str, torch.Tensor], name: str, shape: tuple[int, ...], dt
         raise WeightsError(f"The tensor {name} has shape {tuple(values.shape)}, not {shape}.")
     if not torch.isfinite(values if scale is None else scale).all():
         raise WeightsError(f"The tensor {name} holds values that are not finite.")
+    if dtype == torch.int8:
+        return values.float() if scale is None else Rows(values, scale.float())
     expanded = values.to(dtype)
     return expanded if scale is None else expanded.mul_(scale.to(dtype)[:, None])
