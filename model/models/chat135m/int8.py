@@ -13,6 +13,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -84,8 +85,8 @@ def faster(rows: int = 3072, columns: int = 576, seconds: float = 0.03) -> bool:
     weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
     try:
         ours = product8(Rows.of(weight))
-        taken = {n: torch.ones(n, columns) for n in PROBED}
-        return all(_time(lambda x=x: ours(x), seconds) < _time(lambda x=x: F.linear(x, weight), seconds) for x in taken.values())
+        inputs = [torch.ones(n, columns) for n in PROBED]
+        return all(_time(partial(ours, x), seconds) < _time(partial(F.linear, x, weight), seconds) for x in inputs)
     except (AttributeError, RuntimeError):  # a build without fbgemm, or a later torch without these operators
         return False
 

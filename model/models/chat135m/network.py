@@ -42,9 +42,9 @@ class Gated:
     A lies under W in one packed matrix: the first half of the change costs no product of its own.
     """
 
-    def __init__(self, weight: torch.Tensor | Rows, down: torch.Tensor | Rows | None, up: torch.Tensor | None):
+    def __init__(self, weight: Any, down: Any, up: torch.Tensor | None):
         if down is not None:
-            both = stacked(weight, down) if isinstance(weight, Rows) and isinstance(down, Rows) else torch.cat([weight, down])
+            both = stacked(weight, down) if isinstance(weight, Rows) else torch.cat([weight, down])
         self.up = None if up is None else up.float().t().contiguous()
         self.rows = len(weight.scale if isinstance(weight, Rows) else weight)
         self.own = product(weight if down is None else both)
