@@ -2,7 +2,8 @@
    player that fills the room, several are a stage on one clock. Everything is a key, so that a clicker, the presenter's window and a keyboard
    do the same. Nothing is asked of a server, but by `n`, which runs a prompt where there is one. */
 
-const SMALLEST = 24, LARGEST = 130, SPEEDS_OF_TALK = [0.25, 0.5, 1, 2, 4, 8], VIEWS = ["canvas", "numbers", "map"];
+const SMALLEST = 24, LARGEST = 130, ROOM_SECONDS = 8, // what a race takes at least, for a room to follow it
+  SPEEDS_OF_TALK = [0.25, 0.5, 1, 2, 4, 8], VIEWS = ["canvas", "numbers", "map"];
 const HELP = [["PageDown, Enter", "next run"], ["PageUp, Backspace", "previous run"], ["Space", "play, pause"], ["\u2190 \u2192", "one step"], ["Home, End", "first, last step"], ["+ \u2212", "faster, slower"],
   ["v", "canvas, numbers, map; a race's clock"], ["1 \u2026", "go to a run by its number"], ["b or .", "black"], ["l", "laser pointer"], ["t", "dark, light"], ["f", "full screen"], ["p", "presenter's window"],
   ["n", "type a prompt and run it"], ["?", "this list"], ["Escape", "close"]];
@@ -41,6 +42,7 @@ class Talk {
       this.stage.receive({ race: "talk" + at, lanes: lanes.map((lane) => ({ ...lane, share: 0, words: "" })), done: true, play: false });
       for (const lane of this.stage.lanes) lane.player?.root.classList.toggle("ib-dark", this.dark);
       this.stage.go(0);
+      this.paces();
     } else {
       this.player = mountPlayer(box, { controls: false, legend: false, title: false, inspector: false, even: true, theme: this.dark ? "dark" : "light" });
       this.player.receive({ run: "talk" + at, trace: lanes[0].trace, done: true, play: false });
@@ -144,7 +146,9 @@ class Talk {
   }
 
   words() {
-    if (this.stage) return this.stage.clock === "seconds" ? `${seconds(this.stage.at)} of ${seconds(this.stage.duration())}` : `${Math.floor(this.stage.at)} of ${this.stage.duration()} passes`;
+    const { stage } = this;
+    if (stage && stage.clock === "seconds") return `${seconds(stage.at)} of ${seconds(stage.duration())}${stage.speed < 0.9 ? `, slowed down ${Math.round(1 / stage.speed)} times` : ""}`;
+    if (stage) return `${Math.floor(stage.at)} of ${stage.duration()} passes`;
     const frame = this.player?.frame;
     if (!frame) return "";
     const pace = this.speed === 1 ? "" : `  ${this.speed}\u00d7`;
@@ -171,7 +175,7 @@ class Talk {
       " ": () => (stage || player).toggle(), ArrowRight: () => move(1), ArrowLeft: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
       Home: () => (stage ? (stage.pause(), stage.go(0)) : player.seek(0)), End: () => (stage ? (stage.pause(), stage.go(stage.duration())) : player.seek(player.length - 1)),
       "+": () => this.pace(1), "=": () => this.pace(1), "-": () => this.pace(-1),
-      v: () => (stage ? stage.setClock(stage.clock === "seconds" ? "forwards" : "seconds") : this.show(VIEWS[(VIEWS.indexOf(this.view) + 1) % VIEWS.length])),
+      v: () => (stage ? (stage.setClock(stage.clock === "seconds" ? "forwards" : "seconds"), this.paces()) : this.show(VIEWS[(VIEWS.indexOf(this.view) + 1) % VIEWS.length])),
       b: () => this.blackout(!this.black), ".": () => this.blackout(!this.black), l: () => this.laser(), t: () => (this.theme(this.dark ? "light" : "dark"), this.again()),
       f: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => {})),
       p: () => this.presenter(), n: () => this.asks(), "?": () => this.help(), Escape: () => ((this.$("help").hidden = this.$("ask").hidden = true), this.blackout(false)),
@@ -197,9 +201,14 @@ class Talk {
   }
 
   pace(by) {
-    if (this.stage) this.speed = this.stage.speed;
     this.speed = SPEEDS_OF_TALK[Math.max(0, Math.min(SPEEDS_OF_TALK.length - 1, SPEEDS_OF_TALK.indexOf(this.speed) + by))];
-    if (this.stage) this.stage.speed = this.speed;
+    this.paces();
+  }
+
+  /** A race in seconds is slowed down until a room can follow it; the line below says how much. */
+  paces() {
+    const { stage } = this;
+    if (stage) stage.speed = this.speed * (stage.clock === "seconds" ? Math.min(1, stage.duration() / ROOM_SECONDS) : 1);
     else this.player.clock.speed = this.speed;
   }
 

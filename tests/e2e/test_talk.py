@@ -115,6 +115,17 @@ def test_a_talk_is_driven_by_keys_alone(stage, folder):
     assert page.locator("#run .ib-text").is_visible() and not page.locator("#map").is_visible()
 
 
+def test_a_race_of_milliseconds_is_slowed_down_for_the_room_and_says_so(stage):
+    page = stage([item for item in playlist(SHIPPED) if len(item["lanes"]) == 2])
+    lasts, speed = now(page, "[t.stage.duration(), t.stage.speed]")
+    assert lasts < 4 and abs(lasts / speed - 8) < 1e-6
+    assert f"slowed down {round(1 / speed)} times" in page.locator("#line output").inner_text()
+    page.keyboard.press("-")
+    assert abs(now(page, "t.stage.speed") - speed / 2) < 1e-9
+    page.keyboard.press("v")
+    assert now(page, "t.stage.speed") == 0.5 and page.locator("#line output").inner_text().endswith("passes")
+
+
 def test_black_laser_help_and_theme(stage, folder):
     page = stage(playlist(folder))
     black, dot, help_ = page.locator("#black"), page.locator("#dot"), page.locator("#help")
