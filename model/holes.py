@@ -134,10 +134,10 @@ def reach(spec: ModelSpec) -> str:
             "block, and the text as its prompt quotes it.")  # fmt: skip
 
 
-def attempts(parts: Sequence[Part], enough: Callable[[], bool]) -> Generator[Lengths, Sequence[float], tuple[Lengths, str]]:
+def attempts(parts: Sequence[Part], enough: Callable[[Lengths], bool]) -> Generator[Lengths, Sequence[float], tuple[Lengths, str]]:
     """Yield lengths of all holes to be tried, and be sent the confidence in each hole; return the best, and a sentence on the choice.
 
-    Open holes are settled one after the other, the others at their best so far. enough: whether there is no time for more tries.
+    Open holes are settled one after the other, the others at their best so far. enough: whether there is no time or room for this try.
     """
     holes = [part for part in parts if isinstance(part, Hole)]
     best = tuple(hole.tokens or LENGTHS[1] for hole in holes)
@@ -147,7 +147,7 @@ def attempts(parts: Sequence[Part], enough: Callable[[], bool]) -> Generator[Len
         tries: dict[int, float] = {}
         for length in LENGTHS if not hole.tokens else ():
             lengths = (*best[:number], length, *best[number + 1 :])
-            if lengths not in known and not (known and enough()):
+            if lengths not in known and not (known and enough(lengths)):
                 known[lengths] = yield lengths
             if lengths in known:
                 tries[length] = known[lengths][number]
@@ -164,7 +164,7 @@ def _told(number: int, chosen: int, tries: dict[int, float], holes: int) -> str:
     which = f"Hole {number}" if holes > 1 else "The hole"
     others = ", ".join(f"{length}: {value:.2f}" for length, value in tries.items() if length != chosen)
     size = "1 token" if chosen == 1 else f"{chosen} tokens"
-    return f"{which} takes {size}: mean confidence {tries[chosen]:.2f} ({others or 'no time for others'})."
+    return f"{which} takes {size}: mean confidence {tries[chosen]:.2f} ({others or 'no time or room for others'})."
 
 
 def places(trace: Trace, lengths: Lengths) -> list[list[int]]:
@@ -219,8 +219,8 @@ class Tries(Iterator[Any]):
         self.lengths: Lengths = ()
         self.trace: Trace | None = None
         self.words: list[str] = []
-        until = time.monotonic() + seconds
-        self._runs = self._all(begin, score, attempts(parts, lambda: time.monotonic() > until))
+        self._room, until = math.inf, time.monotonic() + seconds  # tokens that all holes may take together
+        self._runs = self._all(begin, score, attempts(parts, lambda tried: time.monotonic() > until or sum(tried) > self._room))
 
     @property
     def open(self) -> bool:
@@ -240,6 +240,8 @@ class Tries(Iterator[Any]):
             if run.trace is None or not run.trace.frames:
                 return
             made[self.lengths] = trace = run.trace
+            if trace.spec.canvas:
+                self._room = trace.spec.canvas - len(trace.final_ids) + sum(self.lengths)
             if trace.frames[-1].undecided or trace.result is None or trace.result.stopped in PAUSED:  # nothing better will come
                 break
             try:

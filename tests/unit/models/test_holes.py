@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -113,7 +114,7 @@ def test_every_form_is_known_by_its_fixed_words():
         assert worlds.read_prompt(form).form == form and worlds.read_prompt(form).topics == ()
 
 
-def play(parts, sure, enough=lambda: False):
+def play(parts, sure, enough=lambda lengths: False):
     policy, tried = attempts(parts, enough), []
     lengths = next(policy)
     while True:
@@ -136,8 +137,8 @@ def test_where_all_lengths_are_given_there_is_one_try_and_nothing_to_say():
 
 
 def test_out_of_time_the_best_so_far_is_taken():
-    tried, best, said = play(("", Hole(), ""), lambda n: [0.5], enough=lambda: True)
-    assert tried == [(1,)] and best == (1,) and "no time for others" in said
+    tried, best, said = play(("", Hole(), ""), lambda n: [0.5], enough=lambda lengths: True)
+    assert tried == [(1,)] and best == (1,) and "no time or room for others" in said
 
 
 def test_confidence_behind_a_hole_counts_where_the_text_can_be_read_from_left_to_right():
@@ -155,3 +156,12 @@ def test_the_choice_is_told_in_the_trace_and_the_space_is_the_holes_own():
     assert trace.notice.startswith("The hole takes ") and trace.final_text.startswith("Only ") and trace.branch == ""
     made = Filling(parts=("Only ", Hole(), " is"), lengths=(2,)).made(Fake().tokens, SPEC)
     assert made.spaced == (len(Fake().tokens("Only")),) and made.ids.count(-1) == 2 and made.ids[-1] == SPEC.eos_ids[0]
+
+
+def test_a_length_that_the_canvas_has_no_room_for_is_not_tried(model):  # noqa: F811
+    words = "the owl " * 33  # 66 of 72 tokens, and an end
+    trace = fill(model, f"{words}___ owl .", Settings(steps=2))
+    tried = {int(length) for length in re.findall(r"(\d) tokens?:|(\d):", trace.notice) for length in length if length}
+    assert tried == {1, 2, 3}  # 66 + 3 + 2 + 1 = 72
+    with pytest.raises(SettingError, match="this text takes"):
+        fill(model, "the owl " * 36 + "___", Settings(steps=2))
