@@ -58,6 +58,7 @@ def test_a_reload_shows_the_last_run_and_its_prompt(shared, visit):
     page.locator("#prompt textarea").fill("keep me")
     page.locator("#run").click()
     until(page, "p.run && p.run.result")
+    page.wait_for_function("location.hash.startsWith('#v1=')")
     page.reload()
     page.locator("#run").wait_for()
     expect(page.locator("#prompt textarea")).to_have_value("keep me")
