@@ -111,6 +111,7 @@ def launch(
     say_no_words()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
+    blocks.space_id = None  # where a Space is named, Gradio draws a banner of its own, with fonts and pictures from elsewhere
     keep_alive(blocks)
     limit_waiting(blocks, limits, proxies)
     guard_connections(proxies)
