@@ -9,7 +9,7 @@ from typing import Any
 
 from model.draft import Draft
 from model.errors import SettingError
-from model.settings import Limits, Settings, nearest
+from model.settings import FIELD, Limits, Settings, nearest, parse_value
 from model.spec import ModelSpec
 from model.text import normalise
 
@@ -68,6 +68,8 @@ class Request:
             raise SettingError(
                 f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
                 "Lower the steps or the length.", "steps")  # fmt: skip
+        if not spec.canvas:  # typed words, or a text with holes, may have made it longer than was asked for
+            parse_value(FIELD["new_tokens"], s.new_tokens, limits)
 
     def check_image(self, spec: ModelSpec | None, limits: Limits) -> None:
         """Refuse a picture that is too large, or that the model cannot see (spec None: not known yet); raise SettingError."""

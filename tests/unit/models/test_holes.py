@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from model import worlds
+from model.draft import Draft, Edit
 from model.engine.parsing import parse_fill
 from model.errors import SettingError
 from model.holes import LENGTHS, Filling, Hole, asked_of, attempts, confidence, fill, parse_holes, places, reach, written
@@ -165,3 +166,11 @@ def test_a_length_that_the_canvas_has_no_room_for_is_not_tried(model):  # noqa: 
     assert tried == {1, 2, 3}  # 66 + 3 + 2 + 1 = 72
     with pytest.raises(SettingError, match="this text takes"):
         fill(model, "the owl " * 36 + "___", Settings(steps=2))
+
+
+def test_a_text_longer_than_the_limits_is_refused_whatever_made_it_so():
+    filling = Filling(parts=("words " * 45, Hole(), ""), lengths=(2,))
+    typed = Draft(tuple(range(258, 260)) * 127, edits=(Edit(0, 1, "type", "words " * 20),))
+    for draft in (filling, typed):
+        with pytest.raises(SettingError, match="Length must be between 1 and 256; it was"):
+            Fake().denoise("x", Settings(steps=1, block_length=1024), draft=draft, limits=PUBLIC)
