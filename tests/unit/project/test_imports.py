@@ -91,6 +91,13 @@ def test_the_pages_load_neither_torch_nor_transformers():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["worlds", "worlds-noisy", "sudoku", "builtin"])
+def test_a_built_in_model_loads_and_writes_without_transformers(model: str):
+    code = f"from model import load\nnext(load('{model}').denoise('easy'))\n"
+    assert loaded(code + "import sys; print(sorted({'transformers', 'gradio', 'pandas'} & set(sys.modules)))", timeout=180) == "[]"
+
+
+@pytest.mark.slow
 def test_importing_anything_starts_nothing():
     """No connection, no thread and no CUDA by the import of any module of ours."""
     files = [path for top in ("model", "playground", "bench", "training") for path in sorted((ROOT / top).rglob("*.py"))]
