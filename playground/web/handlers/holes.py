@@ -73,8 +73,7 @@ def _filled(engine: Engine, visitor: str, asked: Request, parts: tuple[Part, ...
         return
     if recorder is None:
         recorder = Recorder(trace, interval=0.0)
-        yield from ((recorder.add(frame) or "", "") for frame in trace.frames[:1])
-        for frame in trace.frames[1:]:
+        for frame in trace.frames:
             if message := recorder.add(frame):
                 yield message, ""
     said = "" if trace.result.stopped in ("end", "full", "converged") else STOPPED[trace.result.stopped]
