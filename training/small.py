@@ -115,9 +115,8 @@ class Trainer:
 
         What a network of the same shape has seen before counts as seen.
         """
-        with safe_open(path, "pt") as file:
-            ships, about = "seal" in file.metadata(), json.loads(file.metadata()["about"])
-        tensors = load_weights(path)[0].state_dict() if ships else load_file(path)
+        network, about = load_average(path)
+        tensors = network.state_dict()
         if about["shape"] == self.shape.as_dict():
             self.before = about["rows"]
         for name, p in self.network.named_parameters():
@@ -197,11 +196,11 @@ class Trainer:
 
 
 def load_average(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Network, dict[str, Any]]:
-    """Return the averaged network of a run, and what its checkpoint says about it."""
+    """Return the averaged network of a run (a folder or a file), or one that ships, and what its file says about it."""
     path = folder / "average.safetensors" if folder.is_dir() else folder
     with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["about"])
+        ships, about = "seal" in file.metadata(), json.loads(file.metadata()["about"])
     about["shape"].pop("groups", None)  # in checkpoints from before boards had a network
     network = Network(Shape(**about["shape"]), dtype).eval()
-    network.load_state_dict(load_file(path))
+    network.load_state_dict(load_weights(path)[0].state_dict() if ships else load_file(path))
     return network, about

@@ -1,7 +1,7 @@
 """Make all three networks of the small worlds: `make worlds`. Each stage goes on where an earlier call stopped.
 
-The masked network is trained, drilled in what it did not learn among everything else (see `drill`), and trained on; so is the noisy one,
-which begins from it. The twin learns all of it at once, from the left, in about half the time.
+Each network is trained and then drilled in what it did not learn among everything else (see `drill`). The noisy one begins from the masked
+one. On a CUDA GPU `training.gpu` trains all small networks side by side instead.
 """
 
 from __future__ import annotations
@@ -16,12 +16,8 @@ from model.models.worlds.record import FOLDER
 from . import export, train
 from .drill import drill
 
-# (name of the run, kind, seconds on one core with AMX, the run whose drilled weights it begins from); a GPU needs a twentieth
-STAGES = (
-    ("masked-1", "masked", 5500, ""), ("masked", "masked", 1200, "masked-1"), ("causal", "causal", 3900, ""),
-    ("noisy-1", "noisy", 1500, "masked-1"), ("noisy", "noisy", 1200, "noisy-1"),
-)  # fmt: skip
-NAMES = {"masked": "worlds", "causal": "worlds-twin", "noisy": "worlds-noisy"}
+# (kind, seconds on one core with AMX, the kind whose weights it begins from, the file that ships)
+STAGES = (("masked", 6700, "", "worlds"), ("causal", 6700, "", "worlds-twin"), ("noisy", 2700, "masked", "worlds-noisy"))
 DRILL_SECONDS = 600
 
 
@@ -35,21 +31,13 @@ def main(argv: list[str] | None = None) -> None:
     cli.add_argument("--smoke", action="store_true", help="tiny networks, a few steps: does every stage run?")
     args = cli.parse_args(argv)
     torch.set_num_threads(args.threads)
-    for name, kind, seconds, before in STAGES:
-        given = ["--kind", kind, "--out", str(args.runs / name), "--seconds", str(seconds * args.share), "--threads", str(args.threads)]
-        if before:
-            drilled = args.runs / f"{before}-drilled.safetensors"
-            if not drilled.exists():
-                drill(args.runs / before, drilled, train_kind(before), 1 if args.smoke else DRILL_SECONDS, float32=args.smoke)
-            given += ["--init", str(drilled), "--lr", "0.0015"]
+    for kind, seconds, before, ships in STAGES:
+        run, drilled = args.runs / kind, args.runs / f"{kind}-drilled.safetensors"
+        given = ["--kind", kind, "--out", str(run), "--seconds", str(seconds * args.share), "--threads", str(args.threads)]
+        given += ["--init", str(args.runs / f"{before}-drilled.safetensors")] if before else []
         train.main(given + (["--smoke", "--no-compile", "--float32", "--batch", "4"] if args.smoke else []))
-        if name in NAMES:
-            export.main([str(args.runs / name), str(args.weights / f"{NAMES[name]}.safetensors")])
-
-
-def train_kind(run: str) -> str:
-    """Return the kind of a run by its name."""
-    return run.partition("-")[0]
+        drill(run, drilled, kind, 1 if args.smoke else DRILL_SECONDS * args.share, float32=args.smoke)
+        export.main([str(drilled), str(args.weights / f"{ships}.safetensors")])
 
 
 if __name__ == "__main__":

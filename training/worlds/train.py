@@ -94,8 +94,8 @@ def main(argv: list[str] | None = None) -> None:
     args = cli.parse_args(argv)
     trainer = Trainer(args, shape(args.kind, args.smoke), "cuda" if torch.cuda.is_available() else "cpu")
     stream = Stream(f"{args.seed} {trainer.step}", args.batch)
-    ahead = {"prefetch_factor": 4, "pin_memory": trainer.device == "cuda"} if args.workers else {}
-    loader = DataLoader(stream, batch_size=None, num_workers=args.workers, **ahead)
+    ahead = 4 if args.workers else None
+    loader = DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead, pin_memory=trainer.device == "cuda")
     print(f"{sum(p.numel() for p in trainer.network.parameters()) / 1e6:.2f} M parameters, {len(worlds.VOCABULARY)} words", flush=True)
     trainer.run(batches(args.kind, loader, trainer.generator), noise.loss)
 

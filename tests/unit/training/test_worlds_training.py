@@ -1,5 +1,6 @@
 """The training of the small worlds: what each kind is shown and asked, and every stage of `make worlds` on tiny networks."""
 
+import math
 import random
 
 import pytest
@@ -11,7 +12,7 @@ from model.settings import Settings
 from training.small import load_average
 from training.worlds import noise
 from training.worlds.__main__ import main
-from training.worlds.drill import asked, drill
+from training.worlds.drill import BARRED, Asked, asked, drill, loss
 from training.worlds.evaluate import CELLS, measure, order_of, prompts
 from training.worlds.train import texts
 
@@ -43,26 +44,37 @@ def batch():
 
 
 @pytest.mark.parametrize("kind", ["masked", "noisy", "causal"])
-def test_a_drill_asks_for_the_one_word_that_must_be_worked_out(kind):
-    ids, places, wanted = asked(random.Random(2), kind, 6)
-    for row, place, word in zip(ids.tolist(), places.tolist(), wanted.tolist(), strict=True):
+def test_a_drill_asks_for_one_word_that_is_hard_to_learn_and_knows_what_may_not_stand_there(kind):
+    rows = asked(random.Random(2), kind, 24)
+    assert bool((rows.barred >= 0).any()) and bool((rows.barred < 0).any())
+    for row, place, word, other in zip(*(x.tolist() for x in (rows.ids, rows.at, rows.wanted, rows.barred)), strict=True):
         at = place + (kind == "causal")
-        assert worlds.VOCABULARY[word].endswith("day")
-        whole = [*row[:at], word, *row[at + 1 :]]
-        words = worlds.decode(token for token in whole[worlds.PROMPT :] if token != worlds.END)
-        assert worlds.check(words) == []  # with that word in its place the text is consistent
         assert row[at] >= worlds.FIRST_WORD if kind == "noisy" else row[at] == {"masked": noise.MASK, "causal": word}[kind]
+        if other < 0:  # all the rest is in view: with that word in its place the text is consistent
+            whole = [*row[:at], word, *row[at + 1 :]]
+            assert worlds.check(worlds.decode(token for token in whole[worlds.PROMPT :] if token != worlds.END)) == []
+            asked_for = row[at] in row[: worlds.PROMPT] or word in row[: worlds.PROMPT]
+            assert asked_for or worlds.VOCABULARY[word].endswith("day")
+        else:
+            assert other in row and other != word
 
 
-def test_a_drill_moves_the_weights_towards_that_word(made, tmp_path):
+def test_a_drill_moves_the_weights_towards_that_word_and_away_from_what_may_not_stand_there(made, tmp_path):
     out = tmp_path / "drilled.safetensors"
-    share = drill(made / "runs" / "masked", out, "masked", 2.0, float32=True)
-    before, after = load_average(made / "runs" / "masked")[0], load_average(out)[0]
-    assert 0 <= share <= 1
-    ids, places, wanted = asked(random.Random(3), "masked", 16)
+    named = drill(made / "runs" / "masked", out, "masked", 2.0, float32=True)
+    before, after = load_average(made / "runs" / "masked"), load_average(out)
+    assert 0 <= named <= 1 and after[1]["rows"] > before[1]["rows"]
+    rows = asked(random.Random(3), "masked", 16)
     with torch.no_grad():
-        nats = [float(torch.nn.functional.cross_entropy(n.logits(n(ids)[torch.arange(16), places]), wanted)) for n in (before, after)]
+        nats = [float(loss(n.logits(n(rows.ids)[torch.arange(16), rows.at]), rows)[0]) for n in (before[0], after[0])]
     assert nats[1] < nats[0]
+
+
+def test_a_barred_word_costs_what_it_is_named_with():
+    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    rows = Asked(torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, dtype=torch.long), torch.tensor([1, 1]), torch.tensor([2, -1]))
+    value, named = loss(logits, rows)
+    assert float(value) == pytest.approx(math.log(4) - BARRED * math.log(0.75) / 2) and named.tolist() == pytest.approx([0.25])
 
 
 def test_masked_rows_hide_canvas_words_only_and_ask_for_what_stood_there(batch):
