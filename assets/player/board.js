@@ -52,10 +52,6 @@ class Board extends Canvas {
     this.box.dir = "ltr";
   }
 
-  glide(frame) {
-    this.layout(frame);
-  }
-
   outline() {} // the block under work is the whole board
 
   draw(frame) {

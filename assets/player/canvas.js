@@ -1,8 +1,7 @@
 /* The canvas: one cell a position, laid out by the newest text known, drawn by the frame in view. Only what changed is touched. */
 
 const SLOT = 2; // width in em of a position whose token nobody knows yet
-const MOST_GLIDING = 120; // more than this many moving pieces would cost more than they please
-const NARROWEST = 0.5; // how small, in em, a text that is not the final one may get to fit its place
+const NARROWEST = 0.58; // how small, in em, a text that is not the final one may get to fit its place
 const DOT = { kind: "after", text: "", lead: "", core: "", tail: "" };
 
 const CALLED = { mask: "undecided", noise: "undecided", taken_back: "taken back", unreached: "not reached yet", after_end: "after the end", none: "not there yet" };
@@ -76,7 +75,7 @@ class Canvas {
     if (tail && !cell.tail) cell.el.append((cell.tail = make("span", "ib-gap")));
     if (cell.tail) gapInto(cell.tail, tail);
     if (newline) cell.tail.querySelector(".ib-return").remove();
-    cell.width = !shape ? SLOT : newline ? 0.9 : shape === DOT ? 0.5 : shape.kind === "end" ? 0.7 : this.width(shape.core);
+    cell.width = !shape ? SLOT : newline ? 0.9 : shape === DOT ? 0.5 : shape.kind === "end" ? 0.7 : shape.kind === "joined" ? 0.12 : this.width(shape.core);
   }
 
   /** Draw one frame; touch only cells that look different from what they show. */
@@ -94,7 +93,7 @@ class Canvas {
       if (cell.over !== view.over) {
         cell.top.textContent = cell.over = view.over;
         const size = view.ghost === "other" || view.ghost === "lost" ? 1 : 0.86;
-        cell.top.style.fontSize = view.over ? Math.max(NARROWEST, Math.min(size, (0.98 * cell.width) / this.width(view.over))).toFixed(2) + "em" : "";
+        cell.top.style.fontSize = view.over ? Math.max(NARROWEST, Math.min(size, this.room(cell) / this.width(view.over))).toFixed(2) + "em" : "";
       }
     }
   }
@@ -121,14 +120,14 @@ class Canvas {
     if (!isOpen(code)) {
       if (shape === cell.shape) return { state: STATES[code], p, ghost: "", over: "" };
       if (shape.kind === "end") return { state: STATES[code], p, ghost: "end", over: "" };
-      return { state: STATES[code], p, ghost: "other", over: oneLine(shape) || " " };
+      return { state: STATES[code], p, ghost: "other", over: this.fitting(cell, oneLine(shape) || " ") };
     }
     if (this.run.ar) return { state: "unreached", p: "0", ghost: "hid", over: "" };
     const later = i >= frame.stop && code !== TAKEN_BACK ? "_later" : "";
     if (code === TAKEN_BACK) {
       const lost = frame.lost.get(i) ?? frame.ids[i];
       const was = lost >= 0 ? this.shapes.alone(lost) : null;
-      return was === cell.shape ? { state: "taken_back", p, ghost: "", over: "" } : { state: "taken_back", p, ghost: "lost", over: oneLine(was).trim() || "\u00d7" };
+      return was === cell.shape ? { state: "taken_back", p, ghost: "", over: "" } : { state: "taken_back", p, ghost: "lost", over: this.fitting(cell, oneLine(was).trim() || "\u00d7") };
     }
     const guess = frame.guesses ? frame.guesses.ids[i * TOP] : -1;
     if (guess >= 0) return { state: STATES[code] + later, p, ...this.ghost(cell, "guess", guess) };
@@ -136,10 +135,24 @@ class Canvas {
     return { state: STATES[code] + later, p, ghost: "hid", over: "" };
   }
 
-  /** A guess inside its block; nothing where the place is so narrow that it would be a smear. */
+  /** A guess inside its block; nothing where it could not be read there. */
   ghost(cell, ghost, token) {
     const over = oneLine(this.shapes.alone(token)).trim();
-    return cell.width < 0.4 * this.width(over) ? { ghost: "hid", over: "" } : { ghost, over };
+    return this.room(cell) < NARROWEST * this.width(over) ? { ghost: "hid", over: "" } : { ghost, over };
+  }
+
+  /** A word in the place of another, its end left out where the place is too narrow for it. */
+  fitting(cell, text) {
+    const fits = (t) => this.room(cell) >= NARROWEST * this.width(t);
+    if (fits(text)) return text;
+    const letters = [...text];
+    while (letters.length && !fits(letters.join("") + "\u2026")) letters.pop();
+    return letters.length ? letters.join("") + "\u2026" : " ";
+  }
+
+  /** How wide, in em, a text over a cell may be. */
+  room(cell) {
+    return 0.98 * cell.width - 0.08;
   }
 
   /** Width of a text on one line in em of the canvas's font. */
@@ -177,19 +190,6 @@ class Canvas {
     if (lines.length === 1) return `M${a} ${top}H${first.x1 + gap}V${bottom}H${a}Z`;
     if (lines.length === 2 && c < a) return `M${a} ${top}H${right}V${under}H${a}ZM${left} ${over}H${c}V${bottom}H${left}Z`;
     return `M${a} ${top}H${right}V${over}H${c}V${bottom}H${left}V${under}H${a}Z`;
-  }
-
-  /** Lay out anew; what moves along its line glides there. For live runs, where nobody knows the final text yet. */
-  glide(frame) {
-    const place = (cell) => [cell.ink.offsetLeft, cell.ink.offsetTop];
-    const before = this.cells.map(place);
-    this.layout(frame);
-    const moved = this.cells.flatMap((cell, i) => {
-      const [x, y] = place(cell), dx = before[i] ? before[i][0] - x : 0;
-      return before[i] && before[i][1] === y && Math.abs(dx) > 1 ? [[cell, dx]] : [];
-    });
-    if (moved.length > MOST_GLIDING) return;
-    for (const [cell, dx] of moved) cell.ink.animate([{ transform: `translateX(${dx}px)` }, { transform: "none" }], { duration: 140, easing: "ease-out" });
   }
 
   /** While text comes live its height never shrinks, so that what is below stays calm. */

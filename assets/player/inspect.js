@@ -1,5 +1,7 @@
 /* Ask any token: what it is, how sure the model was, which rule decided it when, and what else it considered over the steps. */
 
+const BESIDE = 304; // pixels that a card beside a board wants
+
 class Inspector {
   constructor(card) {
     this.card = card;
@@ -55,10 +57,11 @@ class Inspector {
     const label = facts.guessing ? "today\u2019s guess" : facts.id >= 0 ? "token" : "";
     head.append(word, make("span", "ib-card-id", run.board ? [label === "token" ? "" : label, place(run, i)].filter(Boolean).join(", ") : `${label}${facts.id >= 0 ? " " + facts.id + ", " : ""}${place(run, i)}`));
     const state = make("p", "ib-card-state", sentence(facts, run));
-    this.card.replaceChildren(head, state, this.numbers(facts), this.spark(run, i, index), this.table(facts));
-    for (const e of facts.events.filter((e) => e.kind === "taken_back")) {
-      this.card.append(make("p", "ib-card-back", `Step ${e.step}: \u201c${oneLine(shapes.alone(e.id))}\u201d ${e.reason || "taken back"}`));
-    }
+    const about = make("div", "ib-card-about"), lost = facts.events.filter((e) => e.kind === "taken_back");
+    about.append(head, state, this.numbers(facts), this.spark(run, i, index));
+    for (const e of lost.slice(-2)) about.append(make("p", "ib-card-back", `Step ${e.step}: \u201c${oneLine(shapes.alone(e.id))}\u201d ${e.reason || "taken back"}`));
+    if (lost.length > 2) about.append(make("p", "ib-card-back", `and ${lost.length - 2} times before`));
+    this.card.replaceChildren(about, this.table(facts));
     this.card.hidden = false;
     return facts;
   }
@@ -98,20 +101,25 @@ class Inspector {
     return box;
   }
 
-  /** Put the card under (or over) the cell, inside the player; beside a board where there is room. */
+  /** Dock the card under the text and the buttons, over the strips; beside a board where there is room. It covers no word that is in view
+   *  unless the view is too low for both: then it keeps clear of the one that was asked. */
   place(cell, root) {
     const r = root.getBoundingClientRect(), c = cell.getBoundingClientRect(), card = this.card;
-    const w = card.offsetWidth, h = card.offsetHeight;
     const board = cell.closest(".ib-board .ib-text"), side = board && board.getBoundingClientRect();
-    if (side && side.left - r.left > 0.7 * w) { // beside the board, away from the cell, so that most of the board stays in sight
+    const beside = side && side.left - r.left > 0.7 * BESIDE;
+    card.classList.toggle("ib-beside", Boolean(beside));
+    const w = card.offsetWidth, h = card.offsetHeight;
+    if (beside) { // away from the cell, so that most of the board stays in sight
       const left = c.left + c.right < side.left + side.right;
       card.style.left = (left ? Math.min(side.right - r.left + 12, r.width - w - 4) : Math.max(4, side.left - r.left - w - 12)) + "px";
       card.style.top = Math.max(side.top, Math.min(c.top, side.bottom - h)) - r.top + "px";
       return;
     }
-    const under = c.bottom + h + 8 < this.bottom() || c.top - h - 8 < 0;
-    card.style.left = Math.max(4, Math.min(c.left - r.left - 12, r.width - w - 4)) + "px";
-    card.style.top = (under ? c.bottom - r.top + 2 : c.top - r.top - h - 2) + "px";
+    const edge = (name, at) => [root.querySelector(name)].filter((e) => e && e.offsetHeight).map((e) => e.getBoundingClientRect()[at])[0];
+    const dock = edge(".ib-strips", "top") ?? edge(".ib-transport", "bottom") ?? edge(".ib-paper", "bottom") ?? c.bottom;
+    const top = Math.max(Math.min(dock, this.bottom() - h - 4), Math.min(c.bottom + 4, dock));
+    card.style.left = "0";
+    card.style.top = top - r.top + "px";
   }
 
   hide() {

@@ -202,8 +202,7 @@ class Player {
 
   /** The newest frame settles where every position stands, and what the strips and the legend show. */
   newest(frame) {
-    if (this.live && !this.quiet.matches) this.canvas.glide(frame);
-    else this.canvas.layout(frame);
+    this.canvas.layout(frame);
     if (this.live) this.canvas.hold();
     else this.canvas.release();
     if (this.options.strips) this.strips.update(this.run, this.last);
