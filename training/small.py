@@ -200,6 +200,8 @@ def load_average(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Netw
     path = folder / "average.safetensors" if folder.is_dir() else folder
     with safe_open(path, "pt") as file:
         ships, about = "seal" in file.metadata(), json.loads(file.metadata()["about"])
+    if ships:
+        about = {"step": about.get("steps", 0), "spent": about.get("seconds", 0.0), "rows": about["rows"], "shape": about["shape"]}
     about["shape"].pop("groups", None)  # in checkpoints from before boards had a network
     network = Network(Shape(**about["shape"]), dtype).eval()
     network.load_state_dict(load_weights(path)[0].state_dict() if ships else load_file(path))

@@ -84,10 +84,11 @@ def by_entropy(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
 
 SURE, OPEN = 0.05, 1.2  # nats under which a position is as good as decided, over which it is a free choice
 APART, NEAR = 0.2, 2  # overlap from which on two positions are linked; so are neighbours up to so many places apart
+TOGETHER = 2  # free choices of one step: with more, two of them belong more and more often to sentences that exclude each other
 
 
 def by_independent(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
-    """Admit as `by_entropy` does, and beside those every free choice that no other uncertain one of this step can contradict.
+    """Admit as `by_entropy` does, and beside those up to TOGETHER free choices that no other uncertain one of this step can contradict.
 
     An entropy budget cannot tell ten free choices from ten copies of one: both are uncertain. Two positions that may hold the same words
     are likely to be the same thing said twice, or the same sentence shifted, so one of them waits for the other; positions of high entropy
@@ -97,8 +98,10 @@ def by_independent(guess: Guess, score: np.ndarray, bound: float) -> Admitted:
     admitted = by_entropy(guess, score, bound)
     overlap, entropy = guess.overlap(), guess.entropy
     uncertain = [i for i, *_ in admitted if entropy[i] > SURE]
-    there = {i for i, *_ in admitted}
+    there, most = {i for i, *_ in admitted}, len(admitted) + TOGETHER
     for i in (int(i) for i in np.argsort(entropy, kind="stable") if entropy[i] > OPEN and int(i) not in there):
+        if len(admitted) == most:
+            break
         closest = float(overlap[i, uncertain].max()) if uncertain else 0.0
         alone = not uncertain or int(np.abs(guess.positions[uncertain] - guess.positions[i]).min()) > NEAR
         if closest < APART and alone:

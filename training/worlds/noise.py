@@ -64,8 +64,9 @@ def weight_of(linked: Tensor) -> Tensor:
 
 
 def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tensor) -> Batch:
-    """Replace each row's canvas by random `words` at its own rate (10 % of the rows: all); every position is asked for.
+    """Replace each row's canvas by random `words` at its own rate (10 % of the rows: all); every position of the canvas is asked for.
 
+    Words that kept their place count as much as others: asked for less, the network would doubt them, and no run would ever settle.
     conditioned: there in half of the batches, which also see the network's own first guess.
     """
     b, t = ids.shape
@@ -74,7 +75,8 @@ def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tenso
     rate = torch.where(drawn(rng, b, 1) < 0.1, torch.ones_like(u), u)
     wrong = (drawn(rng, b, t) < rate) & canvas
     noise = words[torch.randint(len(words), (b, t), generator=rng, device=rng.device)]
-    batch = _asked(torch.where(wrong, noise, ids), ids, wrong, linked, rng)
+    rows = canvas.expand(b, t).flatten().nonzero()[:, 0]
+    batch = {"seen": torch.where(wrong, noise, ids), "rows": rows, "wanted": ids.flatten()[rows], "weight": weight_of(linked).flatten()[rows]}
     return batch | ({"conditioned": torch.tensor(True)} if drawn(rng) < 0.5 else {})
 
 

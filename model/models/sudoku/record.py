@@ -16,7 +16,7 @@ SUDOKU = ModelSpec(
     modes=("diffusion", "ar"), twin="sudoku", max_tokens=0, parameters=2_658_144, memory_bytes=30_000_000, license="Apache-2.0",
     checked=True, view="board",
     note="Solves Sudokus by denoising: type one, or ask for easy, medium, hard or extreme. The order in which cells are decided makes all "
-         "the difference. Left to right: a twin of the same size, trained on fewer boards.",
+         "the difference. Left to right: a twin of the same size, trained on as many boards.",
 )  # fmt: skip
 
 

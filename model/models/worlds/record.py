@@ -23,7 +23,7 @@ WORLDS = ModelSpec(
     default_block=CANVAS, canvas=CANVAS, recheck=True, modes=("diffusion", "ar"), twin="worlds", max_tokens=0,
     parameters=2_914_752, memory_bytes=30_000_000, license="Apache-2.0", checked=True,
     note="Writes eight forms of text, from a lost-animal notice to a horoscope, all over the canvas at once. Left to right: a twin of the "
-         "same size, trained on fewer texts.",
+         "same size, trained on as many texts.",
 )  # fmt: skip
 
 

@@ -100,14 +100,16 @@ def entropy(bound: float) -> Choose:
     return choose
 
 
-def independent(bound: float, free: float = 1.2, sure: float = 0.05, apart: float = 0.2, near: int = 2) -> Choose:
-    """As `entropy`, and each free choice that is no neighbour of an uncertain one of this pass, nor overlaps with it (Bhattacharyya)."""
+def independent(bound: float, free: float = 1.2, sure: float = 0.05, apart: float = 0.2, near: int = 2, together: int = 2) -> Choose:
+    """As `entropy`, and two free choices that are no neighbours of an uncertain one of this pass, nor overlap with it (Bhattacharyya)."""
 
     def choose(p: np.ndarray, places: Sequence[int]) -> list[int]:
         chosen, nats, root = entropy(bound)(p), entropy_of(p), np.sqrt(p)
+        most = len(chosen) + together
         for i in np.argsort(nats, kind="stable").tolist():
             rivals = [j for j in chosen if nats[j] > sure]
-            if i not in chosen and nats[i] > free and all(root[i] @ root[j] < apart and abs(places[i] - places[j]) > near for j in rivals):
+            alone = all(root[i] @ root[j] < apart and abs(places[i] - places[j]) > near for j in rivals)
+            if len(chosen) < most and i not in chosen and nats[i] > free and alone:
                 chosen.append(i)
         return chosen
 
