@@ -21,6 +21,7 @@ import torch
 from model import worlds
 from model.intervals import wilson
 from model.models.worlds.model import Worlds, load
+from model.models.worlds.record import DEFAULTS
 from model.settings import Settings
 from model.trace.frame import UNDECIDED
 from model.trace.trace import Trace
@@ -28,6 +29,7 @@ from model.trace.trace import Trace
 SEED = "evaluation"
 PLANNED = {"rule": "schedule", "remasking": "none", "order": "confidence"}
 SELF = {"remasking": "recheck", "steps": 72}
+CAREFUL = {"rule": "threshold", "threshold": 0.9, "remask_strength": 0.1, "top_p": 1.0, "steps": 72}
 CELLS: dict[str, dict[str, Any]] = {
     "one word a pass": PLANNED | {"steps": 72},
     **{f"fixed counts, {n} passes": PLANNED | {"steps": n} for n in (4, 6, 8, 12, 16, 24, 36)},
@@ -40,6 +42,8 @@ CELLS: dict[str, dict[str, Any]] = {
     **{f"independent {b}": SELF | {"remasking": "none", "rule": "independent", "entropy_bound": b} for b in (0.05, 0.1, 0.3)},
     **{f"independent {b}, recheck {s}": SELF | {"rule": "independent", "entropy_bound": b, "remask_strength": s}
        for b in (0.05, 0.1, 0.3) for s in (0.1, 0.3)},
+    "as the page begins (temperature 0.8)": DEFAULTS,
+    "careful on the page (temperature 0.8)": DEFAULTS | CAREFUL,
 }  # fmt: skip
 
 
@@ -107,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure every cell that is asked for and write the table after each."""
     cli = argparse.ArgumentParser(description=__doc__)
     cli.add_argument("--texts", type=int, default=512)
-    cli.add_argument("--only", default="", help="cells whose name begins with this")
+    cli.add_argument("--only", nargs="+", default=[""], help="cells whose name begins with one of these")
     cli.add_argument("--out", type=Path, default=Path("training/results/worlds.json"))
     cli.add_argument("--masked", type=Path, help="weights to measure, instead of those that ship")
     cli.add_argument("--twin", type=Path)
@@ -115,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     args = cli.parse_args(argv)
     torch.set_num_threads(args.threads)
     model = load(**{name: path for name in ("masked", "twin") if (path := getattr(args, name))})
-    best = CELLS["independent 0.1, recheck 0.3"]
+    best = CELLS["independent 0.3, recheck 0.3"]
     jobs: dict[str, dict[str, Any]] = {name: {"settings": cell} for name, cell in CELLS.items()}
     twin: dict[str, Any] = {"settings": {}, "mode": "ar"}
     jobs |= {"twin, left to right": twin, "twin, held-out pairs": twin | {"held_out": True},
@@ -124,7 +128,7 @@ def main(argv: list[str] | None = None) -> None:
     if table.get("weights") != model.weights_sha256:
         table = {"weights": model.weights_sha256, "cells": {}}
     for name, job in jobs.items():
-        if not name.startswith(args.only) or table["cells"].get(name, {}).get("texts", 0) >= args.texts:
+        if not name.startswith(tuple(args.only)) or table["cells"].get(name, {}).get("texts", 0) >= args.texts:
             continue
         began = time.time()
         table["cells"][name] = measure(model, count=args.texts, **job)

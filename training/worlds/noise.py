@@ -76,7 +76,8 @@ def random_words(ids: Tensor, linked: Tensor, rng: torch.Generator, words: Tenso
     wrong = (drawn(rng, b, t) < rate) & canvas
     noise = words[torch.randint(len(words), (b, t), generator=rng, device=rng.device)]
     rows = canvas.expand(b, t).flatten().nonzero()[:, 0]
-    batch = {"seen": torch.where(wrong, noise, ids), "rows": rows, "wanted": ids.flatten()[rows], "weight": weight_of(linked).flatten()[rows]}
+    weight = weight_of(linked).flatten()[rows]
+    batch = {"seen": torch.where(wrong, noise, ids), "rows": rows, "wanted": ids.flatten()[rows], "weight": weight}
     return batch | ({"conditioned": torch.tensor(True)} if drawn(rng) < 0.5 else {})
 
 

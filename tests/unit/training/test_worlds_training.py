@@ -99,6 +99,8 @@ def test_random_words_are_words_and_half_the_batches_see_their_own_guess(batch):
     changed = made[0]["seen"] != ids
     assert bool(changed.any()) and not bool(changed[:, : worlds.PROMPT].any())
     assert bool((made[0]["seen"][changed] >= worlds.FIRST_WORD).all())
+    kept = (made[0]["seen"] == ids).flatten()[made[0]["rows"]]  # every word of the canvas is asked for, those that kept their place too
+    assert len(kept) == len(ids) * worlds.CANVAS and bool(kept.any()) and made[0]["weight"][kept].min() == 1
     assert 8 < sum("conditioned" in one for one in made) < 32
 
 
