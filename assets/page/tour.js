@@ -13,7 +13,8 @@ window.inkblotTour = (() => {
   /** What the scenes tell of a run; a fact that does not occur in it is missing. */
   function facts(player) {
     const run = player.run, last = run.frames[run.frames.length - 1], tokens = run.result.tokens;
-    const known = { places: last.ids.length, forwards: run.result.forwards, tokens, rate: run.result.tokens_per_forward.toFixed(2), millions: Math.round(run.model.parameters / 1e6) };
+    const known = { places: last.ids.length, forwards: run.result.forwards, tokens, rate: run.result.tokens_per_forward.toFixed(2) };
+    Object.assign(known, beside(run), run.result.faults ? { small: Math.round(run.model.parameters / 1e6) } : { millions: Math.round(run.model.parameters / 1e6) });
     let most = 1, surest = 0.4;
     for (let i = 0; i < tokens; i++) {
       const at = player.inspector.facts(run, player.canvas.shapes, run.frames.length - 1, i), decided = at.decided;
@@ -27,6 +28,11 @@ window.inkblotTour = (() => {
       const back = run.header.settings.remasking === "verify" && at.events.find((event) => event.kind === "taken_back");
       const taken = back ? player.canvas.shapes.alone(back.id).text : "";
       if (!known.check && letters(taken)) Object.assign(known, { check: { index: back.index, position: i }, taken: taken.trim(), taken_step: back.step });
+      const undone = run.header.settings.remasking === "recheck" && at.events.find((event) => event.kind === "taken_back");
+      if (!known.doubt && undone && undone.id !== decided.id && undone.index < decided.index) {
+        const from = at.events.filter((event) => event.kind === "committed" && event.index < undone.index).pop(), was = player.canvas.shapes.alone(undone.id).text;
+        if (from && letters(was)) Object.assign(known, { doubt: { from: from.index, index: undone.index, to: decided.index, position: i }, doubted: was.trim(), doubted_from: from.step, doubted_step: undone.step, instead: at.text.trim() });
+      }
       const earlier = at.course.filter((guess) => guess.open && letters(guess.text) && guess.text.trim() !== at.text.trim());
       const before = earlier[earlier.length - 1];
       if (before && at.course.length > most) {
@@ -36,6 +42,14 @@ window.inkblotTour = (() => {
       }
     }
     return known;
+  }
+
+  /** What the runs beside this one tell, where they are of the same model. */
+  function beside(run) {
+    const { hasty, twin } = window.INKBLOT.tourRuns || {}, same = (other) => other && other.header.model.id === run.model.id;
+    const faults = (same(hasty) && hasty.result.faults) || [], fault = faults.find(([, positions]) => positions.length > 1) || faults[0]; // two words that disagree tell most
+    const told = same(twin) ? { twin_passes: twin.result.forwards } : { drawn: "the same text" };
+    return fault ? { ...told, hasty_passes: hasty.result.forwards, fault: fault[0] } : told;
   }
 
   /** The run's text as a left-to-right model would bring it, one token a frame: a drawing, no run, so it claims no probability. */
@@ -57,7 +71,6 @@ window.inkblotTour = (() => {
       this.dialog.innerHTML = LAYOUT; // our own constant text
       document.querySelector("#player .ib-host").parentElement.append(this.dialog); // there the player's style sheet reaches it
       this.player = globalThis.mountPlayer(this.$("stage"), { trace: recording, controls: false, strips: false, numbers: false, legend: false, prompt: true });
-      this.player.inspector.bottom = () => this.$("words").getBoundingClientRect().top;
       this.facts = facts(this.player);
       this.scenes = window.INKBLOT.tour.filter((scene) => [...scene.text.matchAll(/\{(\w+)\}/g)].every(([, name]) => name in this.facts));
       this.running = !still();
@@ -78,7 +91,9 @@ window.inkblotTour = (() => {
     }
 
     turn(way) {
-      if (way === "skip" || (way === "next" && this.at === this.scenes.length - 1)) this.dialog.close();
+      const done = way === "next" && this.at === this.scenes.length - 1;
+      if (done && this.scenes[this.at].name === "yours") this.before = document.querySelector("#run"); // a control to try
+      if (way === "skip" || done) this.dialog.close();
       else if (way === "next") this.show(this.at + 1);
       else if (way === "back") this.show(Math.max(0, this.at - 1));
       else if (way === "play") (this.running = !this.running), this.show(this.at);
@@ -120,7 +135,8 @@ window.inkblotTour = (() => {
 
     /** Stand at frame k of the recorded run, with nothing asked. */
     stand(player, k) {
-      if (player.run.ar) player.load(this.recording);
+      if (this.lent) player.load(this.recording);
+      this.lent = false;
       player.unask();
       player.seek(k);
     }
@@ -168,15 +184,42 @@ window.inkblotTour = (() => {
       this.then(player, 3, index, position);
     }
 
+    doubt(player) {
+      const { from, index, to, position } = this.facts.doubt;
+      this.stand(player, from);
+      player.ask(position, true);
+      this.then(player, 2.5, index, position);
+      if (this.running) this.then(player, 5, to, position);
+    }
+
     whole(player, seconds) {
       this.stand(player, 0);
       this.play(player, 0, seconds - 2);
     }
 
     typed(player, seconds) {
+      this.stand(player, 0);
+      this.lend(player, typed(this.recording, player.run), seconds - 1);
+    }
+
+    hasty(player, seconds) {
+      this.lend(player, window.INKBLOT.tourRuns.hasty, Math.min(3, seconds - 1));
+    }
+
+    twin(player, seconds) {
+      this.lend(player, window.INKBLOT.tourRuns.twin, seconds - 1);
+    }
+
+    /** Play another run than the recorded one. */
+    lend(player, document, seconds) {
       player.unask();
-      player.load(typed(this.recording, player.run));
-      this.play(player, 0, seconds - 1);
+      player.load(document);
+      this.lent = true;
+      this.play(player, 0, seconds);
+    }
+
+    yours(player) {
+      this.stand(player, Infinity);
     }
 
     honest(player) {

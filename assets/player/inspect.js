@@ -7,7 +7,6 @@ class Inspector {
     this.card = card;
     this.position = -1;
     this.pinned = false;
-    this.bottom = () => window.innerHeight; // how far down a card may reach
   }
 
   /** Everything the card says about a position in a frame; numbers as the frame has them. */
@@ -117,7 +116,7 @@ class Inspector {
     }
     const edge = (name, at) => [root.querySelector(name)].filter((e) => e && e.offsetHeight).map((e) => e.getBoundingClientRect()[at])[0];
     const dock = edge(".ib-strips", "top") ?? edge(".ib-transport", "bottom") ?? edge(".ib-paper", "bottom") ?? c.bottom;
-    const top = Math.max(Math.min(dock, this.bottom() - h - 4), Math.min(c.bottom + 4, dock));
+    const top = Math.max(Math.min(dock, window.innerHeight - h - 4), Math.min(c.bottom + 4, dock));
     card.style.left = "0";
     card.style.top = top - r.top + "px";
   }

@@ -15,7 +15,7 @@ from playground.web import strings
 from playground.web.context import Context
 from playground.web.controls import page_data
 from playground.web.tabs import lab, race, watch
-from playground.web.views.tour import scenes
+from playground.web.views.tour import others, scenes
 
 PARTS = ("page.js", "link.js", "runs.js", "tree.js", "picture.js", "film.js", "foreign.js", "export.js", "queue.js", "tour.js")
 SCRIPTS = [ASSETS / "page" / name for name in PARTS]
@@ -42,6 +42,6 @@ def build_app(engine: Engine, limits: Limits, model: str = "worlds") -> gr.Block
 
 def head(limits: Limits) -> str:
     """Return what goes into the page's head: the script and what it needs to know; no address outside the page."""
-    data = json.dumps(page_data(catalog.entries(), limits) | {"tour": scenes()}).replace("<", "\\u003c")
+    data = json.dumps(page_data(catalog.entries(), limits) | {"tour": scenes(), "tourRuns": others()}).replace("<", "\\u003c")
     script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     return f"<script>window.INKBLOT = {data};\n{script}</script>"

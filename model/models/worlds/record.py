@@ -27,7 +27,7 @@ WORLDS = ModelSpec(
 )  # fmt: skip
 
 
-NOISY_DEFAULTS = {"new_tokens": CANVAS, "canvases": 1, "steps": 32, "entropy_bound": 0.3}
+NOISY_DEFAULTS = {"new_tokens": CANVAS, "canvases": 1, "steps": 48, "entropy_bound": 0.3}
 WORLDS_NOISY = replace(
     WORLDS, id="worlds-noisy", name="Small worlds, noisy (built in)", family="uniform", mask_id=None, recheck=False, self_conditioning=True,
     parameters=2_951_616,
