@@ -20,13 +20,14 @@ import torch
 
 from model import worlds
 from model.intervals import wilson
-from model.models.worlds.model import Worlds, load
-from model.models.worlds.record import DEFAULTS
+from model.models.worlds.model import Worlds, load, load_noisy
+from model.models.worlds.record import DEFAULTS, NOISY_DEFAULTS
 from model.settings import Settings
 from model.trace.frame import UNDECIDED
 from model.trace.trace import Trace
 
 SEED = "evaluation"
+NOISY = "the noisy network, by its own loop"
 PLANNED = {"rule": "schedule", "remasking": "none", "order": "confidence"}
 SELF = {"remasking": "recheck", "steps": 72}
 CAREFUL = {"rule": "threshold", "threshold": 0.9, "remask_strength": 0.1, "top_p": 1.0, "steps": 72}
@@ -124,6 +125,7 @@ def main(argv: list[str] | None = None) -> None:
     twin: dict[str, Any] = {"settings": {}, "mode": "ar"}
     jobs |= {"twin, left to right": twin, "twin, held-out pairs": twin | {"held_out": True},
              "held-out pairs": {"settings": best, "held_out": True}, "one to four pins": {"settings": best, "pinned": True}}  # fmt: skip
+    jobs[NOISY] = {"settings": NOISY_DEFAULTS}
     table: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     if table.get("weights") != model.weights_sha256:
         table = {"weights": model.weights_sha256, "cells": {}}
@@ -131,7 +133,7 @@ def main(argv: list[str] | None = None) -> None:
         if not name.startswith(tuple(args.only)) or table["cells"].get(name, {}).get("texts", 0) >= args.texts:
             continue
         began = time.time()
-        table["cells"][name] = measure(model, count=args.texts, **job)
+        table["cells"][name] = measure(load_noisy() if name == NOISY else model, count=args.texts, **job)
         print(json.dumps({"cell": name, "took": round(time.time() - began)} | table["cells"][name]), flush=True)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -37,16 +37,16 @@ SCENES = (
           "A finished block is read once from left to right, as an autoregressive model would read it. \u201c{taken}\u201d did not stand "
           "up to that: it was taken back in step {taken_step}, and its place was decided anew."),
     Scene("doubt", 8, "What no longer fits is taken back",
-          "In step {doubted_from} \u201c{doubted}\u201d seemed right. With more words around it, it did not: the network took it back in step "
-          "{doubted_step} and decided \u201c{instead}\u201d."),
+          "In step {doubted_from} \u201c{doubted}\u201d seemed right. With more words around it, it did not: the network took it back in "
+          "step {doubted_step} and decided \u201c{instead}\u201d."),
     Scene("whole", 7, "And so on, until the text stands",
           "This run took {forwards} passes through the network for {tokens} tokens: {rate} a pass. More at once is faster, and riskier."),
     Scene("hasty", 8, "Too much at once contradicts itself",
-          "The same network and prompt in {hasty_passes} passes: words that must agree were decided side by side, none knowing of the others. "
-          "A checker finds it: {fault}"),
+          "The same network and prompt in {hasty_passes} passes: words that must agree were decided side by side, none knowing of the "
+          "others. A checker finds it: {fault}"),
     Scene("twin", 7, "From left to right, for comparison",
-          "A twin of the same size, trained on as many texts, writes the next word, always: {twin_passes} passes here. It never looks at what "
-          "follows, and changes nothing. On the Race page both are timed."),
+          "A twin of the same size, trained on as many texts, writes the next word, always: {twin_passes} passes here. It never looks at "
+          "what follows, and changes nothing. On the Race page both are timed."),
     Scene("typed", 8, "Left to right, for comparison",
           "An autoregressive model would write one token a pass, always the next one, and never look at what follows. "
           "(Drawn from {drawn}; on the Race page it really runs.)"),
@@ -54,8 +54,8 @@ SCENES = (
           "At {millions} million parameters this model writes fluently and makes things up. Watch how the text comes about; "
           "do not take it for facts."),
     Scene("yours", 6, "Now you",
-          "This model has {small} million parameters and knows its small worlds, nothing else. Press Run for another text, or choose Fast "
-          "first and see how often it contradicts itself. A word of the text can be clicked, erased, replaced."),
+          "This model has {small} million parameters and knows its small worlds, nothing else. Press Run for another text, or choose "
+          "Fast first and see how often it contradicts itself. A word of the text can be clicked, erased, replaced."),
 )  # fmt: skip
 
 
