@@ -9,8 +9,9 @@ import torch
 from model import worlds
 from model.models.worlds.model import load, load_noisy
 from model.settings import Settings
+from training import gpu
 from training.small import load_average
-from training.worlds import noise
+from training.worlds import noise, train
 from training.worlds.__main__ import main
 from training.worlds.drill import BARRED, Asked, asked, drill, loss
 from training.worlds.evaluate import CELLS, measure, order_of, prompts
@@ -127,3 +128,13 @@ def test_order_is_read_from_the_frames(made):
     mixed = Settings(steps=72, rule="schedule", order="random", remasking="none")
     tau, early = order_of(model.denoise("a diary", mixed).finish())
     assert abs(tau) < 0.4 and early
+
+
+def test_all_networks_train_side_by_side_and_what_they_began_with_counts(tmp_path):
+    gpu.main(["--smoke", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path), "--only", "causal", "--batch", "4", "--seconds", "60"])
+    twin, about = load_average(tmp_path / "worlds-twin.safetensors")
+    assert twin.shape.causal and about["rows"] == 12 and '"rows": 12' in (tmp_path / "causal.log").read_text()
+    again = ["--kind", "causal", "--out", str(tmp_path / "on"), "--init", str(tmp_path / "worlds-twin.safetensors"), "--rows", "20",
+             "--batch", "4", "--smoke", "--no-compile", "--float32"]  # fmt: skip
+    train.main(again)
+    assert load_average(tmp_path / "on")[1]["rows"] == 20  # 12 before, two batches more, then as many as were asked for
