@@ -40,11 +40,11 @@ _WORLDS: dict[str, dict[str, Any]] = {
 _BOARD = {"new_tokens": CELLS, "block_length": 0, "steps": CELLS, "rule": "schedule", "schedule": "linear", "order": "margin",
           "remasking": "none", "temperature": 0.0}  # fmt: skip
 _SUDOKU: dict[str, dict[str, Any]] = {
-    # several cells a pass: quick, and as good on hard boards; not measured on extreme ones
+    # several cells a pass: quick, and as good on hard boards; extreme ones fail more often
     "fast": _BOARD | {"steps": 12},
     # one cell a pass, the one whose best digit leads its second best by most
     "balanced": _BOARD,
-    # one cell a pass, wherever it lies: the same network, and half of the hard boards come out wrong
+    # one cell a pass, wherever it lies: the same network, and a third of the hard boards come out wrong
     "at random": _BOARD | {"order": "random"},
 }
 # From random words: DiffusionGemma's own knobs, on the small network.
