@@ -1,4 +1,5 @@
-"""Keep files and functions short: no source file over 400 lines, no Python function over 60, app.py at most 40.
+"""Keep files and functions short: no source file over 400 lines, no Python function over 60, app.py at most 40. Test files have names of
+their own: pytest would collect none of two with the same.
 
 `python -m scripts.budgets` prints each excess as path:line: sentence and ends with 1 if there is one.
 """
@@ -36,9 +37,19 @@ def excesses(path: Path, name: str) -> Iterator[str]:
                     yield f"{name}:{node.lineno}: a function may have at most {FUNCTION_LINES} lines; {node.name} has {length}."
 
 
+def namesakes(paths: list[Path], root: Path) -> Iterator[str]:
+    """Yield one sentence for every test file that has the name of another."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.name.startswith("test_") and path.suffix == ".py" and seen.setdefault(path.name, path) != path:
+            here, there = (one.relative_to(root).as_posix() for one in (path, seen[path.name]))
+            yield f"{here}:1: {there} has the same name, and pytest would take neither."
+
+
 def main(root: Path = ROOT) -> int:
     """Print every excess; return 1 if there is one."""
-    found = [line for path in sources(root) for line in excesses(path, path.relative_to(root).as_posix())]
+    paths = sources(root)
+    found = [line for path in paths for line in excesses(path, path.relative_to(root).as_posix())] + list(namesakes(paths, root))
     print("\n".join(found) if found else "budgets: all files and functions are within their lines")
     return bool(found)
 

@@ -41,3 +41,12 @@ def test_third_party_and_hidden_files_do_not_count(tmp_path: Path):
     for name in (".venv/a.py", "axe.min.js"):
         (tmp_path / name).write_text("x\n" * 500)
     assert budgets.sources(tmp_path) == []
+
+
+def test_two_test_files_of_one_name_are_named(tmp_path: Path):
+    for folder in ("unit", "e2e"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test_link.py").write_text("x = 1\n")
+        (tmp_path / folder / "helpers.py").write_text("x = 1\n")
+    found = list(budgets.namesakes(budgets.sources(tmp_path), tmp_path))
+    assert found == ["unit/test_link.py:1: e2e/test_link.py has the same name, and pytest would take neither."]
