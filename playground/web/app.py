@@ -17,12 +17,15 @@ from playground.web.controls import page_data
 from playground.web.tabs import lab, race, watch
 from playground.web.views.tour import others, scenes
 
-PARTS = ("page.js", "link.js", "runs.js", "tree.js", "picture.js", "film.js", "foreign.js", "export.js", "queue.js", "tour.js")
+PARTS = ("page.js", "link.js", "runs.js", "tree.js", "picture.js", "film.js", "foreign.js", "export.js", "queue.js", "theme.js", "tour.js")
 SCRIPTS = [ASSETS / "page" / name for name in PARTS]
 PAGES: tuple[ModuleType, ...] = (watch, race, lab)  # each has TITLE and build(ctx); its player lives inside its own tab
 BLOT = '<path d="M13 2c4 0 5 3 8 4s5 2 5 6-3 4-3 7 1 6-3 7-5-2-9-1-8 0-9-4 2-5 1-8 2-4 4-6 2-5 6-5z"/><circle cx="27" cy="25" r="1.8"/>'
 HEADER = f"""<header class="ink-header"><svg viewBox="0 0 32 28" aria-hidden="true">{BLOT}</svg>
-<h1>{strings.NAME}</h1><p>{strings.TAGLINE}</p></header>"""
+<h1>{strings.NAME}</h1><p>{strings.TAGLINE}</p>
+<button type="button" data-theme-switch aria-label="Dark page" aria-pressed="false"><svg viewBox="0 0 16 16" aria-hidden="true">
+<circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.4"/>
+<path d="M8 1.8a6.2 6.2 0 0 1 0 12.4z"/></svg></button></header>"""
 
 
 def build_app(engine: Engine, limits: Limits, model: str = "worlds") -> gr.Blocks:

@@ -77,3 +77,22 @@ def test_the_page_takes_the_room_of_a_projector_and_no_more_of_a_desk(shared, vi
     assert least <= page.locator(".ink-columns").first.bounding_box()["width"] <= most
     size = float(page.locator("#player .ib-text").evaluate("e => parseFloat(getComputedStyle(e).fontSize)"))
     assert size >= (24 if width > 1700 else 18)
+
+
+def test_light_and_dark_are_one_press_apart_and_stay_after_a_reload(shared, visit):
+    page = visit(shared, width=1440, height=900)
+    paper = "getComputedStyle(document.querySelector('#player .ib-paper')).backgroundColor"
+    switch = page.get_by_role("button", name="Dark page")
+    page.locator("#player .ib-player").wait_for()
+    light = page.evaluate(paper)
+    expect(switch).to_be_in_viewport()
+    expect(switch).to_have_attribute("aria-pressed", "false")
+    switch.click()
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function(f"() => {paper} !== '{light}'")
+    page.reload()
+    page.locator("#player .ib-player").wait_for()
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate(paper) != light
+    switch.click()
+    page.wait_for_function(f"() => {paper} === '{light}'")
