@@ -65,6 +65,7 @@ class Canvas {
     const newline = shape && shape.kind === "space" && shape.core === "";
     cell.shape = shape;
     cell.key = "";
+    cell.over = null; // a text over it has to fit anew
     cell.length = shape ? shape.core.length : 3;
     cell.ink.dataset.k = shape ? shape.kind : "slot";
     cell.ink.classList.toggle("ib-tall", Boolean(shape) && MARKS.test(shape.core));
