@@ -203,6 +203,7 @@ class Player {
   /** The newest frame settles where every position stands, and what the strips and the legend show. */
   newest(frame) {
     this.canvas.layout(frame);
+    if (this.frame) this.canvas.draw(this.frame); // the step in view, in its new places
     if (this.live) this.canvas.hold();
     else this.canvas.release();
     if (this.options.strips) this.strips.update(this.run, this.last);
