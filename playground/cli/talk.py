@@ -1,4 +1,4 @@
-"""`python -m playground talk [FOLDER]`: a playlist of runs as a full-screen page for a room; it is one file and needs no server."""
+"""`python -m playground talk [FOLDER-OR-FILE]`: a playlist of runs as a full-screen page for a room; it is one file and needs no server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from playground.web.views.talk import SHIPPED, playlist, talk_html
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `talk`."""
-    about = "traces (NAME.json, or a folder NAME of up to four) with notes (NAME.md), by name (default: those that ship)"
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, default=SHIPPED, help=about)
+    about = "traces (NAME.json, or a folder NAME of up to four) with notes (NAME.md), by name; or one trace (default: those that ship)"
+    parser.add_argument("folder", metavar="FOLDER-OR-FILE", nargs="?", type=Path, default=SHIPPED, help=about)
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the page there, to take it along, and do not open it")
 
 

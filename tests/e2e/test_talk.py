@@ -225,6 +225,8 @@ def test_the_playlist_that_ships_has_eight_runs_with_two_or_three_notes_each():
 def test_the_command_writes_one_file(folder, tmp_path, capsys):
     assert main(["talk", str(folder), "--html", str(tmp_path / "it.html")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "it.html") and "A letter" in (tmp_path / "it.html").read_text()
+    assert main(["talk", str(folder / "1-letter.json"), "--html", str(tmp_path / "one.html")]) == 0  # a file is a playlist of one
+    assert "A letter" in (one := (tmp_path / "one.html").read_text()) and '"title":"A letter"' in one and one.count('"lanes":') == 1
     for bad in (tmp_path / "none", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         assert main(["talk", str(bad), "--html", str(tmp_path / "it.html")]) == 2

@@ -38,7 +38,9 @@ def lane_of(label: str, trace: Trace, max_bytes: int = LOCAL.trace_bytes) -> dic
 
 
 def playlist(folder: Path) -> list[dict[str, Any]]:
-    """Return a folder's runs as {title, notes, lanes}; raise SettingError in one sentence."""
+    """Return a folder's runs as {title, notes, lanes}, or the one run of a file; raise SettingError in one sentence."""
+    if folder.is_file():
+        return [item(folder)]
     try:
         entries = sorted(path for path in folder.iterdir() if (path.is_dir() or path.suffix == ".json") and path.name[0] != ".")
     except OSError as error:
