@@ -80,8 +80,8 @@ FIELDS: tuple[Field, ...] = (
           help="0 takes the likeliest token; higher values sample more freely. Confidence is always shown before temperature."),
     Field("rule", "Commit rule", "choice", "schedule", choices=RULES, common=True,
           help="How many tokens a step commits: a planned count (schedule), all above a probability (threshold), as many as the sum of "
-               "doubts allows (factor), as many as a budget of entropy allows (entropy), or those and all free choices that cannot "
-               "contradict each other (independent)."),
+               "doubts allows (factor), as many as a budget of entropy allows (entropy), or those and up to two free choices that "
+               "cannot contradict each other (independent)."),
     Field("threshold", "Confidence threshold", "float", 0.9, 0.0, 1.0, 0.01, common=True,
           help="Rule 'threshold': every token at least this probable is committed, and always the surest one."),
     Field("schedule", "Schedule", "choice", "linear", choices=SCHEDULES, common=True,

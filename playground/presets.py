@@ -31,9 +31,9 @@ _CANVAS = DEFAULTS | {"block_length": 0, "order": "confidence", "schedule": "lin
 _WORLDS: dict[str, dict[str, Any]] = {
     # a fixed number of words a pass and nothing taken back: what goes wrong when words that must agree are decided at once
     "fast": _CANVAS | {"steps": 8, "rule": "schedule", "remasking": "none"},
-    # every free choice that cannot contradict another, in one pass; what turns out not to fit is taken back
+    # what is sure, and two free choices a pass that cannot contradict each other; what turns out not to fit is taken back
     "balanced": _CANVAS,
-    # only words that the network is sure of: more than twice the passes, the most consistent texts
+    # only words that the network is sure of: three times the passes, the most consistent texts
     "careful": _CANVAS | {"steps": CANVAS, "rule": "threshold", "remask_strength": 0.1, "top_p": 1.0},
 }
 # Sudoku's: what matters is which cell goes first, and how many go at once.

