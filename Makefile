@@ -41,6 +41,7 @@ sudoku: $(VENV)/.development
 
 check: $(VENV)/.development
 	$(IN) -m ruff check --output-format concise .
+	$(IN) -m ruff format --check --quiet .
 	@find playground -name '*.pyi' -delete # stubs that gradio writes beside its components, not ours
 	$(IN) -m mypy
 	$(IN) -m scripts.import_rules

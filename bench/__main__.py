@@ -63,9 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--model", default="builtin", help="model id (default builtin)")
-    parser.add_argument("--rounds", type=int, default=2, help="how often every prompt is written in both modes (default 2)")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="how often every prompt is written in both modes (default 2)"
+    )
     parser.add_argument("--no-page", action="store_true", help="leave the server out: only the model")
-    parser.add_argument("--preset", default="", help="settings to write with, by the page's name for them (default: those it starts with)")
+    parser.add_argument(
+        "--preset",
+        default="",
+        help="settings to write with, by the page's name for them (default: those it starts with)",
+    )
     args = parser.parse_args(arguments)
     result = measure(args.model, preset(args.preset, args.model), args.rounds, not args.no_page)
     for name, value in result.items():

@@ -30,27 +30,76 @@ from model.settings import Settings
 NEVER = 1e-30  # a mean entropy that is looked for at every step, as in real runs, and never reached
 PERIOD = ["sliding_attention"] * 5 + ["full_attention"]
 FULL = {
-    "vocab_size": 262_144, "hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30, "num_attention_heads": 16,
-    "num_key_value_heads": 8, "num_global_key_value_heads": 2, "head_dim": 256, "global_head_dim": 512, "sliding_window": 1024,
-    "layer_types": PERIOD * 5, "max_position_embeddings": 262_144, "num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704,
+    "vocab_size": 262_144,
+    "hidden_size": 2816,
+    "intermediate_size": 2112,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "num_global_key_value_heads": 2,
+    "head_dim": 256,
+    "global_head_dim": 512,
+    "sliding_window": 1024,
+    "layer_types": PERIOD * 5,
+    "max_position_embeddings": 262_144,
+    "num_experts": 128,
+    "top_k_experts": 8,
+    "moe_intermediate_size": 704,
     "use_bidirectional_attention": "vision",
-}  # fmt: skip
-FULL_VISION = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
-               "num_key_value_heads": 16, "head_dim": 72}  # fmt: skip
+}
+FULL_VISION = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "head_dim": 72,
+}
 TINY = {
-    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 16, "global_head_dim": 16, "sliding_window": 32, "layer_types": PERIOD[-2:],
-    "max_position_embeddings": 1024, "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32,
-}  # fmt: skip
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "global_head_dim": 16,
+    "sliding_window": 32,
+    "layer_types": PERIOD[-2:],
+    "max_position_embeddings": 1024,
+    "num_experts": 4,
+    "top_k_experts": 2,
+    "moe_intermediate_size": 32,
+}
 SMALL = TINY | {
-    "vocab_size": 8192, "hidden_size": 512, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8, "head_dim": 64,
-    "global_head_dim": 64, "layer_types": PERIOD[-2:] * 2, "max_position_embeddings": 4096, "num_experts": 8, "moe_intermediate_size": 256,
-}  # fmt: skip
-TINY_VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
-               "head_dim": 8, "position_embedding_size": 64}  # fmt: skip
+    "vocab_size": 8192,
+    "hidden_size": 512,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "head_dim": 64,
+    "global_head_dim": 64,
+    "layer_types": PERIOD[-2:] * 2,
+    "max_position_embeddings": 4096,
+    "num_experts": 8,
+    "moe_intermediate_size": 256,
+}
+TINY_VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "position_embedding_size": 64,
+}
 
 
-SHAPES = {"full": (FULL, FULL_VISION, 256), "small": (SMALL, TINY_VISION, 64), "tiny": (TINY, TINY_VISION, 32)}  # text, vision, canvas
+SHAPES = {
+    "full": (FULL, FULL_VISION, 256),
+    "small": (SMALL, TINY_VISION, 64),
+    "tiny": (TINY, TINY_VISION, 32),
+}  # text, vision, canvas
 
 
 def config(size: str = "full", canvas: int = 0, **text: Any) -> Any:
@@ -60,9 +109,11 @@ def config(size: str = "full", canvas: int = 0, **text: Any) -> Any:
     shape, vision, length = SHAPES[size]
     ids = {} if size == "full" else {"boi_token_id": 11, "eoi_token_id": 12, "image_token_id": 10}
     return DiffusionGemmaConfig(
-        text_config=DiffusionGemmaTextConfig(**{**shape, **text}), vision_config=Gemma4VisionConfig(**vision),
-        canvas_length=canvas or length, **ids,
-    )  # fmt: skip
+        text_config=DiffusionGemmaTextConfig(**{**shape, **text}),
+        vision_config=Gemma4VisionConfig(**vision),
+        canvas_length=canvas or length,
+        **ids,
+    )
 
 
 def build(settings: Any, device: str, dtype: torch.dtype) -> Any:
@@ -91,7 +142,9 @@ class Bench:
         self.settings = Settings(steps=steps, canvases=canvases, new_tokens=1, confidence_threshold=NEVER)
         vocab = model.config.text_config.vocab_size
         draw = torch.Generator().manual_seed(0)
-        self.prompt = torch.randint(min(1000, vocab // 2), vocab - 10, (1, prompt_tokens), generator=draw).to(self.device)
+        self.prompt = torch.randint(min(1000, vocab // 2), vocab - 10, (1, prompt_tokens), generator=draw).to(
+            self.device
+        )
         self.cache: Any = None
         self.compiled: Any = None
 
@@ -116,11 +169,21 @@ class Bench:
         """The library's own."""
         kind = {"cache_implementation": "static"} if compiled else {}
         tokens = self.settings.canvases * self.length
-        self.model.generate(self.prompt, max_new_tokens=tokens, max_denoising_steps=self.settings.steps, confidence_threshold=NEVER, **kind)
+        self.model.generate(
+            self.prompt,
+            max_new_tokens=tokens,
+            max_denoising_steps=self.settings.steps,
+            confidence_threshold=NEVER,
+            **kind,
+        )
 
     def measure(self, compiled: bool, repeats: int) -> dict[str, Any]:
         """Return, for each way, the median milliseconds a step (encoder passes included) and tokens/s; they take turns."""
-        ways: dict[str, Callable[[bool], None]] = {"ours": self.ours, "ours_with_frames": self.frames, "generate": self.generate}
+        ways: dict[str, Callable[[bool], None]] = {
+            "ours": self.ours,
+            "ours_with_frames": self.frames,
+            "generate": self.generate,
+        }
         seconds: dict[str, list[float]] = {}
         failed: dict[str, str] = {}
         for turn in range(repeats + 1):
@@ -132,7 +195,9 @@ class Bench:
                 except Exception as error:  # one way that does not run here must not hide the others
                     failed[name] = f"{type(error).__name__}: {str(error).strip()[:200]}"
                     continue
-                say(f"{name}{' compiled' if compiled else ''}, {'warm-up' if turn == 0 else f'turn {turn}'}: {spent:.3f} s")
+                say(
+                    f"{name}{' compiled' if compiled else ''}, {'warm-up' if turn == 0 else f'turn {turn}'}: {spent:.3f} s"
+                )
                 if turn:
                     seconds.setdefault(name, []).append(spent)
         passes, tokens = self.settings.steps * self.settings.canvases, self.length * self.settings.canvases
@@ -163,7 +228,10 @@ class Bench:
 
 def bandwidth(device: torch.device, size: int) -> float:
     """Return the bytes a second that a copy of `size` bytes moves, reads and writes counted; the best of five."""
-    source, target = torch.empty(size, dtype=torch.uint8, device=device), torch.empty(size, dtype=torch.uint8, device=device)
+    source, target = (
+        torch.empty(size, dtype=torch.uint8, device=device),
+        torch.empty(size, dtype=torch.uint8, device=device),
+    )
     best = 0.0
     for _ in range(6):
         if device.type == "cuda":
@@ -193,7 +261,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     full = options.size == "full"
     if full and not torch.cuda.is_available():
-        say("The full-size network needs a GPU with about 56 GB free, and this machine has none; --size small runs one on the processor.")
+        say(
+            "The full-size network needs a GPU with about 56 GB free, and this machine has none; --size small runs one on the processor."
+        )
         return 2
     import transformers
 
@@ -205,12 +275,20 @@ def main(arguments: list[str] | None = None) -> int:
     say(f"built in {time.perf_counter() - begin:.1f} s")
     bench = Bench(model, options.steps, options.canvases, options.prompt_tokens)
     document: dict[str, Any] = {
-        "hardware": torch.cuda.get_device_name() if device.type == "cuda" else hardware(), "date": time.strftime("%Y-%m-%d"),
-        "torch": torch.__version__, "transformers": transformers.__version__, "size": options.size,
-        "parameters": sum(p.numel() for p in model.parameters()), "dtype": str(model.dtype).removeprefix("torch."),
-        "canvas": bench.length, "steps": options.steps, "canvases": options.canvases, "prompt_tokens": options.prompt_tokens,
-        "tokens_per_forward": round(bench.length / options.steps, 2), "weights_bytes": sum(p.nbytes for p in model.parameters()),
-    }  # fmt: skip
+        "hardware": torch.cuda.get_device_name() if device.type == "cuda" else hardware(),
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "size": options.size,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "canvas": bench.length,
+        "steps": options.steps,
+        "canvases": options.canvases,
+        "prompt_tokens": options.prompt_tokens,
+        "tokens_per_forward": round(bench.length / options.steps, 2),
+        "weights_bytes": sum(p.nbytes for p in model.parameters()),
+    }
     document["eager"] = bench.measure(False, options.repeats)
     if not options.no_compile:
         document["compiled"] = bench.measure(True, options.repeats)
@@ -223,8 +301,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def summary(document: dict[str, Any], step_bytes: int, rate: float) -> dict[str, Any]:
     """Return the memory floor and how near the fastest of our runs came to it, and ours against `generate()` of the same kind."""
-    ours = [document[kind][way]["ms_per_step"] for kind in ("eager", "compiled") for way in ("ours", "ours_with_frames")
-            if "ms_per_step" in document.get(kind, {}).get(way, {})]  # fmt: skip
+    ours = [
+        document[kind][way]["ms_per_step"]
+        for kind in ("eager", "compiled")
+        for way in ("ours", "ours_with_frames")
+        if "ms_per_step" in document.get(kind, {}).get(way, {})
+    ]
     floor = step_bytes / rate * 1e3
     against: dict[str, dict[str, float]] = {"ours": {}, "ours_with_frames": {}}
     for way, ratios in against.items():
@@ -233,10 +315,13 @@ def summary(document: dict[str, Any], step_bytes: int, rate: float) -> dict[str,
             if mine and theirs:
                 ratios[kind] = round(mine / theirs, 3)
     return {
-        "step_bytes": step_bytes, "bandwidth_bytes_per_second": round(rate), "floor_ms_per_step": round(floor, 4),
+        "step_bytes": step_bytes,
+        "bandwidth_bytes_per_second": round(rate),
+        "floor_ms_per_step": round(floor, 4),
         "share_of_floor": round(floor / min(ours), 4) if ours else None,
-        "over_generate": against["ours"], "frames_over_generate": against["ours_with_frames"],
-    }  # fmt: skip
+        "over_generate": against["ours"],
+        "frames_over_generate": against["ours_with_frames"],
+    }
 
 
 if __name__ == "__main__":

@@ -20,8 +20,15 @@ from typing import Any
 from model import Settings, load
 
 TOKENS, RATE = 256, 60
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 WATCH = """async () => {
   window.seen = { shift: 0, drawn: 0, gaps: [], done: false };
   const shifts = new PerformanceObserver((list) => { for (const entry of list.getEntries()) seen.shift += entry.value; });

@@ -83,7 +83,13 @@ def write(run: Run) -> dict[str, float]:
     trace = run.finish()
     result, last = trace.result, trace.frames[-1]
     assert result is not None
-    out = {"tokens": result.tokens, "forwards": result.forwards, "seconds": result.seconds, "inside": last.forward_seconds, "texts": 1}
+    out = {
+        "tokens": result.tokens,
+        "forwards": result.forwards,
+        "seconds": result.seconds,
+        "inside": last.forward_seconds,
+        "texts": 1,
+    }
     return out | {"consistent": float(result.faults == ())}
 
 
@@ -93,7 +99,10 @@ def both_modes(model: Any, settings: Settings, rounds: int = 2, prompts: tuple[s
     Rates are tokens up to and including the end token over compute seconds, prompt included. The first prompt warms up, uncounted.
     """
     names = ("tokens", "forwards", "seconds", "inside", "texts", "consistent")
-    sums, prompts = {mode: dict.fromkeys(names, 0.0) for mode in ("diffusion", "ar")}, prompts or prompts_of(model.spec.id)
+    sums, prompts = (
+        {mode: dict.fromkeys(names, 0.0) for mode in ("diffusion", "ar")},
+        prompts or prompts_of(model.spec.id),
+    )
     for mode in sums:
         write(model.denoise(prompts[0], settings, mode=mode))
     for turn in range(rounds):
@@ -104,8 +113,16 @@ def both_modes(model: Any, settings: Settings, rounds: int = 2, prompts: tuple[s
                     total[name] += value
     diffusion, ar = sums["diffusion"], sums["ar"]
     fast, slow = diffusion["tokens"] / diffusion["seconds"], ar["tokens"] / ar["seconds"]
-    told = {"consistent": "consistent", "seconds_a_text": "seconds", "passes_a_text": "forwards"} if model.spec.checked else {}
-    checked = {f"{mode}_{name}": round(total[key] / total["texts"], 4) for mode, total in sums.items() for name, key in told.items()}
+    told = (
+        {"consistent": "consistent", "seconds_a_text": "seconds", "passes_a_text": "forwards"}
+        if model.spec.checked
+        else {}
+    )
+    checked = {
+        f"{mode}_{name}": round(total[key] / total["texts"], 4)
+        for mode, total in sums.items()
+        for name, key in told.items()
+    }
     return checked | {
         "diffusion_tokens_per_second": round(fast, 2),
         "ar_tokens_per_second": round(slow, 2),

@@ -6,10 +6,20 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "load": "engine.catalog", "Engine": "engine.engine", "Run": "run", "Request": "request", "Settings": "settings", "Limits": "settings",
-    "LOCAL": "settings", "PUBLIC": "settings", "Trace": "trace.trace", "Frame": "trace.frame", "ModelSpec": "spec",
-    "PlaygroundError": "errors", "fill": "holes",
-}  # fmt: skip
+    "load": "engine.catalog",
+    "Engine": "engine.engine",
+    "Run": "run",
+    "Request": "request",
+    "Settings": "settings",
+    "Limits": "settings",
+    "LOCAL": "settings",
+    "PUBLIC": "settings",
+    "Trace": "trace.trace",
+    "Frame": "trace.frame",
+    "ModelSpec": "spec",
+    "PlaygroundError": "errors",
+    "fill": "holes",
+}
 __all__ = list(_HOME)
 
 

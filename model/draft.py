@@ -61,11 +61,15 @@ class Draft:
         """
         ids, fixed_length, end = list(self.ids), spec.canvas, next(iter(spec.eos_ids), None)
         pinned, kept = set(self.pinned), set(self.kept)
-        marks: list[tuple[int, str]] = [(token, "pin" if i in pinned else "keep" if i in kept else "") for i, token in enumerate(ids)]
+        marks: list[tuple[int, str]] = [
+            (token, "pin" if i in pinned else "keep" if i in kept else "") for i, token in enumerate(ids)
+        ]
         for edit in sorted(self.edits, key=lambda e: -e.start):
             if edit.stop > len(marks):
                 last = len(ids) - 1
-                raise SettingError(f"An edit must lie within the canvas, between 0 and {last}; it ended at {edit.stop - 1}.", "edits")
+                raise SettingError(
+                    f"An edit must lie within the canvas, between 0 and {last}; it ended at {edit.stop - 1}.", "edits"
+                )
             if edit.do == "put" and (edit.token >= spec.vocab_size or edit.token == spec.mask_id):
                 raise SettingError(f"{spec.name} has no word with the id {edit.token}.", "edits")
             marks[edit.start : edit.stop] = _changed(edit, marks[edit.start : edit.stop], tokens)
@@ -73,13 +77,22 @@ class Draft:
             while len(marks) > fixed_length and marks[-1][0] in (end, -1):
                 marks.pop()
             if len(marks) > fixed_length:
-                raise SettingError(f"This canvas has {fixed_length} positions and cannot grow; the text now takes {len(marks)}.", "edits")
+                raise SettingError(
+                    f"This canvas has {fixed_length} positions and cannot grow; the text now takes {len(marks)}.",
+                    "edits",
+                )
             marks += [(-1 if end is None else end, "")] * (len(ids) - len(marks))
         return Draft(
-            tuple(token for token, _ in marks), tuple(i for i, (_, mark) in enumerate(marks) if mark == "pin"),
-            tuple(i for i, (token, mark) in enumerate(marks) if mark == "keep" or (self.keep and token >= 0 and not mark and token != end)),
-            about=self.about, says=self.says,
-        )  # fmt: skip
+            tuple(token for token, _ in marks),
+            tuple(i for i, (_, mark) in enumerate(marks) if mark == "pin"),
+            tuple(
+                i
+                for i, (token, mark) in enumerate(marks)
+                if mark == "keep" or (self.keep and token >= 0 and not mark and token != end)
+            ),
+            about=self.about,
+            says=self.says,
+        )
 
 
 def _changed(edit: Edit, marks: list[tuple[int, str]], tokens: Callable[[str], list[int]]) -> list[tuple[int, str]]:
@@ -88,7 +101,9 @@ def _changed(edit: Edit, marks: list[tuple[int, str]], tokens: Callable[[str], l
         return [(-1, "")] * len(marks)
     if edit.do == "pin":
         if any(token < 0 for token, _ in marks):
-            raise SettingError("Only words that stand can be pinned; type one there, or choose one of its candidates.", "edits")
+            raise SettingError(
+                "Only words that stand can be pinned; type one there, or choose one of its candidates.", "edits"
+            )
         return [(token, "pin") for token, _ in marks]
     if edit.do == "put":
         return [(edit.token, "pin")] * len(marks)
@@ -111,38 +126,64 @@ def parse_edits(value: Any) -> tuple[Edit, ...]:
 def _edit(item: Any) -> Edit:
     where: Any = item.get("at") if isinstance(item, Mapping) else None
     if not isinstance(item, Mapping) or item.get("do") not in DEEDS:
-        raise SettingError(f"An edit must be like {{'at': [5, 7], 'do': 'erase'}}, where 'do' is one of {', '.join(DEEDS)}.", "edits")
-    whole = isinstance(where, list | tuple) and len(where) == 2 and all(isinstance(n, int) and not isinstance(n, bool) for n in where)
+        raise SettingError(
+            f"An edit must be like {{'at': [5, 7], 'do': 'erase'}}, where 'do' is one of {', '.join(DEEDS)}.", "edits"
+        )
+    whole = (
+        isinstance(where, list | tuple)
+        and len(where) == 2
+        and all(isinstance(n, int) and not isinstance(n, bool) for n in where)
+    )
     if not whole or not 0 <= where[0] < where[1] <= 1 << 20:
-        raise SettingError(f"An edit is made at [start, stop), two positions; this one was at {str(where)[:40]}.", "edits")
+        raise SettingError(
+            f"An edit is made at [start, stop), two positions; this one was at {str(where)[:40]}.", "edits"
+        )
     text, token = item.get("text", ""), item.get("id", -1)
     if item["do"] == "type" and (not isinstance(text, str) or not text.strip() or len(text) > MOST_WORDS):
         raise SettingError(f"What is typed on the canvas must have between 1 and {MOST_WORDS:,} characters.", "edits")
-    if item["do"] == "put" and (not isinstance(token, int) or isinstance(token, bool) or token < 0 or where[1] != where[0] + 1):
+    if item["do"] == "put" and (
+        not isinstance(token, int) or isinstance(token, bool) or token < 0 or where[1] != where[0] + 1
+    ):
         raise SettingError("'put' takes one position and the id of a candidate.", "edits")
-    return Edit(where[0], where[1], item["do"], normalise(text) if isinstance(text, str) else "", token if isinstance(token, int) else -1)
+    return Edit(
+        where[0],
+        where[1],
+        item["do"],
+        normalise(text) if isinstance(text, str) else "",
+        token if isinstance(token, int) else -1,
+    )
 
 
 def draft_of(trace: Trace, step: Any, edits: Any, keep: Any) -> Draft:
     """Return the canvas of one frame of a trace, with edits to be made; raise SettingError. step: index of the frame."""
     if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < len(trace.frames):
-        raise SettingError(f"The step to go on from must be between 0 and {len(trace.frames) - 1}; it was {str(step)[:20]}.", "step")
+        raise SettingError(
+            f"The step to go on from must be between 0 and {len(trace.frames) - 1}; it was {str(step)[:20]}.", "step"
+        )
     if keep not in (True, False, None):
         raise SettingError(f"'keep' must be true or false; it was {str(keep)[:20]!r}.", "keep")
     frame = trace.frames[step]
     gone = (*UNDECIDED, AFTER_END)
-    ids = [-1 if state in gone else token for token, state in zip(frame.ids.tolist(), frame.states.tolist(), strict=True)]
+    ids = [
+        -1 if state in gone else token for token, state in zip(frame.ids.tolist(), frame.states.tolist(), strict=True)
+    ]
     if frame.step == trace.frames[-1].step:  # a finished text keeps its end where its canvas has one
-        ids = [token if state == AFTER_END and token in trace.spec.eos_ids else known
-               for known, token, state in zip(ids, frame.ids.tolist(), frame.states.tolist(), strict=True)]  # fmt: skip
-    pinned, kept = (tuple(i for i, state in enumerate(frame.states.tolist()) if state == kind) for kind in (PINNED, PROMPT))
+        ids = [
+            token if state == AFTER_END and token in trace.spec.eos_ids else known
+            for known, token, state in zip(ids, frame.ids.tolist(), frame.states.tolist(), strict=True)
+        ]
+    pinned, kept = (
+        tuple(i for i, state in enumerate(frame.states.tolist()) if state == kind) for kind in (PINNED, PROMPT)
+    )
     return Draft(tuple(ids), pinned, kept, edits=parse_edits(edits), keep=bool(keep), about=f"step {frame.step}")
 
 
 def steered_of(trace: Trace, last: int | None = None) -> dict[int, dict[str, float]]:
     """Return which knobs were changed under way, by step, up to a frame of a trace."""
-    found = {frame.step: {name.removeprefix(NOTE): value for name, value in frame.notes.items() if name.startswith(NOTE)}
-             for frame in trace.frames[: None if last is None else last + 1]}  # fmt: skip
+    found = {
+        frame.step: {name.removeprefix(NOTE): value for name, value in frame.notes.items() if name.startswith(NOTE)}
+        for frame in trace.frames[: None if last is None else last + 1]
+    }
     return {step: values for step, values in found.items() if values}
 
 

@@ -40,7 +40,9 @@ class Entry:
         values = {name: nearest(name, value, limits) for name, value in self.defaults.items()}
         values = {name: value for name, value in values.items() if value is not None}
         if self.spec.family == "masked" and not self.spec.causal_prefix and {"steps", "new_tokens"} <= values.keys():
-            most = int((USUAL_PROMPT**2 / 4 + limits.cost) ** 0.5 - USUAL_PROMPT / 2)  # n passes over n tokens and the prompt
+            most = int(
+                (USUAL_PROMPT**2 / 4 + limits.cost) ** 0.5 - USUAL_PROMPT / 2
+            )  # n passes over n tokens and the prompt
             values |= {name: min(values[name], max(1, most // 32 * 32)) for name in ("steps", "new_tokens")}
         return values
 

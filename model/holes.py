@@ -63,9 +63,13 @@ def parse_holes(text: Any, limits: Limits) -> tuple[Part, ...]:
     found[-1] = str(found[-1]) + text[at:]
     holes = [part for part in found if isinstance(part, Hole)]
     if not holes:
-        raise SettingError("The text has no hole yet: write ___ for one to a few words, or [5] for exactly five tokens.", "text")
+        raise SettingError(
+            "The text has no hole yet: write ___ for one to a few words, or [5] for exactly five tokens.", "text"
+        )
     if len(holes) > MOST_HOLES or sum(not hole.tokens for hole in holes) > MOST_OPEN:
-        raise SettingError(f"A text may have at most {MOST_HOLES} holes, of which {MOST_OPEN} without a length.", "text")
+        raise SettingError(
+            f"A text may have at most {MOST_HOLES} holes, of which {MOST_OPEN} without a length.", "text"
+        )
     return tuple(found)
 
 
@@ -130,11 +134,15 @@ def reach(spec: ModelSpec) -> str:
         return ""
     if not spec.causal_prefix:
         return f"{spec.name} reads what stands on both sides of a hole."
-    return (f"{spec.name} writes in blocks from left to right: for a hole it uses all that stands before it, the rest of the hole's own "
-            "block, and the text as its prompt quotes it.")  # fmt: skip
+    return (
+        f"{spec.name} writes in blocks from left to right: for a hole it uses all that stands before it, the rest of the hole's own "
+        "block, and the text as its prompt quotes it."
+    )
 
 
-def attempts(parts: Sequence[Part], enough: Callable[[Lengths], bool]) -> Generator[Lengths, Sequence[float], tuple[Lengths, str]]:
+def attempts(
+    parts: Sequence[Part], enough: Callable[[Lengths], bool]
+) -> Generator[Lengths, Sequence[float], tuple[Lengths, str]]:
     """Yield lengths of all holes to be tried, and be sent the confidence in each hole; return the best, and a sentence on the choice.
 
     Open holes are settled one after the other, the others at their best so far. enough: whether there is no time or room for this try.
@@ -213,14 +221,21 @@ class Tries(Iterator[Any]):
     `trace` is the best, with its text to the letter and a notice of the choice, and `words` what stands in each hole.
     """
 
-    def __init__(self, parts: Sequence[Part], begin: Callable[[Lengths], Any],
-                 score: Callable[[str, list[int]], Sequence[float] | None], seconds: float = float("inf")):  # fmt: skip
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        begin: Callable[[Lengths], Any],
+        score: Callable[[str, list[int]], Sequence[float] | None],
+        seconds: float = float("inf"),
+    ):
         self.parts = parts
         self.lengths: Lengths = ()
         self.trace: Trace | None = None
         self.words: list[str] = []
         self._room, until = math.inf, time.monotonic() + seconds  # tokens that all holes may take together
-        self._runs = self._all(begin, score, attempts(parts, lambda tried: time.monotonic() > until or sum(tried) > self._room))
+        self._runs = self._all(
+            begin, score, attempts(parts, lambda tried: time.monotonic() > until or sum(tried) > self._room)
+        )
 
     @property
     def open(self) -> bool:
@@ -230,8 +245,12 @@ class Tries(Iterator[Any]):
     def __next__(self) -> Any:
         return next(self._runs)
 
-    def _all(self, begin: Callable[[Lengths], Any], score: Callable[[str, list[int]], Sequence[float] | None],
-             policy: Generator[Lengths, Sequence[float], tuple[Lengths, str]]) -> Iterator[Any]:  # fmt: skip
+    def _all(
+        self,
+        begin: Callable[[Lengths], Any],
+        score: Callable[[str, list[int]], Sequence[float] | None],
+        policy: Generator[Lengths, Sequence[float], tuple[Lengths, str]],
+    ) -> Iterator[Any]:
         made: dict[Lengths, Trace] = {}
         self.lengths, sentence = next(policy), ""
         while True:
@@ -242,10 +261,14 @@ class Tries(Iterator[Any]):
             made[self.lengths] = trace = run.trace
             if trace.spec.canvas:
                 self._room = trace.spec.canvas - len(trace.final_ids) + sum(self.lengths)
-            if trace.frames[-1].undecided or trace.result is None or trace.result.stopped in PAUSED:  # nothing better will come
+            if (
+                trace.frames[-1].undecided or trace.result is None or trace.result.stopped in PAUSED
+            ):  # nothing better will come
                 break
             try:
-                self.lengths = policy.send(confidence(trace, self.lengths, score(trace.prompt, trace.final_ids) if self.open else None))
+                self.lengths = policy.send(
+                    confidence(trace, self.lengths, score(trace.prompt, trace.final_ids) if self.open else None)
+                )
             except StopIteration as over:
                 self.lengths, sentence = over.value
                 break

@@ -51,13 +51,17 @@ class Request:
         self.check_image(spec, limits)
         self.check_pinned(spec)
         if prompt_tokens > limits.prompt_tokens:
-            raise SettingError(f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt")
+            raise SettingError(
+                f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt"
+            )
         if self.mode == "diffusion" and spec.family == "uniform":
             s.check_ramp()
         total = prompt_tokens + self.length(spec)
         if spec.max_tokens and total > spec.max_tokens:
             raise SettingError(
-                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {total}.", "new_tokens")
+                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {total}.",
+                "new_tokens",
+            )
         if self.mode == "diffusion" and spec.family == "masked":
             self._check_masked(spec)
         block = self.block_length(spec)
@@ -67,7 +71,9 @@ class Request:
         if cost > limits.cost:
             raise SettingError(
                 f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
-                "Lower the steps or the length.", "steps")  # fmt: skip
+                "Lower the steps or the length.",
+                "steps",
+            )
         if not spec.canvas:  # typed words, or a text with holes, may have made it longer than was asked for
             parse_value(FIELD["new_tokens"], s.new_tokens, limits)
 
@@ -75,7 +81,9 @@ class Request:
         """Refuse a picture that is too large, or that the model cannot see (spec None: not known yet); raise SettingError."""
         size, most = len(self.image), limits.image_bytes
         if size and not most:
-            raise SettingError("An image with the prompt is taken only by a playground of your own, not on a public page.", "image")
+            raise SettingError(
+                "An image with the prompt is taken only by a playground of your own, not on a public page.", "image"
+            )
         if size > most:
             raise SettingError(f"An image may have at most {most / 1e6:g} MB; it has {size / 1e6:.1f} MB.", "image")
         if size and spec is not None and not spec.vision:
@@ -91,23 +99,34 @@ class Request:
         s, block = self.settings, self.block_length(spec)
         if spec.block_lengths and s.block_length and s.block_length not in spec.block_lengths:
             known = ", ".join(map(str, spec.block_lengths))
-            raise SettingError(f"Block length must be one of {known} on {spec.name}; it was {s.block_length}.", "block_length")
+            raise SettingError(
+                f"Block length must be one of {known} on {spec.name}; it was {s.block_length}.", "block_length"
+            )
         if s.guidance and not spec.guidance:
-            raise SettingError(f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance")
+            raise SettingError(
+                f"Guidance must be 0 on {spec.name}, where it is untested; it was {s.guidance:g}.", "guidance"
+            )
         if s.remasking == "verify" and not spec.verify:
-            raise SettingError(f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking")
+            raise SettingError(
+                f"Taking back cannot be 'verify' on {spec.name}: it has no causal pass to check with.", "remasking"
+            )
         if s.remasking == "recheck" and not spec.recheck:
-            raise SettingError(f"Taking back cannot be 'recheck' on {spec.name}: it never learned to doubt what it reads.", "remasking")
+            raise SettingError(
+                f"Taking back cannot be 'recheck' on {spec.name}: it never learned to doubt what it reads.", "remasking"
+            )
         if spec.canvas and s.new_tokens > spec.canvas:
             most = f"at most {spec.canvas} on {spec.name}, the size of its canvas"
             raise SettingError(f"Length must be {most}; it was {s.new_tokens}.", "new_tokens")
         if s.remasking not in ("none", "verify", "recheck") and s.rule != "schedule":
-            raise SettingError(f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking")
+            raise SettingError(
+                f"Taking back by {s.remasking} needs the commit rule 'schedule'; the rule was '{s.rule}'.", "remasking"
+            )
         blocks = -(-s.new_tokens // block)
         if s.steps < blocks and block > 1:
             raise SettingError(
                 f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.",
-                "steps")  # fmt: skip
+                "steps",
+            )
 
     def length(self, spec: ModelSpec) -> int:
         """At most how many positions are written: the setting, or as many whole canvases where a model's canvas has a fixed length."""
@@ -120,7 +139,9 @@ class Request:
         """Positions denoised together: the setting, the model's own, or the whole canvas."""
         if spec.canvas and self.mode == "diffusion":
             return spec.canvas
-        return min(self.settings.block_length or spec.default_block or self.settings.new_tokens, self.settings.new_tokens)
+        return min(
+            self.settings.block_length or spec.default_block or self.settings.new_tokens, self.settings.new_tokens
+        )
 
 
 def parse_pinned(pinned: Any) -> dict[int, str]:
@@ -136,7 +157,9 @@ def parse_pinned(pinned: Any) -> dict[int, str]:
     for line in lines:
         where, colon, words = line.partition(":") if isinstance(line, str) else ("", "", "")
         if not colon or not where.strip().isdecimal() or len(where) > 20 or not words.strip() or len(words) > 200:
-            raise SettingError(f"Pinned words must be lines like '5: upon'; this one was {repr(str(line)[:40])[:60]}.", "pinned")
+            raise SettingError(
+                f"Pinned words must be lines like '5: upon'; this one was {repr(str(line)[:40])[:60]}.", "pinned"
+            )
         out[int(where)] = normalise(words.rstrip("\n"))
     return out
 

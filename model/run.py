@@ -20,7 +20,13 @@ PAUSED = ("cancelled", "deadline")  # ways to stop after which a run could go on
 class Run(Iterator[Frame]):
     """An iterator over frames that keeps them in `trace`. Stop it with `stop()`, or close it; both free its tensors."""
 
-    def __init__(self, trace: Trace, frames: Iterator[Frame], piece: Callable[[int], bytes], cancelled: threading.Event | None = None):
+    def __init__(
+        self,
+        trace: Trace,
+        frames: Iterator[Frame],
+        piece: Callable[[int], bytes],
+        cancelled: threading.Event | None = None,
+    ):
         self.trace, self._frames, self._piece = trace, frames, piece
         self.cancelled = cancelled or threading.Event()
         self.steering = Steering()
@@ -85,9 +91,19 @@ class Model(Protocol):
         """Return the bytes of one token."""
         ...
 
-    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
-                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None) -> Run:  # fmt: skip
+    def denoise(
+        self,
+        prompt: str,
+        settings: Settings | None = None,
+        *,
+        mode: str = "diffusion",
+        system: str = "",
+        pinned: Mapping[int, str] | None = None,
+        limits: Limits = LOCAL,
+        clock: Clock = time.perf_counter,
+        cancelled: threading.Event | None = None,
+        deadline: float | None = None,
+    ) -> Run:
         """Return a run; nothing is computed before its first frame is asked for. Both modes ('diffusion', 'ar')."""
         ...
 

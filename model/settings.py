@@ -71,58 +71,247 @@ class Field:
 
 _ALL = ("masked", "uniform", "autoregressive")
 FIELDS: tuple[Field, ...] = (
-    Field("steps", "Steps", "int", 32, 1, 1024, 1, unit="passes", families=("masked", "uniform"), common=True,
-          help="Denoising passes for the whole answer, shared over its blocks. With a threshold, factor or entropy rule it is a cap. "
-               "On a model with a random canvas: passes per canvas."),
-    Field("new_tokens", "Length", "int", 64, 1, 1024, 1, unit="tokens", families=_ALL, common=True,
-          help="Positions on the canvas. Text may end earlier; what follows the end is counted as spent."),
-    Field("temperature", "Temperature", "float", 0.0, 0.0, 2.0, 0.05, families=("masked", "autoregressive"), common=True,
-          help="0 takes the likeliest token; higher values sample more freely. Confidence is always shown before temperature."),
-    Field("rule", "Commit rule", "choice", "schedule", choices=RULES, common=True,
-          help="How many tokens a step commits: a planned count (schedule), all above a probability (threshold), as many as the sum of "
-               "doubts allows (factor), as many as a budget of entropy allows (entropy), or those and up to two free choices that "
-               "cannot contradict each other (independent)."),
-    Field("threshold", "Confidence threshold", "float", 0.9, 0.0, 1.0, 0.01, common=True,
-          help="Rule 'threshold': every token at least this probable is committed, and always the surest one."),
-    Field("schedule", "Schedule", "choice", "linear", choices=SCHEDULES, common=True,
-          help="Rule 'schedule': how the number of tokens per step changes over the steps."),
-    Field("order", "Order", "choice", "confidence", choices=ORDERS, common=True,
-          help="Which undecided positions go first: most probable, largest margin over the runner-up, lowest entropy, at random, "
-               "left to right, or drawn in proportion to probability."),
-    Field("block_length", "Block length", "int", 0, 0, 1024, 1, unit="tokens",
-          help="Positions denoised together before the next block starts; 0 takes the model's own. 1 is token by token."),
-    Field("top_p", "Top-p", "float", 1.0, 0.0, 1.0, 0.01, families=("masked", "autoregressive"), open_low=True,
-          help="Sample only from the likeliest tokens that together reach this probability. 1 keeps all."),
-    Field("top_k", "Top-k", "int", 0, 0, 1000, 1, families=("masked", "autoregressive"),
-          help="Sample only from this many likeliest tokens. 0 keeps all."),
-    Field("factor", "Factor", "float", 1.0, 0.0, 16.0, 0.05, open_low=True,
-          help="Rule 'factor' (Fast-dLLM): commit the n surest while (n + 1)(1 - p of the n-th) stays below this."),
-    Field("entropy_bound", "Entropy bound", "float", 0.1, 0.0, 50.0, 0.05, unit="nats", families=("masked", "uniform"), open_low=True,
-          help="Joint budget per step: the surest positions are accepted while the summed entropy, less the largest, stays within it."),
-    Field("remasking", "Taking back", "choice", "none", choices=REMASKING,
-          help="Rules that take tokens back: 'verify' lets the model's own causal pass check a finished block (a short block at "
-               "threshold 0 is guessed in the very pass that checks the one before); ReMDM re-masks at random (cap, rescale) or the "
-               "unsure first (conf), P2 re-ranks every position at every step, 'recheck' takes back what the rest of the canvas makes "
-               "unlikely (the model must have learned to doubt what it reads)."),
-    Field("remask_strength", "Taking back: strength", "float", 0.1, 0.0, 1.0, 0.01,
-          help="ReMDM: eta, the chance that a decided token is masked again. 'verify': the least probability, relative to the causal "
-               "pass's own favourite, at which a token is kept (1 keeps favourites only). 'recheck': the least probability, given the rest "
-               "of the canvas."),
-    Field("guidance", "Guidance", "float", 0.0, 0.0, 10.0, 0.1,
-          help="Classifier-free guidance weight; 0 is off. Doubles the forward passes, which are counted."),
-    Field("canvases", "Canvases", "int", 1, 1, 16, 1, families=("uniform",),
-          help="At most this many canvases are written one after the other."),
-    Field("t_max", "Temperature at the start", "float", 0.8, 0.0, 2.0, 0.01, families=("uniform",), open_low=True,
-          help="The ramp's first temperature. An early stop means the last one is never reached."),
-    Field("t_min", "Temperature at the end", "float", 0.4, 0.0, 2.0, 0.01, families=("uniform",),
-          help="What the ramp falls towards; the last of all steps stays one step's share of the way above it."),
-    Field("stability", "Stable steps", "int", 1, 0, 64, 1, unit="steps", families=("uniform",),
-          help="Stop early only after the guess stayed the same for this many steps more; 0 asks for confidence alone."),
-    Field("confidence_threshold", "Mean entropy to stop", "float", 0.005, 0.0, 10.0, 0.001, unit="nats", families=("uniform",),
-          help="Stop early only when the mean entropy of the canvas is below this. 0 turns early stopping off."),
-    Field("seed", "Seed", "int", 0, 0, 2**31 - 1, 1, families=_ALL,
-          help="The same seed and settings on the same kind of machine give the same run."),
-)  # fmt: skip
+    Field(
+        "steps",
+        "Steps",
+        "int",
+        32,
+        1,
+        1024,
+        1,
+        unit="passes",
+        families=("masked", "uniform"),
+        common=True,
+        help="Denoising passes for the whole answer, shared over its blocks. With a threshold, factor or entropy rule it is a cap. "
+        "On a model with a random canvas: passes per canvas.",
+    ),
+    Field(
+        "new_tokens",
+        "Length",
+        "int",
+        64,
+        1,
+        1024,
+        1,
+        unit="tokens",
+        families=_ALL,
+        common=True,
+        help="Positions on the canvas. Text may end earlier; what follows the end is counted as spent.",
+    ),
+    Field(
+        "temperature",
+        "Temperature",
+        "float",
+        0.0,
+        0.0,
+        2.0,
+        0.05,
+        families=("masked", "autoregressive"),
+        common=True,
+        help="0 takes the likeliest token; higher values sample more freely. Confidence is always shown before temperature.",
+    ),
+    Field(
+        "rule",
+        "Commit rule",
+        "choice",
+        "schedule",
+        choices=RULES,
+        common=True,
+        help="How many tokens a step commits: a planned count (schedule), all above a probability (threshold), as many as the sum of "
+        "doubts allows (factor), as many as a budget of entropy allows (entropy), or those and up to two free choices that "
+        "cannot contradict each other (independent).",
+    ),
+    Field(
+        "threshold",
+        "Confidence threshold",
+        "float",
+        0.9,
+        0.0,
+        1.0,
+        0.01,
+        common=True,
+        help="Rule 'threshold': every token at least this probable is committed, and always the surest one.",
+    ),
+    Field(
+        "schedule",
+        "Schedule",
+        "choice",
+        "linear",
+        choices=SCHEDULES,
+        common=True,
+        help="Rule 'schedule': how the number of tokens per step changes over the steps.",
+    ),
+    Field(
+        "order",
+        "Order",
+        "choice",
+        "confidence",
+        choices=ORDERS,
+        common=True,
+        help="Which undecided positions go first: most probable, largest margin over the runner-up, lowest entropy, at random, "
+        "left to right, or drawn in proportion to probability.",
+    ),
+    Field(
+        "block_length",
+        "Block length",
+        "int",
+        0,
+        0,
+        1024,
+        1,
+        unit="tokens",
+        help="Positions denoised together before the next block starts; 0 takes the model's own. 1 is token by token.",
+    ),
+    Field(
+        "top_p",
+        "Top-p",
+        "float",
+        1.0,
+        0.0,
+        1.0,
+        0.01,
+        families=("masked", "autoregressive"),
+        open_low=True,
+        help="Sample only from the likeliest tokens that together reach this probability. 1 keeps all.",
+    ),
+    Field(
+        "top_k",
+        "Top-k",
+        "int",
+        0,
+        0,
+        1000,
+        1,
+        families=("masked", "autoregressive"),
+        help="Sample only from this many likeliest tokens. 0 keeps all.",
+    ),
+    Field(
+        "factor",
+        "Factor",
+        "float",
+        1.0,
+        0.0,
+        16.0,
+        0.05,
+        open_low=True,
+        help="Rule 'factor' (Fast-dLLM): commit the n surest while (n + 1)(1 - p of the n-th) stays below this.",
+    ),
+    Field(
+        "entropy_bound",
+        "Entropy bound",
+        "float",
+        0.1,
+        0.0,
+        50.0,
+        0.05,
+        unit="nats",
+        families=("masked", "uniform"),
+        open_low=True,
+        help="Joint budget per step: the surest positions are accepted while the summed entropy, less the largest, stays within it.",
+    ),
+    Field(
+        "remasking",
+        "Taking back",
+        "choice",
+        "none",
+        choices=REMASKING,
+        help="Rules that take tokens back: 'verify' lets the model's own causal pass check a finished block (a short block at "
+        "threshold 0 is guessed in the very pass that checks the one before); ReMDM re-masks at random (cap, rescale) or the "
+        "unsure first (conf), P2 re-ranks every position at every step, 'recheck' takes back what the rest of the canvas makes "
+        "unlikely (the model must have learned to doubt what it reads).",
+    ),
+    Field(
+        "remask_strength",
+        "Taking back: strength",
+        "float",
+        0.1,
+        0.0,
+        1.0,
+        0.01,
+        help="ReMDM: eta, the chance that a decided token is masked again. 'verify': the least probability, relative to the causal "
+        "pass's own favourite, at which a token is kept (1 keeps favourites only). 'recheck': the least probability, given the rest "
+        "of the canvas.",
+    ),
+    Field(
+        "guidance",
+        "Guidance",
+        "float",
+        0.0,
+        0.0,
+        10.0,
+        0.1,
+        help="Classifier-free guidance weight; 0 is off. Doubles the forward passes, which are counted.",
+    ),
+    Field(
+        "canvases",
+        "Canvases",
+        "int",
+        1,
+        1,
+        16,
+        1,
+        families=("uniform",),
+        help="At most this many canvases are written one after the other.",
+    ),
+    Field(
+        "t_max",
+        "Temperature at the start",
+        "float",
+        0.8,
+        0.0,
+        2.0,
+        0.01,
+        families=("uniform",),
+        open_low=True,
+        help="The ramp's first temperature. An early stop means the last one is never reached.",
+    ),
+    Field(
+        "t_min",
+        "Temperature at the end",
+        "float",
+        0.4,
+        0.0,
+        2.0,
+        0.01,
+        families=("uniform",),
+        help="What the ramp falls towards; the last of all steps stays one step's share of the way above it.",
+    ),
+    Field(
+        "stability",
+        "Stable steps",
+        "int",
+        1,
+        0,
+        64,
+        1,
+        unit="steps",
+        families=("uniform",),
+        help="Stop early only after the guess stayed the same for this many steps more; 0 asks for confidence alone.",
+    ),
+    Field(
+        "confidence_threshold",
+        "Mean entropy to stop",
+        "float",
+        0.005,
+        0.0,
+        10.0,
+        0.001,
+        unit="nats",
+        families=("uniform",),
+        help="Stop early only when the mean entropy of the canvas is below this. 0 turns early stopping off.",
+    ),
+    Field(
+        "seed",
+        "Seed",
+        "int",
+        0,
+        0,
+        2**31 - 1,
+        1,
+        families=_ALL,
+        help="The same seed and settings on the same kind of machine give the same run.",
+    ),
+)
 FIELD = {field.name: field for field in FIELDS}
 
 
@@ -204,7 +393,9 @@ def parse_value(field: Field, value: Any, limits: Limits) -> Any:
     """Return `value` as the field's exact type within its bounds, or raise SettingError naming knob, bound and value."""
     if field.kind == "choice":
         if not isinstance(value, str) or value not in field.choices:
-            raise SettingError(f"{field.label} must be one of {', '.join(field.choices)}; it was {_show(value)}.", field.name)
+            raise SettingError(
+                f"{field.label} must be one of {', '.join(field.choices)}; it was {_show(value)}.", field.name
+            )
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingError(f"{field.label} must be a number; it was {_show(value)}.", field.name)
@@ -225,7 +416,12 @@ def nearest(name: str, value: Any, limits: Limits = LOCAL) -> Any:
     try:
         return parse_value(field, value, limits)
     except SettingError:
-        if field.kind == "choice" or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            field.kind == "choice"
+            or isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             return None
     low, high = bounds(field, limits)
     if field.open_low and value <= low:
@@ -237,13 +433,20 @@ def nearest(name: str, value: Any, limits: Limits = LOCAL) -> Any:
 def bounds(field: Field, limits: Limits) -> tuple[float, float]:
     """Return the inclusive (low, high) of a numeric field under a profile of limits."""
     assert field.low is not None and field.high is not None
-    cap = {"steps": limits.steps, "new_tokens": limits.new_tokens, "block_length": limits.new_tokens}.get(field.name, field.high)
+    cap = {"steps": limits.steps, "new_tokens": limits.new_tokens, "block_length": limits.new_tokens}.get(
+        field.name, field.high
+    )
     return field.low, min(field.high, cap)
 
 
 def applies(field: Field, settings: Settings) -> bool:
     """Whether the chosen commit and take-back rules read this knob (a page greys out or hides the others)."""
-    needs = {"threshold": ("threshold",), "factor": ("factor",), "entropy_bound": ("entropy", "independent"), "schedule": ("schedule",)}
+    needs = {
+        "threshold": ("threshold",),
+        "factor": ("factor",),
+        "entropy_bound": ("entropy", "independent"),
+        "schedule": ("schedule",),
+    }
     if field.name in needs and field.families[0] == "masked":
         return settings.rule in needs[field.name]
     if field.name == "order":

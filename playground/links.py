@@ -60,7 +60,9 @@ def read_link(link: str) -> Linked:
     except (ValueError, binascii.Error, RecursionError):
         told = None
     if not isinstance(told, dict):
-        raise SettingError("--link must be what 'Copy link' on the page gives: an address with #v1= and what follows it.", "link")
+        raise SettingError(
+            "--link must be what 'Copy link' on the page gives: an address with #v1= and what follows it.", "link"
+        )
     model, mode, prompt, system, pinned = (told[key] if isinstance(told.get(key), str) else "" for key in "mwpsn")
     try:
         record = entry(model)
@@ -69,4 +71,6 @@ def read_link(link: str) -> Linked:
     given = told.get("k")
     knobs = {name: value for name, value in given.items() if name in FIELD} if isinstance(given, dict) else {}
     modes = record.spec.modes
-    return Linked(model, mode if mode in modes else modes[0], prompt, system, pinned, start_values(entry=record) | knobs)
+    return Linked(
+        model, mode if mode in modes else modes[0], prompt, system, pinned, start_values(entry=record) | knobs
+    )

@@ -13,8 +13,16 @@ from model.worlds import CANVAS
 
 START = "balanced"
 # The chat model's, from its measurements. Each sets every knob it names and leaves the others.
-_BLOCKS = {"new_tokens": 64, "block_length": 8, "order": "confidence", "schedule": "linear", "threshold": 0.4, "remask_strength": 0.3,
-           "temperature": 0.0, "entropy_bound": 0.1}  # fmt: skip
+_BLOCKS = {
+    "new_tokens": 64,
+    "block_length": 8,
+    "order": "confidence",
+    "schedule": "linear",
+    "threshold": 0.4,
+    "remask_strength": 0.3,
+    "temperature": 0.0,
+    "entropy_bound": 0.1,
+}
 _AHEAD = _BLOCKS | {"steps": 256, "rule": "threshold", "threshold": 0.0, "block_length": 4, "remasking": "verify"}
 _CHAT: dict[str, dict[str, Any]] = {
     # as balanced, with a more lenient check: the most tokens a pass, a little rougher
@@ -37,8 +45,16 @@ _WORLDS: dict[str, dict[str, Any]] = {
     "careful": _CANVAS | {"steps": CANVAS, "rule": "threshold", "remask_strength": 0.1, "top_p": 1.0},
 }
 # Sudoku's: what matters is which cell goes first, and how many go at once.
-_BOARD = {"new_tokens": CELLS, "block_length": 0, "steps": CELLS, "rule": "schedule", "schedule": "linear", "order": "margin",
-          "remasking": "none", "temperature": 0.0}  # fmt: skip
+_BOARD = {
+    "new_tokens": CELLS,
+    "block_length": 0,
+    "steps": CELLS,
+    "rule": "schedule",
+    "schedule": "linear",
+    "order": "margin",
+    "remasking": "none",
+    "temperature": 0.0,
+}
 _SUDOKU: dict[str, dict[str, Any]] = {
     # several cells a pass: quick, and as good on hard boards; extreme ones fail more often
     "fast": _BOARD | {"steps": 12},
@@ -50,11 +66,17 @@ _SUDOKU: dict[str, dict[str, Any]] = {
 # From random words: DiffusionGemma's own knobs, on the small network.
 _RANDOM = NOISY_DEFAULTS
 _NOISY: dict[str, dict[str, Any]] = {
-    "fast": _RANDOM | {"steps": 8}, "balanced": _RANDOM, "careful": _RANDOM | {"entropy_bound": 0.05, "steps": 64},
-}  # fmt: skip
+    "fast": _RANDOM | {"steps": 8},
+    "balanced": _RANDOM,
+    "careful": _RANDOM | {"entropy_bound": 0.05, "steps": 64},
+}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "worlds": _WORLDS, "worlds-noisy": _NOISY, "sudoku": _SUDOKU, "builtin": _CHAT, "fake": _CHAT,
-}  # fmt: skip
+    "worlds": _WORLDS,
+    "worlds-noisy": _NOISY,
+    "sudoku": _SUDOKU,
+    "builtin": _CHAT,
+    "fake": _CHAT,
+}
 NAMES = tuple(dict.fromkeys(name for presets in PRESETS.values() for name in presets))
 
 

@@ -18,7 +18,9 @@ SUFFIXES = (".py", ".js", ".css", ".html", ".sh")
 
 def sources(root: Path = ROOT) -> list[Path]:
     """Return the hand-written source files under `root`: no hidden folders, no minified third-party files."""
-    found = (path for path in root.rglob("*") if path.suffix in SUFFIXES and ".min." not in path.name and path.is_file())
+    found = (
+        path for path in root.rglob("*") if path.suffix in SUFFIXES and ".min." not in path.name and path.is_file()
+    )
     hidden = lambda path: any(part.startswith(".") or part.endswith("-output") for part in path.relative_to(root).parts)  # noqa: E731
     return sorted(path for path in found if not hidden(path))
 
@@ -49,7 +51,9 @@ def namesakes(paths: list[Path], root: Path) -> Iterator[str]:
 def main(root: Path = ROOT) -> int:
     """Print every excess; return 1 if there is one."""
     paths = sources(root)
-    found = [line for path in paths for line in excesses(path, path.relative_to(root).as_posix())] + list(namesakes(paths, root))
+    found = [line for path in paths for line in excesses(path, path.relative_to(root).as_posix())] + list(
+        namesakes(paths, root)
+    )
     print("\n".join(found) if found else "budgets: all files and functions are within their lines")
     return bool(found)
 

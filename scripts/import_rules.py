@@ -14,8 +14,21 @@ from pathlib import Path
 
 from scripts.budgets import ROOT, sources
 
-CONTRACTS = ("errors", "settings", "spec", "request", "entry", "run", "text", "paths", "trace*", "worlds*", "sudoku*",
-             "loops.orders", "loops.schedules")  # fmt: skip
+CONTRACTS = (
+    "errors",
+    "settings",
+    "spec",
+    "request",
+    "entry",
+    "run",
+    "text",
+    "paths",
+    "trace*",
+    "worlds*",
+    "sudoku*",
+    "loops.orders",
+    "loops.schedules",
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +59,20 @@ RULES = (
     Rule(("training", "training.*"), ("playground", "bench", "gradio")),
     Rule(PLAYGROUND, ("torch", "transformers", "accelerate", "training")),
     Rule(("playground.web*",), ("model.models",)),
-    Rule(tuple(f"model.{name}" for name in CONTRACTS) + ("model",), ("torch", "transformers", "safetensors", "tokenizers")),
-    Rule((*MODEL, *PLAYGROUND, "app", "bench", "bench.*"), ("transformers", "accelerate", "plotly", "PIL", "rich"), loading=True),
-    Rule(("model.engine", "model.engine.catalog", "model.models", "model.models.*record*", "app"), ("torch",), loading=True),
+    Rule(
+        tuple(f"model.{name}" for name in CONTRACTS) + ("model",),
+        ("torch", "transformers", "safetensors", "tokenizers"),
+    ),
+    Rule(
+        (*MODEL, *PLAYGROUND, "app", "bench", "bench.*"),
+        ("transformers", "accelerate", "plotly", "PIL", "rich"),
+        loading=True,
+    ),
+    Rule(
+        ("model.engine", "model.engine.catalog", "model.models", "model.models.*record*", "app"),
+        ("torch",),
+        loading=True,
+    ),
     Rule(NO_GRADIO, ("gradio",), loading=True),
     Rule(("model*", "playground*", "training*", "bench*", "app"), ("pickle", "dill", "joblib")),
     *(

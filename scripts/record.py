@@ -56,15 +56,19 @@ def main() -> None:
 def race(engine: Engine) -> dict[str, Any]:
     """Run the race that the Race page opens with: the small worlds against their twin."""
     prompt, settings = WORLDS["Lost animal"], presets_of("worlds")["balanced"]
-    made = Race(engine, make_lanes(prompt, settings | {"model": "worlds"}, preset_lanes("modes", "worlds"), LOCAL), 10, True)
+    made = Race(
+        engine, make_lanes(prompt, settings | {"model": "worlds"}, preset_lanes("modes", "worlds"), LOCAL), 10, True
+    )
     for _ in made:
         pass
     drawn = [(result.label, result.shown.trace) for result in made.results if result.shown and result.shown.trace]
     charts = [chart_value(text_over_time(drawn, clock)) for clock in ("seconds", "forwards")]
     return about(f"A race of 10 texts a lane, '{prompt}', recorded", hardware(made.results[0])) | {
-        "stage": final_message("recorded", made.results, LOCAL.trace_bytes, play=False), "verdict": verdict_html(made.verdict),
-        "table": table_html(made.results), "charts": charts,
-    }  # fmt: skip
+        "stage": final_message("recorded", made.results, LOCAL.trace_bytes, play=False),
+        "verdict": verdict_html(made.verdict),
+        "table": table_html(made.results),
+        "charts": charts,
+    }
 
 
 def sweep(engine: Engine) -> dict[str, Any]:

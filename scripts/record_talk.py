@@ -49,10 +49,17 @@ def main() -> None:
 
 
 def one(
-    model_id: str, prompt: str, settings: Mapping[str, Any], seed: int = 0, mode: str = "diffusion", draft: Draft | None = None
+    model_id: str,
+    prompt: str,
+    settings: Mapping[str, Any],
+    seed: int = 0,
+    mode: str = "diffusion",
+    draft: Draft | None = None,
 ) -> Trace:
     """Return a finished run, timed warm."""
-    trace: Trace = warm(model_id, mode).denoise(prompt, Settings(**{**settings, "seed": seed}), mode=mode, draft=draft).finish()
+    trace: Trace = (
+        warm(model_id, mode).denoise(prompt, Settings(**{**settings, "seed": seed}), mode=mode, draft=draft).finish()
+    )
     trace.recorded = datetime.date.today().isoformat()
     return trace
 
@@ -108,7 +115,10 @@ def orders() -> None:
 def noise() -> None:
     """Masks against random words."""
     prompt, noisy = WORLDS["Postcard"], presets_of("worlds-noisy")["balanced"]
-    made = first(lambda seed: (one("worlds", prompt, WORLD, seed), one("worlds-noisy", prompt, noisy, seed)), lambda a, b: not faulty(a))
+    made = first(
+        lambda seed: (one("worlds", prompt, WORLD, seed), one("worlds-noisy", prompt, noisy, seed)),
+        lambda a, b: not faulty(a),
+    )
     for name, trace in zip(("1-from-masks", "2-from-random-words"), made, strict=True):
         keep(f"04-noise/{name}", trace)
 
@@ -131,7 +141,16 @@ def fill() -> None:
     whole = one("worlds", WORLDS["Museum"], WORLD)
     size = len([token for token in ids_of(whole) if token >= 0])
     gap = Edit(size // 3, 2 * size // 3, "erase")
-    keep("06-fill", one("worlds", WORLDS["Museum"], WORLD | {"steps": 12}, 1, draft=Draft(tuple(ids_of(whole)), edits=(gap,), keep=True)))
+    keep(
+        "06-fill",
+        one(
+            "worlds",
+            WORLDS["Museum"],
+            WORLD | {"steps": 12},
+            1,
+            draft=Draft(tuple(ids_of(whole)), edits=(gap,), keep=True),
+        ),
+    )
 
 
 def ripple() -> None:
@@ -144,7 +163,10 @@ def ripple() -> None:
         if not names:
             return whole, whole
         other = "Otto" if words[names[0]] in SHE else "Mira"
-        typed, rest = Edit(names[0], names[0] + 1, "type", text=other), Edit(names[0] + 1, len([word for word in words if word]), "erase")
+        typed, rest = (
+            Edit(names[0], names[0] + 1, "type", text=other),
+            Edit(names[0] + 1, len([word for word in words if word]), "erase"),
+        )
         draft = Draft(tuple(ids_of(whole)), edits=(typed, rest))
         return whole, one("worlds", WORLDS["Lost animal"], WORLD, seed, draft=draft)
 

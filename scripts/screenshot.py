@@ -19,14 +19,20 @@ def take(file: Path, model: str = "worlds", dark: bool = False) -> None:
 
     with serving(model) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1366, "height": 900}, device_scale_factor=1.5, reduced_motion="reduce",
-                                color_scheme="dark" if dark else "light")  # fmt: skip
+        page = browser.new_page(
+            viewport={"width": 1366, "height": 900},
+            device_scale_factor=1.5,
+            reduced_motion="reduce",
+            color_scheme="dark" if dark else "light",
+        )
         page.set_default_timeout(600_000)
         page.goto(server.url)
         recorded = page.wait_for_function(f"() => {PLAYER}?.run?.id").json_value()
         page.fill("#prompt textarea", PROMPT)
         page.click("#run")
-        page.wait_for_function(f"(old) => {PLAYER}?.run && {PLAYER}.run.id !== old && {PLAYER}.live === false", arg=recorded)
+        page.wait_for_function(
+            f"(old) => {PLAYER}?.run && {PLAYER}.run.id !== old && {PLAYER}.live === false", arg=recorded
+        )
         page.evaluate(f"() => {{ {PLAYER}.pause(); {PLAYER}.seek(Math.round({PLAYER}.length * {SHARE})); }}")
         page.wait_for_timeout(500)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,15 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 CHROMIUM = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @dataclass
@@ -40,9 +47,13 @@ class Server:
 
 @contextmanager
 def serving(
-    limits_name: str = "local", queue: int | None = None, recordings: Path | None = None, proxies: int = 0, names: tuple[str, ...] = (),
+    limits_name: str = "local",
+    queue: int | None = None,
+    recordings: Path | None = None,
+    proxies: int = 0,
+    names: tuple[str, ...] = (),
     **fake_options: Any,
-) -> Iterator[Server]:  # fmt: skip
+) -> Iterator[Server]:
     """Serve the app over one fake, opening without a recording unless told; close it whatever happens, and leave no run behind."""
     from model.engine.engine import Engine
     from model.models.scripted import Fake
@@ -122,8 +133,12 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Return a function that opens a server's page: visit(server, width=..., height=..., dark=...) -> playwright page."""
     opened: list[Watched] = []
 
-    def open_page(server: Server, width: int = 1280, height: int = 900, dark: bool = False, path: str = "", **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **options)
+    def open_page(
+        server: Server, width: int = 1280, height: int = 900, dark: bool = False, path: str = "", **options: Any
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **options
+        )
         watched = Watched(context.new_page(), server.url)
 
         def guard(route: Any) -> None:
@@ -134,7 +149,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
                 route.abort()
 
         context.route("**/*", guard)
-        watched.page.on("console", lambda message: watched.problems.append(message.text) if message.type == "error" else None)
+        watched.page.on(
+            "console", lambda message: watched.problems.append(message.text) if message.type == "error" else None
+        )
         watched.page.on("pageerror", lambda error: watched.problems.append(str(error)))
         watched.page.goto(server.url + path)
         watched.page.locator("#run").wait_for()

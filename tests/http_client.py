@@ -8,9 +8,35 @@ from typing import Any
 
 import httpx
 
-NAMES = ("prompt", "model", "mode", "system", "pinned", "steps", "new_tokens", "temperature", "rule", "threshold", "schedule", "order",
-         "block_length", "top_p", "top_k", "factor", "entropy_bound", "remasking", "remask_strength", "guidance", "canvases", "t_max",
-         "t_min", "stability", "confidence_threshold", "seed", "image")  # fmt: skip
+NAMES = (
+    "prompt",
+    "model",
+    "mode",
+    "system",
+    "pinned",
+    "steps",
+    "new_tokens",
+    "temperature",
+    "rule",
+    "threshold",
+    "schedule",
+    "order",
+    "block_length",
+    "top_p",
+    "top_k",
+    "factor",
+    "entropy_bound",
+    "remasking",
+    "remask_strength",
+    "guidance",
+    "canvases",
+    "t_max",
+    "t_min",
+    "stability",
+    "confidence_threshold",
+    "seed",
+    "image",
+)
 
 
 def data(**changes: Any) -> list[Any]:
@@ -38,7 +64,9 @@ class Client:
 
     def post(self, path: str, body: Any) -> httpx.Response:
         """POST JSON (Python's own: NaN and lone surrogates go through)."""
-        return self.http.post(self.url + path, content=json.dumps(body).encode(), headers={"content-type": "application/json"})
+        return self.http.post(
+            self.url + path, content=json.dumps(body).encode(), headers={"content-type": "application/json"}
+        )
 
     def call(self, name: str = "denoise", **changes: Any) -> httpx.Response:
         """Ask for a run through /call."""

@@ -27,9 +27,17 @@ def proxied(target: str, prefix: str = "") -> Iterator[str]:
     async def forward(request: Request) -> Response:
         if not request.url.path.startswith(prefix):
             return PlainTextResponse("outside the prefix", 404)
-        address = target + (request.url.path.removeprefix(prefix) or "/") + (f"?{request.url.query}" if request.url.query else "")
+        address = (
+            target
+            + (request.url.path.removeprefix(prefix) or "/")
+            + (f"?{request.url.query}" if request.url.query else "")
+        )
         headers = [(name, value) for name, value in request.headers.items() if name not in OWN]
-        headers += [("x-forwarded-host", request.headers["host"]), ("x-forwarded-proto", "http"), ("x-forwarded-for", "203.0.113.9")]
+        headers += [
+            ("x-forwarded-host", request.headers["host"]),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-for", "203.0.113.9"),
+        ]
         asked = client.build_request(request.method, address, headers=headers, content=await request.body())
         answer = await client.send(asked, stream=True)
 

@@ -16,75 +16,211 @@ import torch.nn.functional as F
 
 VOCAB, WIDTH, HEADS, KV, SIZE, INNER, LAYERS, EXPERTS, TOP = 288, 32, 4, 2, 8, 48, 2, 4, 2
 STOCK = {
-    "embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head", "ln1": "model.layers.{}.input_layernorm",
-    "ln2": "model.layers.{}.post_attention_layernorm", "gate": "model.layers.{}.mlp.gate_proj", "up": "model.layers.{}.mlp.up_proj",
-    "down": "model.layers.{}.mlp.down_proj", "router": "model.layers.{}.mlp.gate",
+    "embed": "model.embed_tokens",
+    "norm": "model.norm",
+    "head": "lm_head",
+    "ln1": "model.layers.{}.input_layernorm",
+    "ln2": "model.layers.{}.post_attention_layernorm",
+    "gate": "model.layers.{}.mlp.gate_proj",
+    "up": "model.layers.{}.mlp.up_proj",
+    "down": "model.layers.{}.mlp.down_proj",
+    "router": "model.layers.{}.mlp.gate",
     **{name: f"model.layers.{{}}.self_attn.{name}_proj" for name in "qkvo"},
     **{f"{name}norm": f"model.layers.{{}}.self_attn.{name}_norm" for name in "qk"},
-}  # fmt: skip
+}
 OLMO = {  # ZHZisZZ/dllm@ca17675, dllm/pipelines/llada/models/modeling_llada.py
-    "embed": "model.transformer.wte", "norm": "model.transformer.ln_f", "head": "model.transformer.ff_out",
-    **{role: f"model.transformer.blocks.{{}}.{name}" for role, name in {
-        "ln1": "attn_norm", "ln2": "ff_norm", "q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "attn_out", "gate": "ff_proj",
-        "up": "up_proj", "down": "ff_out"}.items()},
-}  # fmt: skip
+    "embed": "model.transformer.wte",
+    "norm": "model.transformer.ln_f",
+    "head": "model.transformer.ff_out",
+    **{
+        role: f"model.transformer.blocks.{{}}.{name}"
+        for role, name in {
+            "ln1": "attn_norm",
+            "ln2": "ff_norm",
+            "q": "q_proj",
+            "k": "k_proj",
+            "v": "v_proj",
+            "o": "attn_out",
+            "gate": "ff_proj",
+            "up": "up_proj",
+            "down": "ff_out",
+        }.items()
+    },
+}
 QWEN: dict[str, Any] = {
-    "hidden_size": WIDTH, "intermediate_size": INNER, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": KV,
-    "vocab_size": VOCAB, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": None, "max_position_embeddings": 512,
-    "hidden_act": "silu", "attention_dropout": 0.0, "tie_word_embeddings": False, "use_cache": False, "torch_dtype": "float32",
-    "use_sliding_window": False, "sliding_window": None, "max_window_layers": LAYERS, "initializer_range": 0.02,
-}  # fmt: skip
+    "hidden_size": WIDTH,
+    "intermediate_size": INNER,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "num_key_value_heads": KV,
+    "vocab_size": VOCAB,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "rope_scaling": None,
+    "max_position_embeddings": 512,
+    "hidden_act": "silu",
+    "attention_dropout": 0.0,
+    "tie_word_embeddings": False,
+    "use_cache": False,
+    "torch_dtype": "float32",
+    "use_sliding_window": False,
+    "sliding_window": None,
+    "max_window_layers": LAYERS,
+    "initializer_range": 0.02,
+}
 QWEN3 = {**QWEN, "head_dim": SIZE, "attention_bias": False}
 CONFIGS: dict[str, dict[str, Any]] = {
     "llada": {
-        "model_type": "llada", "architectures": ["LLaDAModelLM"], "activation_type": "silu", "alibi": False, "attention_layer_norm": False,
-        "block_group_size": 1, "block_type": "llama", "d_model": WIDTH, "embedding_size": VOCAB, "include_bias": False,
-        "include_qkv_bias": False, "input_emb_norm": False, "layer_norm_type": "rms", "max_sequence_length": 512, "mlp_hidden_size": INNER,
-        "mlp_ratio": 4, "multi_query_attention": None, "n_heads": HEADS, "n_kv_heads": KV, "n_layers": LAYERS, "rms_norm_eps": 1e-5,
-        "rope": True, "rope_theta": 500000.0, "scale_logits": False, "vocab_size": VOCAB, "weight_tying": False, "torch_dtype": "float32",
+        "model_type": "llada",
+        "architectures": ["LLaDAModelLM"],
+        "activation_type": "silu",
+        "alibi": False,
+        "attention_layer_norm": False,
+        "block_group_size": 1,
+        "block_type": "llama",
+        "d_model": WIDTH,
+        "embedding_size": VOCAB,
+        "include_bias": False,
+        "include_qkv_bias": False,
+        "input_emb_norm": False,
+        "layer_norm_type": "rms",
+        "max_sequence_length": 512,
+        "mlp_hidden_size": INNER,
+        "mlp_ratio": 4,
+        "multi_query_attention": None,
+        "n_heads": HEADS,
+        "n_kv_heads": KV,
+        "n_layers": LAYERS,
+        "rms_norm_eps": 1e-5,
+        "rope": True,
+        "rope_theta": 500000.0,
+        "scale_logits": False,
+        "vocab_size": VOCAB,
+        "weight_tying": False,
+        "torch_dtype": "float32",
         "auto_map": {"AutoConfig": "configuration_llada.LLaDAConfig", "AutoModel": "modeling_llada.LLaDAModelLM"},
     },
     "llada_moe": {
-        "model_type": "llada", "architectures": ["LLaDAMoEModelLM"], "hidden_size": WIDTH, "dense_intermediate_size": 64,
-        "expert_intermediate_size": INNER, "shared_expert_intermediate_size": None, "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "num_experts": EXPERTS, "num_experts_per_tok": TOP,
-        "moe_layer_freq": [1] * LAYERS, "moe_router_enable_expert_bias": False, "norm_topk_prob": None, "qk_layernorm": True,
-        "partial_rotary_factor": 1, "rope_theta": 50000, "rms_norm_eps": 1e-5, "attention_bias": False, "clip_qkv": None,
-        "hidden_act": "silu", "max_position_embeddings": 512, "vocab_size": VOCAB, "tie_word_embeddings": False, "torch_dtype": "float32",
+        "model_type": "llada",
+        "architectures": ["LLaDAMoEModelLM"],
+        "hidden_size": WIDTH,
+        "dense_intermediate_size": 64,
+        "expert_intermediate_size": INNER,
+        "shared_expert_intermediate_size": None,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": HEADS,
+        "num_experts": EXPERTS,
+        "num_experts_per_tok": TOP,
+        "moe_layer_freq": [1] * LAYERS,
+        "moe_router_enable_expert_bias": False,
+        "norm_topk_prob": None,
+        "qk_layernorm": True,
+        "partial_rotary_factor": 1,
+        "rope_theta": 50000,
+        "rms_norm_eps": 1e-5,
+        "attention_bias": False,
+        "clip_qkv": None,
+        "hidden_act": "silu",
+        "max_position_embeddings": 512,
+        "vocab_size": VOCAB,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float32",
     },
     "Dream": {
-        **QWEN, "model_type": "Dream", "architectures": ["DreamModel"], "mask_token_id": 259, "pad_token_id": 256,
+        **QWEN,
+        "model_type": "Dream",
+        "architectures": ["DreamModel"],
+        "mask_token_id": 259,
+        "pad_token_id": 256,
         "auto_map": {"AutoConfig": "configuration_dream.DreamConfig", "AutoModel": "modeling_dream.DreamModel"},
     },
-    "a2d-qwen3": {**QWEN3, "model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"], "layer_types": ["full_attention"] * 2},
-    "a2d-qwen2": {**QWEN, "model_type": "a2d-qwen2", "architectures": ["A2DQwen2LMHeadModel"], "layer_types": ["full_attention"] * 2},
+    "a2d-qwen3": {
+        **QWEN3,
+        "model_type": "a2d-qwen3",
+        "architectures": ["A2DQwen3LMHeadModel"],
+        "layer_types": ["full_attention"] * 2,
+    },
+    "a2d-qwen2": {
+        **QWEN,
+        "model_type": "a2d-qwen2",
+        "architectures": ["A2DQwen2LMHeadModel"],
+        "layer_types": ["full_attention"] * 2,
+    },
     "qwen2": {**QWEN, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]},
     "sdar": {
-        **QWEN3, "model_type": "sdar", "architectures": ["SDARForCausalLM"], "block_size": 4,  # hxhcreate/DARE@b6aa3ba
-        "attn_implementation": "flex_attention", "fuse_cross_entropy": True, "debug": False, "micro_forward": False, "ep_size": 1,
-        "skip_checkpoint": False, "use_deepep": False, "bos_token_id": 256, "eos_token_id": 256,
-        "auto_map": {"AutoConfig": "configuration_sdar.SDARConfig", "AutoModelForCausalLM": "modeling_sdar.SDARForCausalLM"},
+        **QWEN3,
+        "model_type": "sdar",
+        "architectures": ["SDARForCausalLM"],
+        "block_size": 4,  # hxhcreate/DARE@b6aa3ba
+        "attn_implementation": "flex_attention",
+        "fuse_cross_entropy": True,
+        "debug": False,
+        "micro_forward": False,
+        "ep_size": 1,
+        "skip_checkpoint": False,
+        "use_deepep": False,
+        "bos_token_id": 256,
+        "eos_token_id": 256,
+        "auto_map": {
+            "AutoConfig": "configuration_sdar.SDARConfig",
+            "AutoModelForCausalLM": "modeling_sdar.SDARForCausalLM",
+        },
     },
     "Fast_dLLM_Qwen": {
-        **QWEN, "model_type": "Fast_dLLM_Qwen", "architectures": ["Fast_dLLM_QwenForCausalLM"], "bd_size": 32, "pad_token_id": 258,
-        "layer_types": ["full_attention"] * LAYERS, "eos_token_id": 258, "tie_word_embeddings": True,  # HoangMaizzz/failfasttesting@7cc16bb
-        "auto_map": {"AutoConfig": "configuration.Fast_dLLM_QwenConfig", "AutoModelForCausalLM": "modeling.Fast_dLLM_QwenForCausalLM"},
+        **QWEN,
+        "model_type": "Fast_dLLM_Qwen",
+        "architectures": ["Fast_dLLM_QwenForCausalLM"],
+        "bd_size": 32,
+        "pad_token_id": 258,
+        "layer_types": ["full_attention"] * LAYERS,
+        "eos_token_id": 258,
+        "tie_word_embeddings": True,  # HoangMaizzz/failfasttesting@7cc16bb
+        "auto_map": {
+            "AutoConfig": "configuration.Fast_dLLM_QwenConfig",
+            "AutoModelForCausalLM": "modeling.Fast_dLLM_QwenForCausalLM",
+        },
     },
     "modernbert": {
-        "model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"], "hidden_size": WIDTH, "intermediate_size": INNER,
-        "num_hidden_layers": 3, "num_attention_heads": HEADS, "vocab_size": VOCAB, "global_attn_every_n_layers": 3, "local_attention": 8,
-        "pad_token_id": 256, "cls_token_id": 257, "sep_token_id": 258, "bos_token_id": 257, "eos_token_id": 258, "decoder_bias": True,
-        "max_position_embeddings": 512, "torch_dtype": "float32",
+        "model_type": "modernbert",
+        "architectures": ["ModernBertForMaskedLM"],
+        "hidden_size": WIDTH,
+        "intermediate_size": INNER,
+        "num_hidden_layers": 3,
+        "num_attention_heads": HEADS,
+        "vocab_size": VOCAB,
+        "global_attn_every_n_layers": 3,
+        "local_attention": 8,
+        "pad_token_id": 256,
+        "cls_token_id": 257,
+        "sep_token_id": 258,
+        "bos_token_id": 257,
+        "eos_token_id": 258,
+        "decoder_bias": True,
+        "max_position_embeddings": 512,
+        "torch_dtype": "float32",
     },
     "mdlm": {
-        "model_type": "mdlm", "architectures": ["MDLM"], "vocab_size": 258, "model_length": 512, "hidden_dim": WIDTH, "cond_dim": 16,
-        "n_blocks": LAYERS, "n_heads": HEADS, "dropout": 0.1, "time_conditioning": False, "torch_dtype": "float32",
+        "model_type": "mdlm",
+        "architectures": ["MDLM"],
+        "vocab_size": 258,
+        "model_length": 512,
+        "hidden_dim": WIDTH,
+        "cond_dim": 16,
+        "n_blocks": LAYERS,
+        "n_heads": HEADS,
+        "dropout": 0.1,
+        "time_conditioning": False,
+        "torch_dtype": "float32",
         "auto_map": {"AutoConfig": "configuration_mdlm.MDLMConfig", "AutoModelForMaskedLM": "modeling_mdlm.MDLM"},
     },
-}  # fmt: skip
+}
 # control tokens from id 256 on, and the one that the tokenizer names as its mask token
 TOKENS: dict[str, tuple[tuple[str, ...], str]] = {
-    "llada": (("<|endoftext|>", "<|startoftext|>", "<|eot_id|>", "<|mdm_mask|>", "<|start_header_id|>", "<|end_header_id|>"), ""),
+    "llada": (
+        ("<|endoftext|>", "<|startoftext|>", "<|eot_id|>", "<|mdm_mask|>", "<|start_header_id|>", "<|end_header_id|>"),
+        "",
+    ),
     "llada_moe": (("<|endoftext|>", "<|role_end|>", "<|mask|>"), "<|mask|>"),
     "Dream": (("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|mask|>"), "<|mask|>"),
     "a2d-qwen3": (("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<|mask|>"), "<|mask|>"),
@@ -94,7 +230,7 @@ TOKENS: dict[str, tuple[tuple[str, ...], str]] = {
     "Fast_dLLM_Qwen": (("<|endoftext|>", "<|im_start|>", "<|im_end|>", "|<MASK|>"), ""),
     "modernbert": (("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"), "[MASK]"),
     "mdlm": (("<|endoftext|>",), ""),
-}  # fmt: skip
+}
 CHATML = """\
 {% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
@@ -125,7 +261,11 @@ def write(kind: str, folder: Path, seed: int = 0) -> Tiny:
     folder.mkdir(parents=True, exist_ok=True)
     weights, config = _weights(kind, torch.Generator().manual_seed(seed)), CONFIGS[kind]
     (folder / "config.json").write_text(json.dumps(config))
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in weights.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     _tokenizer(kind, folder)
     return Tiny(kind, folder, config, weights, {text: 256 + i for i, text in enumerate(TOKENS[kind][0])})
 
@@ -136,11 +276,17 @@ def _tokenizer(kind: str, folder: Path) -> None:
 
     alphabet = {char: i for i, char in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     special, mask = TOKENS[kind]
-    said: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": special[0], "pad_token": special[0]}
+    said: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": special[0],
+        "pad_token": special[0],
+    }
     if kind == "llada":
         said["bos_token"] = "<|startoftext|>"
     if kind == "modernbert":
-        said = {"tokenizer_class": "PreTrainedTokenizerFast"} | {f"{n.lower()}_token": f"[{n}]" for n in ("PAD", "UNK", "CLS", "SEP")}
+        said = {"tokenizer_class": "PreTrainedTokenizerFast"} | {
+            f"{n.lower()}_token": f"[{n}]" for n in ("PAD", "UNK", "CLS", "SEP")
+        }
     if mask:
         said["mask_token"] = mask
     if kind in TEMPLATES:
@@ -151,8 +297,11 @@ def _tokenizer(kind: str, folder: Path) -> None:
         added = {str(256 + i): {"content": text, "special": True} for i, text in enumerate(special)}
         said["tokenizer_class"] = "GPT2Tokenizer"
         if kind == "Dream":
-            said |= {"tokenizer_class": "DreamTokenizer", "added_tokens_decoder": added,
-                     "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]}}  # fmt: skip
+            said |= {
+                "tokenizer_class": "DreamTokenizer",
+                "added_tokens_decoder": added,
+                "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]},
+            }
     else:
         tokenizer = Tokenizer(models.BPE(vocab=alphabet, merges=[]))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -172,27 +321,47 @@ def _weights(kind: str, rng: torch.Generator) -> dict[str, torch.Tensor]:
     if kind == "mdlm":
         return _dit_weights(draw)
     names, kv = (OLMO if kind == "llada" else STOCK), (HEADS if kind == "llada_moe" else KV) * SIZE
-    out = {names["embed"]: draw(VOCAB, WIDTH) * 4, names["norm"]: torch.ones(WIDTH), names["head"]: draw(VOCAB, WIDTH) * 6}
+    out = {
+        names["embed"]: draw(VOCAB, WIDTH) * 4,
+        names["norm"]: torch.ones(WIDTH),
+        names["head"]: draw(VOCAB, WIDTH) * 6,
+    }
     if CONFIGS[kind].get("tie_word_embeddings"):
         del out[names["head"]]
     for i in range(LAYERS):
-        roles = {"ln1": (WIDTH,), "ln2": (WIDTH,), "q": (WIDTH, WIDTH), "k": (kv, WIDTH), "v": (kv, WIDTH), "o": (WIDTH, WIDTH)}
+        roles = {
+            "ln1": (WIDTH,),
+            "ln2": (WIDTH,),
+            "q": (WIDTH, WIDTH),
+            "k": (kv, WIDTH),
+            "v": (kv, WIDTH),
+            "o": (WIDTH, WIDTH),
+        }
         if "head_dim" in CONFIGS[kind] or kind == "llada_moe":
             roles |= {"qnorm": (SIZE,), "knorm": (SIZE,)}
         if kind == "llada_moe":
             roles["router"] = (EXPERTS, WIDTH)
         else:
             roles |= {"gate": (INNER, WIDTH), "up": (INNER, WIDTH), "down": (WIDTH, INNER)}
-        out |= {names[role].format(i): 1 + 0.2 * draw(*shape) if len(shape) == 1 else draw(*shape) for role, shape in roles.items()}
+        out |= {
+            names[role].format(i): 1 + 0.2 * draw(*shape) if len(shape) == 1 else draw(*shape)
+            for role, shape in roles.items()
+        }
         if kind == "llada_moe":
             for e in range(EXPERTS):
                 at = f"model.layers.{i}.mlp.experts.{e}"
-                out |= {f"{at}.gate_proj": draw(INNER, WIDTH), f"{at}.up_proj": draw(INNER, WIDTH), f"{at}.down_proj": draw(WIDTH, INNER)}
+                out |= {
+                    f"{at}.gate_proj": draw(INNER, WIDTH),
+                    f"{at}.up_proj": draw(INNER, WIDTH),
+                    f"{at}.down_proj": draw(WIDTH, INNER),
+                }
     out = {f"{name}.weight": tensor for name, tensor in out.items()}
     if kind in ("Dream", "a2d-qwen2", "qwen2", "Fast_dLLM_Qwen"):  # Qwen2's biases
         for i in range(LAYERS):
             biases = {"q": WIDTH, "k": kv, "v": kv}
-            out |= {f"{STOCK[role].format(i)}.bias": 0.3 * torch.randn(size, generator=rng) for role, size in biases.items()}
+            out |= {
+                f"{STOCK[role].format(i)}.bias": 0.3 * torch.randn(size, generator=rng) for role, size in biases.items()
+            }
     return out
 
 
@@ -200,7 +369,9 @@ def _bert(kind: str, rng: torch.Generator) -> dict[str, torch.Tensor]:
     """ModernBERT is transformers' own class: its names are those it saves."""
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    config = ModernBertConfig(**{k: v for k, v in CONFIGS[kind].items() if k not in ("model_type", "architectures", "torch_dtype")})
+    config = ModernBertConfig(
+        **{k: v for k, v in CONFIGS[kind].items() if k not in ("model_type", "architectures", "torch_dtype")}
+    )
     state = ModernBertForMaskedLM(config).state_dict()
     drawn = {name: 0.3 * torch.randn(t.shape, generator=rng) for name, t in state.items() if name != "decoder.weight"}
     return {name: 1 + tensor if "norm" in name and tensor.dim() == 1 else tensor for name, tensor in drawn.items()}
@@ -209,18 +380,33 @@ def _bert(kind: str, rng: torch.Generator) -> dict[str, torch.Tensor]:
 def _dit_weights(draw: Any) -> dict[str, torch.Tensor]:
     """kuleshov-group/mdlm@c112c52, models/dit.py: the module tree of class DIT, under 'backbone.' as in the hub's class."""
     vocab, level = 258, 16
-    out = {"vocab_embed.embedding": draw(vocab, WIDTH) * 4, "sigma_map.mlp.0.weight": draw(level, 256), "sigma_map.mlp.0.bias": draw(level),
-           "sigma_map.mlp.2.weight": draw(level, level), "sigma_map.mlp.2.bias": draw(level), "rotary_emb.inv_freq": torch.ones(SIZE // 2),
-           "output_layer.norm_final.weight": 1 + 0.2 * draw(WIDTH), "output_layer.linear.weight": draw(vocab, WIDTH) * 6,
-           "output_layer.linear.bias": draw(vocab), "output_layer.adaLN_modulation.weight": draw(2 * WIDTH, level),
-           "output_layer.adaLN_modulation.bias": draw(2 * WIDTH)}  # fmt: skip
+    out = {
+        "vocab_embed.embedding": draw(vocab, WIDTH) * 4,
+        "sigma_map.mlp.0.weight": draw(level, 256),
+        "sigma_map.mlp.0.bias": draw(level),
+        "sigma_map.mlp.2.weight": draw(level, level),
+        "sigma_map.mlp.2.bias": draw(level),
+        "rotary_emb.inv_freq": torch.ones(SIZE // 2),
+        "output_layer.norm_final.weight": 1 + 0.2 * draw(WIDTH),
+        "output_layer.linear.weight": draw(vocab, WIDTH) * 6,
+        "output_layer.linear.bias": draw(vocab),
+        "output_layer.adaLN_modulation.weight": draw(2 * WIDTH, level),
+        "output_layer.adaLN_modulation.bias": draw(2 * WIDTH),
+    }
     for i in range(LAYERS):
         at = f"blocks.{i}"
-        out |= {f"{at}.norm1.weight": 1 + 0.2 * draw(WIDTH), f"{at}.norm2.weight": 1 + 0.2 * draw(WIDTH),
-                f"{at}.attn_qkv.weight": draw(3 * WIDTH, WIDTH), f"{at}.attn_out.weight": draw(WIDTH, WIDTH),
-                f"{at}.mlp.0.weight": draw(4 * WIDTH, WIDTH), f"{at}.mlp.0.bias": draw(4 * WIDTH),
-                f"{at}.mlp.2.weight": draw(WIDTH, 4 * WIDTH), f"{at}.mlp.2.bias": draw(WIDTH),
-                f"{at}.adaLN_modulation.weight": draw(6 * WIDTH, level), f"{at}.adaLN_modulation.bias": draw(6 * WIDTH)}  # fmt: skip
+        out |= {
+            f"{at}.norm1.weight": 1 + 0.2 * draw(WIDTH),
+            f"{at}.norm2.weight": 1 + 0.2 * draw(WIDTH),
+            f"{at}.attn_qkv.weight": draw(3 * WIDTH, WIDTH),
+            f"{at}.attn_out.weight": draw(WIDTH, WIDTH),
+            f"{at}.mlp.0.weight": draw(4 * WIDTH, WIDTH),
+            f"{at}.mlp.0.bias": draw(4 * WIDTH),
+            f"{at}.mlp.2.weight": draw(WIDTH, 4 * WIDTH),
+            f"{at}.mlp.2.bias": draw(WIDTH),
+            f"{at}.adaLN_modulation.weight": draw(6 * WIDTH, level),
+            f"{at}.adaLN_modulation.bias": draw(6 * WIDTH),
+        }
     return {f"backbone.{name}": tensor for name, tensor in out.items()}
 
 
@@ -250,15 +436,24 @@ def _llama(tiny: Tiny, ids: list[int], sees: torch.Tensor) -> torch.Tensor:
     for i in range(LAYERS):
         at = {role: name.format(i) for role, name in names.items()}
         h = norm(x, at["ln1"])
-        q, k, v = (F.linear(h, w[f"{at[r]}.weight"], w.get(f"{at[r]}.bias")).unflatten(-1, (-1, SIZE)).transpose(0, 1) for r in "qkv")
+        q, k, v = (
+            F.linear(h, w[f"{at[r]}.weight"], w.get(f"{at[r]}.bias")).unflatten(-1, (-1, SIZE)).transpose(0, 1)
+            for r in "qkv"
+        )
         if f"{at.get('qnorm')}.weight" in w:
             q, k = norm(q, at["qnorm"]), norm(k, at["knorm"])
         x = x + F.linear(_attend(_rotate(q, theta), _rotate(k, theta), v, sees), w[f"{at['o']}.weight"])
         h = norm(x, at["ln2"])
         if tiny.kind == "llada_moe":
             p, chosen = F.linear(h, w[f"{at['router']}.weight"]).softmax(-1).topk(TOP)
-            x = x + torch.stack([sum(p[n, j] * _mlp(w, h[n], f"model.layers.{i}.mlp.experts.{int(chosen[n, j])}") for j in range(TOP))
-                                 for n in range(len(h))])  # fmt: skip
+            x = x + torch.stack(
+                [
+                    sum(
+                        p[n, j] * _mlp(w, h[n], f"model.layers.{i}.mlp.experts.{int(chosen[n, j])}") for j in range(TOP)
+                    )
+                    for n in range(len(h))
+                ]
+            )
         else:
             gate, up, down = (w[f"{at[role]}.weight"] for role in ("gate", "up", "down"))
             x = x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
@@ -287,8 +482,14 @@ def _dit(weights: dict[str, torch.Tensor], ids: list[int]) -> torch.Tensor:
     for i in range(LAYERS):
         at = f"blocks.{i}"
         shift1, scale1, gate1, shift2, scale2, gate2 = linear(f"{at}.adaLN_modulation", c).chunk(6)
-        q, k, v = linear(f"{at}.attn_qkv", norm(f"{at}.norm1", x, shift1, scale1)).unflatten(-1, (3, HEADS, SIZE)).permute(1, 2, 0, 3)
+        q, k, v = (
+            linear(f"{at}.attn_qkv", norm(f"{at}.norm1", x, shift1, scale1))
+            .unflatten(-1, (3, HEADS, SIZE))
+            .permute(1, 2, 0, 3)
+        )
         x = x + gate1 * linear(f"{at}.attn_out", _attend(_rotate(q, 10000.0), _rotate(k, 10000.0), v, sees))
         h = F.gelu(linear(f"{at}.mlp.0", norm(f"{at}.norm2", x, shift2, scale2)), approximate="tanh")
         x = x + gate2 * linear(f"{at}.mlp.2", h)
-    return linear("output_layer.linear", norm("output_layer.norm_final", x, *linear("output_layer.adaLN_modulation", c).chunk(2)))
+    return linear(
+        "output_layer.linear", norm("output_layer.norm_final", x, *linear("output_layer.adaLN_modulation", c).chunk(2))
+    )

@@ -15,8 +15,21 @@ import torch
 
 from bench.diffusiongemma import config
 
-CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>", "<|image|>",
-           "<|image>", "<image|>")  # fmt: skip
+CONTROL = (
+    "<pad>",
+    "<eos>",
+    "<bos>",
+    "<unk>",
+    "<mask>",
+    "<|turn>",
+    "<turn|>",
+    "<|channel>",
+    "<channel|>",
+    "<|think|>",
+    "<|image|>",
+    "<|image>",
+    "<image|>",
+)
 PAD, EOS, BOS, TURN, TURN_END, THINK, THINK_END, IMAGE = 0, 1, 2, 5, 6, 7, 8, 10
 EOS_IDS = (EOS, TURN_END)
 TEMPLATE = """{{ bos_token }}{% if enable_thinking or messages[0]['role'] == 'system' %}<|turn>system
@@ -33,8 +46,26 @@ def tokenizer(template: str = TEMPLATE) -> Any:
     """Return a Gemma tokenizer of 512 ids: control tokens, 256 bytes, printable characters, and a few merged words."""
     from transformers import GemmaTokenizer
 
-    pieces = [*CONTROL, *(f"<0x{b:02X}>" for b in range(256)), "\u2581", *string.ascii_letters, *string.digits, *string.punctuation, "\n"]
-    merges = [("t", "h"), ("th", "e"), ("i", "n"), ("a", "n"), ("an", "d"), ("e", "r"), ("\u2581", "the"), ("u", "s"), ("us", "er")]
+    pieces = [
+        *CONTROL,
+        *(f"<0x{b:02X}>" for b in range(256)),
+        "\u2581",
+        *string.ascii_letters,
+        *string.digits,
+        *string.punctuation,
+        "\n",
+    ]
+    merges = [
+        ("t", "h"),
+        ("th", "e"),
+        ("i", "n"),
+        ("a", "n"),
+        ("an", "d"),
+        ("e", "r"),
+        ("\u2581", "the"),
+        ("u", "s"),
+        ("us", "er"),
+    ]
     pieces += [a + b for a, b in merges]
     out = GemmaTokenizer({piece: i for i, piece in enumerate(pieces)}, merges, extra_special_tokens=list(CONTROL[5:]))
     out.chat_template = template
@@ -44,15 +75,25 @@ def tokenizer(template: str = TEMPLATE) -> Any:
 def network(seed: int = 0, canvas: int = 0, ends: tuple[int, ...] | None = EOS_IDS, **text: Any) -> Any:
     """Return a network with random weights drawn from `seed`, which leaves the global generator as it was."""
     from transformers import DiffusionGemmaForBlockDiffusion
-    from transformers.models.diffusion_gemma.generation_diffusion_gemma import DiffusionGemmaGenerationConfig, EntropyBoundSamplerConfig
+    from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
+        DiffusionGemmaGenerationConfig,
+        EntropyBoundSamplerConfig,
+    )
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = DiffusionGemmaForBlockDiffusion(config("tiny", canvas, **text)).eval()
     model.generation_config = DiffusionGemmaGenerationConfig(
-        pad_token_id=PAD, eos_token_id=None if ends is None else list(ends), max_denoising_steps=12, t_max=0.9, t_min=0.3,
-        sampler_config=EntropyBoundSamplerConfig(0.25), stability_threshold=2, confidence_threshold=0.01, max_new_tokens=64,
-    )  # fmt: skip
+        pad_token_id=PAD,
+        eos_token_id=None if ends is None else list(ends),
+        max_denoising_steps=12,
+        t_max=0.9,
+        t_min=0.3,
+        sampler_config=EntropyBoundSamplerConfig(0.25),
+        stability_threshold=2,
+        confidence_threshold=0.01,
+        max_new_tokens=64,
+    )
     return model
 
 
@@ -62,7 +103,9 @@ def save(folder: Path, model: Any | None = None, template: str = TEMPLATE, image
     tokenizer(template).save_pretrained(folder)
     if images:
         kind = {"image_processor_type": "Gemma4ImageProcessor", "max_soft_tokens": 70}
-        (folder / "processor_config.json").write_text(json.dumps({"image_processor": kind, "processor_class": "Gemma4Processor"}))
+        (folder / "processor_config.json").write_text(
+            json.dumps({"image_processor": kind, "processor_class": "Gemma4Processor"})
+        )
     return folder
 
 

@@ -61,7 +61,9 @@ class Meeting:
     def hold(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         """Run the jobs; return what they return, in order, or raise what the first that failed raised, once all have stopped."""
         threads = torch.get_num_threads()
-        with ThreadPoolExecutor(max(1, len(jobs)), "run", torch.set_num_threads, (1,)) as pool:  # of each thread of the pool alone
+        with ThreadPoolExecutor(
+            max(1, len(jobs)), "run", torch.set_num_threads, (1,)
+        ) as pool:  # of each thread of the pool alone
             futures = [pool.submit(self._run, number, job) for number, job in enumerate(jobs)]
             for future in futures:
                 future.add_done_callback(self._inbox.put)
@@ -151,7 +153,9 @@ class Shared:
         n = len(ids)
         sees = torch.ones(n, n, dtype=torch.bool)
         gate = torch.full((n,), not causal)
-        return self._meeting.ask(Pass(cache, start, ids, torch.arange(start, start + n), sees.tril() if causal else sees, gate))
+        return self._meeting.ask(
+            Pass(cache, start, ids, torch.arange(start, start + n), sees.tril() if causal else sees, gate)
+        )
 
     def ahead(self, ids: torch.Tensor, behind: torch.Tensor, start: int, cache: Seat) -> torch.Tensor:
         """See `model.models.chat135m.network.Network.ahead`."""
@@ -206,8 +210,10 @@ class Shared:
             own[new:, 0] = True  # padding has to see something: a softmax over nothing is not a number
         starts = torch.tensor([asked.start for asked in passes])[:, None]
         where = (starts + torch.arange(n)).clamp_max(self._store.shape[4] - 1)
-        ids, positions, gate = (pad_sequence([getattr(asked, name) for asked in passes], batch_first=True)
-                                for name in ("ids", "positions", "gate"))  # fmt: skip
+        ids, positions, gate = (
+            pad_sequence([getattr(asked, name) for asked in passes], batch_first=True)
+            for name in ("ids", "positions", "gate")
+        )
         decoder = gate.to(self.network.device) if gate.any() else False
         ids, positions, mask, where = (t.to(self.network.device) for t in (ids, positions, mask[:, None], where))
         hidden, _ = self.network.run(ids, positions, mask, Kept(self._store[:, :, : len(passes)], where), decoder)

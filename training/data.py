@@ -44,7 +44,10 @@ class Chat:
     def encode(self, prompt: str) -> list[int]:
         """Return the ids of the default system turn, the user's turn and the start of the answer."""
         start, newline = [1], self.tokens("\n")
-        turns = [[*start, *self.tokens(f"{role}\n{text}"), EOS, *newline] for role, text in (("system", SYSTEM), ("user", prompt))]
+        turns = [
+            [*start, *self.tokens(f"{role}\n{text}"), EOS, *newline]
+            for role, text in (("system", SYSTEM), ("user", prompt))
+        ]
         return [*turns[0], *turns[1], *start, *self.tokens("assistant\n")]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -66,8 +69,9 @@ def lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def prompts(templates: Sequence[str], topics: Sequence[Sequence[str]], rng: random.Random,
-            endings: Sequence[str] = ENDINGS) -> Iterator[str]:  # fmt: skip
+def prompts(
+    templates: Sequence[str], topics: Sequence[Sequence[str]], rng: random.Random, endings: Sequence[str] = ENDINGS
+) -> Iterator[str]:
     """Yield prompts for ever: a template, one or two topics (each list of them as likely as the next), sometimes a wish for brevity."""
     while True:
         first, second = (rng.choice(rng.choice(topics)) for _ in range(2))
@@ -94,7 +98,9 @@ def read_rows(path: Path, chat: Chat) -> tuple[list[Row], list[Row]]:
             before = chat.encode(prompt) if "p" in entry else [DOCUMENT, *chat.tokens(prompt)]
             found[prompt] = Row(prompt, before, entry["r"])
     held_out = [row for row in found.values() if zlib.crc32(row.prompt.encode()) % 100 == 0]
-    return sorted(held_out, key=lambda row: row.prompt), [row for row in found.values() if zlib.crc32(row.prompt.encode()) % 100]
+    return sorted(held_out, key=lambda row: row.prompt), [
+        row for row in found.values() if zlib.crc32(row.prompt.encode()) % 100
+    ]
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,9 @@ def _streams(row: Row, size: int, noise: Noise, rng: random.Random, ratio: float
             out["block"] += [number] * len(tokens)
             out["first"] += [first] * len(tokens)
             out["depth"] += [-1] * len(tokens)
-            out["target"] += [t if hidden else IGNORED for t, hidden in zip(tokens[1:], masked[1:], strict=True)] + [IGNORED]
+            out["target"] += [t if hidden else IGNORED for t, hidden in zip(tokens[1:], masked[1:], strict=True)] + [
+                IGNORED
+            ]
             out["taught"] += [i > known and first + i < end for i in range(1, len(tokens))] + [False]
             number += 1
     out["clean"] = ids
@@ -206,7 +214,9 @@ def _ahead(row: Row, size: int) -> dict[str, list[int]]:
     return out
 
 
-def collate(rows: Sequence[Row], noise: Noise, lengths: Sequence[int], rng: random.Random, ratio: float | None = None) -> Batch:
+def collate(
+    rows: Sequence[Row], noise: Noise, lengths: Sequence[int], rng: random.Random, ratio: float | None = None
+) -> Batch:
     """Return a batch, each row cut into blocks of one of `lengths`. ratio: a fixed masking ratio, for evaluation."""
     columns = [_streams(row, rng.choice(lengths), noise, rng, ratio) for row in rows]
 
@@ -217,5 +227,13 @@ def collate(rows: Sequence[Row], noise: Noise, lengths: Sequence[int], rng: rand
     clean, block, first = pad("clean", EOS), pad("block", -1), pad("first", 0)
     sees_clean = torch.arange(clean.shape[1])[None, None, :] < first[:, :, None]
     sees_block = block[:, :, None] == block[:, None, :]
-    return Batch(clean, pad("next_token", IGNORED), pad("noised", EOS), pad("positions", 0), pad("target", IGNORED),
-                 pad("taught", 0).bool(), pad("depth", -1), torch.cat([sees_clean, sees_block], -1)[:, None])  # fmt: skip
+    return Batch(
+        clean,
+        pad("next_token", IGNORED),
+        pad("noised", EOS),
+        pad("positions", 0),
+        pad("target", IGNORED),
+        pad("taught", 0).bool(),
+        pad("depth", -1),
+        torch.cat([sees_clean, sees_block], -1)[:, None],
+    )

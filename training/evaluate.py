@@ -50,7 +50,12 @@ class Cell:
 
     def settings(self, new_tokens: int, seed: int) -> Settings:
         """Return the settings; the step limit never binds."""
-        known: dict[str, Any] = {"new_tokens": new_tokens, "temperature": self.temperature, "seed": seed, "steps": new_tokens}
+        known: dict[str, Any] = {
+            "new_tokens": new_tokens,
+            "temperature": self.temperature,
+            "seed": seed,
+            "steps": new_tokens,
+        }
         if self.rule != "ar":
             known |= {"rule": self.rule, "block_length": self.block, self.rule: self.value}
         if self.verify:
@@ -75,12 +80,40 @@ def cells(which: str) -> list[Cell]:
     """Return the cells, the most telling first: 'few' for a CPU, 'all' for the whole grid."""
     if which == "all":
         grid = [Cell(t, b, "threshold", v) for t in TEMPERATURES for b in BLOCKS for v in THRESHOLDS]
-        checked = [Cell(t, b, "threshold", v, s) for t in TEMPERATURES for b in BLOCKS for v in (0.0, 0.3, 0.5) for s in (0.3, 1.0)]
-        return [Cell(t) for t in TEMPERATURES] + grid + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS] + checked
-    guessed = ((4, 0.3), (4, 1.0), (4, 0.1), (4, 0.03), (4, 0.01), (8, 0.3), (8, 1.0), (16, 0.3))  # one guess a block, then its check
+        checked = [
+            Cell(t, b, "threshold", v, s)
+            for t in TEMPERATURES
+            for b in BLOCKS
+            for v in (0.0, 0.3, 0.5)
+            for s in (0.3, 1.0)
+        ]
+        return (
+            [Cell(t) for t in TEMPERATURES]
+            + grid
+            + [Cell(t, b, "factor", 1.0) for t in TEMPERATURES for b in BLOCKS]
+            + checked
+        )
+    guessed = (
+        (4, 0.3),
+        (4, 1.0),
+        (4, 0.1),
+        (4, 0.03),
+        (4, 0.01),
+        (8, 0.3),
+        (8, 1.0),
+        (16, 0.3),
+    )  # one guess a block, then its check
     checked = [Cell(0.0, block, "threshold", 0.0, share) for block, share in guessed]
-    plain = [Cell(0.0, b, "threshold", v) for b, v in ((8, 0.5), (16, 0.5), (16, 0.9), (32, 0.9), (8, 0.9), (32, 0.5), (4, 0.9), (64, 0.9))]
-    warm = [Cell(0.8), Cell(0.8, 4, "threshold", 0.0, 0.3), Cell(0.8, 16, "threshold", 0.5), Cell(0.8, 16, "threshold", 0.9)]
+    plain = [
+        Cell(0.0, b, "threshold", v)
+        for b, v in ((8, 0.5), (16, 0.5), (16, 0.9), (32, 0.9), (8, 0.9), (32, 0.5), (4, 0.9), (64, 0.9))
+    ]
+    warm = [
+        Cell(0.8),
+        Cell(0.8, 4, "threshold", 0.0, 0.3),
+        Cell(0.8, 16, "threshold", 0.5),
+        Cell(0.8, 16, "threshold", 0.9),
+    ]
     return [Cell(0.0), *checked, *plain[:4], Cell(0.0, 16, "threshold", 0.5, 0.3), *warm[:2], *plain[4:], *warm[2:]]
 
 
@@ -89,7 +122,10 @@ def measure(model: Batched, jobs: Sequence[tuple[str, str, Settings]]) -> list[d
     """Write one text for each (mode, prompt, settings), all at once; return their counts and qualities."""
     traces = model.together([model.denoise(prompt, settings, mode=mode).finish for mode, prompt, settings in jobs])
     nats = model.together([partial(model.score, trace.prompt, trace.final_ids) for trace in traces])
-    return [_counts(trace) | {"nll": round(float(np.mean(nll or np.nan)), 4)} for trace, nll in zip(traces, nats, strict=True)]
+    return [
+        _counts(trace) | {"nll": round(float(np.mean(nll or np.nan)), 4)}
+        for trace, nll in zip(traces, nats, strict=True)
+    ]
 
 
 def _counts(trace: Trace) -> dict[str, Any]:
@@ -100,10 +136,16 @@ def _counts(trace: Trace) -> dict[str, Any]:
     steps: dict[int, int] = {}
     for frame in trace.frames:
         steps |= dict.fromkeys(frame.committed, frame.step)
-    return {"text": result.text, "tokens": len(ids), "forwards": result.forwards, "end": result.stopped == "end",
-            "distinct2": 1.0 if different is None else round(different, 4), "repetition": round(again or 0.0, 4),
-            "doubled": round(doubled(ids), 4),
-            "tau": round(kendall_tau([steps[i] for i in range(len(ids)) if i in steps]), 4)}  # fmt: skip
+    return {
+        "text": result.text,
+        "tokens": len(ids),
+        "forwards": result.forwards,
+        "end": result.stopped == "end",
+        "distinct2": 1.0 if different is None else round(different, 4),
+        "repetition": round(again or 0.0, 4),
+        "doubled": round(doubled(ids), 4),
+        "tau": round(kendall_tau([steps[i] for i in range(len(ids)) if i in steps]), 4),
+    }
 
 
 # ---------------------------------------------------------------- all of them
@@ -135,13 +177,24 @@ def run(args: argparse.Namespace, chosen: list[Cell], prompts: list[str], weight
             if time.monotonic() - begin > args.seconds:
                 break
             group = missing[first : first + args.batch]
-            results = measure(model, [(cell.mode, prompts[i], cell.settings(args.new_tokens, args.seed + i)) for cell, i in group])
+            results = measure(
+                model, [(cell.mode, prompts[i], cell.settings(args.new_tokens, args.seed + i)) for cell, i in group]
+            )
             for (cell, i), result in zip(group, results, strict=True):
                 samples[cell, i] = result
-                entry = {"weights": weights, "new_tokens": args.new_tokens, "cell": asdict(cell), "prompt": i, "result": result}
+                entry = {
+                    "weights": weights,
+                    "new_tokens": args.new_tokens,
+                    "cell": asdict(cell),
+                    "prompt": i,
+                    "result": result,
+                }
                 sink.write(json.dumps(entry) + "\n")
             sink.flush()
-            print(f"{first + len(group)} of {len(missing)}, {time.monotonic() - begin:.0f} s, {group[-1][0].name}", flush=True)
+            print(
+                f"{first + len(group)} of {len(missing)}, {time.monotonic() - begin:.0f} s, {group[-1][0].name}",
+                flush=True,
+            )
     return samples
 
 
@@ -192,7 +245,11 @@ NLL in nats per token at temperature 1, with its standard error over prompts; ta
     out = [intro]
     for temperature in sorted({row["temperature"] for row in rows}):
         out += ["", f"Temperature {temperature:g}:", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-        out += [f"| {' | '.join(show(row) for show in COLUMNS.values())} |" for row in rows if row["temperature"] == temperature]
+        out += [
+            f"| {' | '.join(show(row) for show in COLUMNS.values())} |"
+            for row in rows
+            if row["temperature"] == temperature
+        ]
     return "\n".join(out) + "\n"
 
 
@@ -202,15 +259,23 @@ def figure(rows: list[dict[str, Any]]) -> str:
 
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: row["tokens_per_forward"]):
-        kind = "token by token" if row["rule"] == "ar" else f"block {row['block']}{', verified' if row['verify'] else ''}"
+        kind = (
+            "token by token" if row["rule"] == "ar" else f"block {row['block']}{', verified' if row['verify'] else ''}"
+        )
         groups.setdefault(f"T {row['temperature']:g}, {kind}", []).append(row)
     plot = go.Figure()
     for name, group in groups.items():
         plot.add_scatter(
-            x=[row["tokens_per_forward"] for row in group], y=[row["nll"] for row in group], text=[row["name"] for row in group],
-            error_y={"array": [row["nll_error"] for row in group]}, name=name, mode="lines+markers",
-        )  # fmt: skip
-    plot.update_layout(template=None, xaxis_title="tokens per forward pass", yaxis_title="NLL under the base (nats per token)")
+            x=[row["tokens_per_forward"] for row in group],
+            y=[row["nll"] for row in group],
+            text=[row["name"] for row in group],
+            error_y={"array": [row["nll_error"] for row in group]},
+            name=name,
+            mode="lines+markers",
+        )
+    plot.update_layout(
+        template=None, xaxis_title="tokens per forward pass", yaxis_title="NLL under the base (nats per token)"
+    )
     return plot.to_json()
 
 
@@ -226,7 +291,9 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     cli.add_argument("--new-tokens", type=int, default=48)
     cli.add_argument("--batch", type=int, default=32, help="texts written at once; a GPU takes hundreds")
     cli.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    cli.add_argument("--dtype", choices=DTYPES, help="what products are computed in; as the CPU suggests, bf16 on a GPU")
+    cli.add_argument(
+        "--dtype", choices=DTYPES, help="what products are computed in; as the CPU suggests, bf16 on a GPU"
+    )
     cli.add_argument("--threads", type=int, default=0)
     cli.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
     cli.add_argument("--seed", type=int, default=0)
@@ -242,7 +309,16 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     rows = summarise(chosen, {key: value for key, value in samples.items() if key[1] < len(prompts)})
     made = {(row["name"], row["temperature"]) for row in rows}
     rows += earlier(args.out / "curve.json", manifest.sha256, args.new_tokens, made)
-    rows.sort(key=lambda row: (row["temperature"], row["rule"] != "ar", not row["verify"], row["block"], row["value"], row["verify"]))
+    rows.sort(
+        key=lambda row: (
+            row["temperature"],
+            row["rule"] != "ar",
+            not row["verify"],
+            row["block"],
+            row["value"],
+            row["verify"],
+        )
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     document = {"weights": manifest.version, "sha256": manifest.sha256, "new_tokens": args.new_tokens, "rows": rows}
     (args.out / "curve.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -40,7 +40,9 @@ def rows_to_int8(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     weight = weight.float()
     scale = (weight.abs().amax(1) / 127).clamp_min(1e-12)
     rounded = scale.bfloat16()
-    rounded = torch.where(rounded.float() < scale, torch.nextafter(rounded, torch.full_like(rounded, torch.inf)), rounded)
+    rounded = torch.where(
+        rounded.float() < scale, torch.nextafter(rounded, torch.full_like(rounded, torch.inf)), rounded
+    )
     return (weight / rounded.float()[:, None]).round().clamp_(-127, 127).to(torch.int8), rounded
 
 
@@ -64,7 +66,9 @@ def adapter_tensors(adapter: dict[str, torch.Tensor], config: Config) -> tuple[i
     return adapter["0.qkv.A"].shape[0], tensors | {name: t for name, t in adapter.items() if name.startswith("follow.")}
 
 
-def shards(tensors: dict[str, torch.Tensor], stem: str, max_bytes: int = MAX_FILE) -> dict[str, dict[str, torch.Tensor]]:
+def shards(
+    tensors: dict[str, torch.Tensor], stem: str, max_bytes: int = MAX_FILE
+) -> dict[str, dict[str, torch.Tensor]]:
     """Return {file name: tensors}, in order, in files of similar size below `max_bytes`."""
     size = sum(t.nbytes for t in tensors.values())
     count = -(-size // max_bytes)
@@ -73,7 +77,10 @@ def shards(tensors: dict[str, torch.Tensor], stem: str, max_bytes: int = MAX_FIL
     for name, tensor in tensors.items():
         files[min(count - 1, done * count // size)][name] = tensor
         done += tensor.nbytes
-    return {f"{stem}.safetensors" if count == 1 else f"{stem}-{i + 1}-of-{count}.safetensors": file for i, file in enumerate(files)}
+    return {
+        f"{stem}.safetensors" if count == 1 else f"{stem}-{i + 1}-of-{count}.safetensors": file
+        for i, file in enumerate(files)
+    }
 
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:
@@ -81,7 +88,11 @@ def tokenizer_files(folder: Path) -> dict[str, bytes]:
     table = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     compact = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
     template = folder / "chat_template.jinja"
-    text = template.read_text() if template.exists() else json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+    text = (
+        template.read_text()
+        if template.exists()
+        else json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+    )
     return {"tokenizer.json": compact, "chat_template.jinja": text.encode()}
 
 
@@ -90,7 +101,12 @@ def card_files(version: str, tokens: int, rank: int) -> dict[str, bytes]:
     files = {path.name: path.read_bytes() for path in sorted(CARD.iterdir())}
     curve = CURVE.read_text().strip() if CURVE.exists() else "Not measured yet: `python -m training.evaluate`."
     card = files["MODEL_CARD.md"].decode()
-    values = {"version": version, "tokens": f"{tokens:,}" if tokens else "an unrecorded number of", "rank": str(rank), "curve": curve}
+    values = {
+        "version": version,
+        "tokens": f"{tokens:,}" if tokens else "an unrecorded number of",
+        "rank": str(rank),
+        "curve": curve,
+    }
     for name, value in values.items():
         card = card.replace(f"{{{name}}}", value)
     files["MODEL_CARD.md"] = card.encode()
@@ -108,8 +124,15 @@ def packed(tensors: dict[str, torch.Tensor], stem: str) -> dict[str, bytes]:
     return {name: save(part) for name, part in shards(pack(tensors), stem).items()}
 
 
-def write(out: Path, config: Config, files: dict[str, bytes], adapter: dict[str, torch.Tensor] | None,
-          texts: dict[str, bytes], version: str, about: dict[str, Any]) -> Path:  # fmt: skip
+def write(
+    out: Path,
+    config: Config,
+    files: dict[str, bytes],
+    adapter: dict[str, torch.Tensor] | None,
+    texts: dict[str, bytes],
+    version: str,
+    about: dict[str, Any],
+) -> Path:
     """Write every file, then the manifest; read the result back. files: the base's. Returns the manifest's path."""
     out.mkdir(parents=True, exist_ok=True)
     rank, extra = adapter_tensors(adapter, config) if adapter else (0, {})
@@ -120,8 +143,17 @@ def write(out: Path, config: Config, files: dict[str, bytes], adapter: dict[str,
     for name, raw in (files | texts).items():
         (out / name).write_bytes(raw)
     listed = listing(out, [*files, *(name for name in texts if name.endswith((".json", ".jinja")))])
-    manifest = {"format": FORMAT, "version": version, "config": vars(config), "rank": rank, "mask_id": MASK, "eos_id": EOS,
-                "block_lengths": BLOCK_LENGTHS, "files": listed, "about": about}  # fmt: skip
+    manifest = {
+        "format": FORMAT,
+        "version": version,
+        "config": vars(config),
+        "rank": rank,
+        "mask_id": MASK,
+        "eos_id": EOS,
+        "block_lengths": BLOCK_LENGTHS,
+        "files": listed,
+        "about": about,
+    }
     manifest = json.loads(json.dumps(manifest))
     path = out / "manifest.json"
     path.write_text(json.dumps(manifest | {"seal": seal(manifest)}, indent=1) + "\n")
@@ -138,7 +170,9 @@ def main(argv: list[str] | None = None) -> None:
     source.add_argument("--full", type=Path)
     cli.add_argument("--out", type=Path, required=True)
     cli.add_argument("--version", required=True, help="a name for these weights, such as v1")
-    cli.add_argument("--tokens", type=int, default=0, help="answer tokens seen in training, all runs together; kept in the manifest")
+    cli.add_argument(
+        "--tokens", type=int, default=0, help="answer tokens seen in training, all runs together; kept in the manifest"
+    )
     args = cli.parse_args(argv)
     config, base = read_base(args.base)
     if args.full:
@@ -148,10 +182,16 @@ def main(argv: list[str] | None = None) -> None:
     texts = tokenizer_files(args.base) | card_files(args.version, args.tokens, rank)
     about = {"base": "HuggingFaceTB/SmolLM2-135M-Instruct", "license": "Apache-2.0", "training_tokens": args.tokens}
     exported = (args.base / "manifest.json").is_file() and not args.full
-    files = {path.name: path.read_bytes() for path in args.base.glob("base*.safetensors")} if exported else packed(base, "base")
+    files = (
+        {path.name: path.read_bytes() for path in args.base.glob("base*.safetensors")}
+        if exported
+        else packed(base, "base")
+    )
     path = write(args.out, config, files, adapter, texts, args.version, about)
     total = sum(file.stat().st_size for file in args.out.iterdir())
-    print(f"{path}: {total / 1e6:.1f} MB in all, largest {max(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB")
+    print(
+        f"{path}: {total / 1e6:.1f} MB in all, largest {max(f.stat().st_size for f in args.out.iterdir()) / 1e6:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

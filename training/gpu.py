@@ -30,9 +30,24 @@ RUNS = {
 def command(name: str, args: argparse.Namespace) -> list[str]:
     """Return the command line of one run."""
     module, rows, workers, ships = RUNS[name]
-    line = [sys.executable, "-m", module[0], "--out", str(args.runs / name), "--seconds", str(args.seconds),
-            "--rows", str(getattr(args, rows)), "--batch", str(args.batch), "--lr", str(args.lr),
-            "--workers", str(workers if args.workers else 0), *module[1:]]  # fmt: skip
+    line = [
+        sys.executable,
+        "-m",
+        module[0],
+        "--out",
+        str(args.runs / name),
+        "--seconds",
+        str(args.seconds),
+        "--rows",
+        str(getattr(args, rows)),
+        "--batch",
+        str(args.batch),
+        "--lr",
+        str(args.lr),
+        "--workers",
+        str(workers if args.workers else 0),
+        *module[1:],
+    ]
     begin = args.init / f"{ships}.safetensors"
     if args.init.name and begin.exists() and not args.smoke:
         line += ["--init", str(begin)]
@@ -47,7 +62,12 @@ def main(argv: list[str] | None = None) -> None:
     cli = argparse.ArgumentParser(description=__doc__)
     cli.add_argument("--runs", type=Path, default=Path("checkpoints/gpu"), help="where training keeps its state")
     cli.add_argument("--out", type=Path, default=Path("checkpoints/gpu/out"), help="where finished weights and logs go")
-    cli.add_argument("--init", type=Path, default=Path("assets/weights/small"), help="folder of weights to begin from; '': from nothing")
+    cli.add_argument(
+        "--init",
+        type=Path,
+        default=Path("assets/weights/small"),
+        help="folder of weights to begin from; '': from nothing",
+    )
     cli.add_argument("--boards-dug", type=Path, help="boards-4000.safetensors of an earlier run (a minute saved)")
     cli.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS))
     cli.add_argument("--seconds", type=float, default=450)
@@ -59,9 +79,14 @@ def main(argv: list[str] | None = None) -> None:
     cli.add_argument("--smoke", action="store_true", help="tiny networks, a few steps: does every stage run?")
     args = cli.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}", flush=True)
+    print(
+        f"torch {torch.__version__}, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}",
+        flush=True,
+    )
     logs = {name: (args.out / f"{name}.log").open("w") for name in args.only}
-    running = {name: subprocess.Popen(command(name, args), stdout=log, stderr=subprocess.STDOUT) for name, log in logs.items()}
+    running = {
+        name: subprocess.Popen(command(name, args), stdout=log, stderr=subprocess.STDOUT) for name, log in logs.items()
+    }
     for name, process in running.items():
         code = process.wait()
         logs[name].close()

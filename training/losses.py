@@ -47,7 +47,9 @@ def losses(network: Network, batch: Batch, kl_share: float = 0.5, next_token: fl
     hidden, _ = network.run(batch.noised, batch.positions, batch.mask, past, decoder=True)
     chosen = batch.target != IGNORED
     row = torch.arange(len(hidden), device=hidden.device)[:, None].expand_as(batch.target)[chosen]
-    teacher = spoken.detach()[row, batch.positions[chosen]]  # the clean output at the same token predicts the same next one
+    teacher = spoken.detach()[
+        row, batch.positions[chosen]
+    ]  # the clean output at the same token predicts the same next one
     parts = [torch.zeros((), device=hidden.device) for _ in range(4)]
     alone = batch.depth[chosen] >= 0
     told = _told(network, hidden, batch)[chosen]
@@ -75,7 +77,9 @@ def _told(network: Network, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
     for depth in range(int(batch.depth.max()) + 1):
         here = batch.depth == depth
         carried = told.roll(1, 1)[here]  # of the mask before it, which stands one column to the left
-        told = told.index_put((here,), network.follow(hidden[here], before[here], carried if depth else torch.zeros_like(carried)))
+        told = told.index_put(
+            (here,), network.follow(hidden[here], before[here], carried if depth else torch.zeros_like(carried))
+        )
     return told
 
 
@@ -86,8 +90,16 @@ def _run_checkpointed(network: Network, *piece: object) -> tuple[torch.Tensor, .
     return _masked_loss(network, *piece)  # type: ignore[arg-type]
 
 
-def _masked_loss(network: Network, hidden: torch.Tensor, target: torch.Tensor, taught: torch.Tensor, teacher: torch.Tensor,
-                 told: torch.Tensor, alone: torch.Tensor, kl_share: float) -> tuple[torch.Tensor, ...]:  # fmt: skip
+def _masked_loss(
+    network: Network,
+    hidden: torch.Tensor,
+    target: torch.Tensor,
+    taught: torch.Tensor,
+    teacher: torch.Tensor,
+    told: torch.Tensor,
+    alone: torch.Tensor,
+    kl_share: float,
+) -> tuple[torch.Tensor, ...]:
     """Sums over masked tokens: training loss, cross-entropy, correct guesses, cross-entropy with the tokens before known.
 
     hidden, teacher, told (n, D); target, taught, alone (n,).
@@ -130,7 +142,9 @@ def held_out_cells(network: Network, rows: Sequence[Row], ahead: bool = False, b
     return cells
 
 
-def _held_out(network: Network, rows: Sequence[Row], batch: int, noise: Noise, length: int, ratio: float | None) -> tuple[float, float]:
+def _held_out(
+    network: Network, rows: Sequence[Row], batch: int, noise: Noise, length: int, ratio: float | None
+) -> tuple[float, float]:
     """Return mean `masked` and `following` over all masks."""
     sums, count, rng = [0.0, 0.0], 0, random.Random(0)
     for i in range(0, len(rows), batch):

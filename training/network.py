@@ -39,10 +39,14 @@ class Kept(NamedTuple):
 class Network:
     """Weights and how to run them. base, adapter: master copies, in whatever dtype they are kept; dtype: what is computed in."""
 
-    def __init__(self, config: Config, base: Tensors, adapter: Tensors | None = None, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self, config: Config, base: Tensors, adapter: Tensors | None = None, dtype: torch.dtype = torch.float32
+    ):
         self.config, self.base, self.adapter, self.dtype = config, base, adapter, dtype
         self.device = base["norm"].device
-        self._inverse = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, device=self.device).float() / config.head_dim)
+        self._inverse = 1.0 / config.rope_theta ** (
+            torch.arange(0, config.head_dim, 2, device=self.device).float() / config.head_dim
+        )
 
     @property
     def trained(self) -> Tensors:
@@ -54,8 +58,14 @@ class Network:
         c = self.config
         return torch.zeros(c.layers, 2, batch, c.kv_heads, places, c.head_dim, dtype=self.dtype, device=self.device)
 
-    def run(self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, past: Cache | Kept | None = None,
-            decoder: bool | torch.Tensor = False) -> tuple[torch.Tensor, Cache]:  # fmt: skip
+    def run(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        past: Cache | Kept | None = None,
+        decoder: bool | torch.Tensor = False,
+    ) -> tuple[torch.Tensor, Cache]:
         """Run ids (B, L) at positions (L,) or (B, L) over `past`; mask bool (1 or B, 1, L, Lp + L), True where a token may look.
 
         Return final-normed hidden states (B, L, D) and the keys and values of the new tokens alone. decoder: the denoising weights,
@@ -69,7 +79,9 @@ class Network:
         angles = positions.float()[..., None] * self._inverse
         angles = torch.cat([angles, angles], -1).unsqueeze(-3)
         cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
-        grouped = mask.repeat(1, 1, group, 1)  # the query heads of a group ride along the length axis: keys are never copied
+        grouped = mask.repeat(
+            1, 1, group, 1
+        )  # the query heads of a group ride along the length axis: keys are never copied
         cache: Cache = []
         for i in range(c.layers):
             h = self._linear(i, "qkv", self._norm(x, f"layers.{i}.norm1"), adapted)
@@ -80,8 +92,12 @@ class Network:
             if isinstance(past, Kept):
                 k, v = past.write(i, k, v, mask.shape[-1])
             elif past is not None:
-                k, v = (torch.cat([old.expand(batch, -1, -1, -1), new], 2) for old, new in zip(past[i], (k, v), strict=True))
-            y = F.scaled_dot_product_attention(q.reshape(batch, c.kv_heads, group * length, c.head_dim), k, v, attn_mask=grouped)
+                k, v = (
+                    torch.cat([old.expand(batch, -1, -1, -1), new], 2) for old, new in zip(past[i], (k, v), strict=True)
+                )
+            y = F.scaled_dot_product_attention(
+                q.reshape(batch, c.kv_heads, group * length, c.head_dim), k, v, attn_mask=grouped
+            )
             y = y.reshape(batch, c.heads, length, c.head_dim).transpose(1, 2).reshape(batch, length, -1)
             x = x + self._linear(i, "o", y, adapted)
             gate, up = self._linear(i, "gate_up", self._norm(x, f"layers.{i}.norm2"), adapted).chunk(2, -1)
@@ -176,17 +192,29 @@ def _read_hugging_face(folder: Path) -> tuple[Config, Tensors]:
     told = json.loads((folder / "config.json").read_text())
     theta = (told.get("rope_parameters") or {}).get("rope_theta") or told["rope_theta"]
     heads = told["num_attention_heads"]
-    config = Config(told["num_hidden_layers"], told["hidden_size"], heads, told["num_key_value_heads"],
-                    told.get("head_dim") or told["hidden_size"] // heads, told["intermediate_size"], told["vocab_size"],
-                    float(theta), float(f"{told['rms_norm_eps']:.6g}"))  # fmt: skip
+    config = Config(
+        told["num_hidden_layers"],
+        told["hidden_size"],
+        heads,
+        told["num_key_value_heads"],
+        told.get("head_dim") or told["hidden_size"] // heads,
+        told["intermediate_size"],
+        told["vocab_size"],
+        float(theta),
+        float(f"{told['rms_norm_eps']:.6g}"),
+    )
     state: Tensors = {}
     for path in sorted(folder.glob("*.safetensors")):
         state |= load_file(path)
     tensors = {"embedding": state["model.embed_tokens.weight"].float(), "norm": state["model.norm.weight"].float()}
     for i in range(config.layers):
         layer = f"model.layers.{i}."
-        parts = {"qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "o": ("self_attn.o_proj",),
-                 "gate_up": ("mlp.gate_proj", "mlp.up_proj"), "down": ("mlp.down_proj",)}  # fmt: skip
+        parts = {
+            "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            "o": ("self_attn.o_proj",),
+            "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+            "down": ("mlp.down_proj",),
+        }
         for name, sources in parts.items():
             tensors[f"layers.{i}.{name}"] = torch.cat([state[f"{layer}{source}.weight"].float() for source in sources])
         tensors[f"layers.{i}.norm1"] = state[f"{layer}input_layernorm.weight"].float()

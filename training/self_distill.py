@@ -21,7 +21,13 @@ import torch
 from .data import DATA, DOCUMENT, Chat, lines, prompts, repetitive
 from .network import EOS, Kept, Network, causal, read_base
 
-BEGINNINGS = ("The history of {a}", "Once upon a time, {a}", "In this article, we will look at {a}", "{a} is", "How to choose {a}:")
+BEGINNINGS = (
+    "The history of {a}",
+    "Once upon a time, {a}",
+    "In this article, we will look at {a}",
+    "{a} is",
+    "How to choose {a}:",
+)
 Job = tuple[str, str, list[int]]  # kind ('p' chat, 't' plain text), prompt, ids before the answer
 
 
@@ -49,8 +55,9 @@ def equal_lengths(source: Iterator[Job], size: int) -> Iterator[list[Job]]:
 
 
 @torch.inference_mode()
-def answer(network: Network, ids: torch.Tensor, new_tokens: int, temperature: float, top_k: int,
-           generator: torch.Generator) -> torch.Tensor:  # fmt: skip
+def answer(
+    network: Network, ids: torch.Tensor, new_tokens: int, temperature: float, top_k: int, generator: torch.Generator
+) -> torch.Tensor:
     """Return sampled answers (B, <= new_tokens) to ids (B, L) of equal length; rows are EOS after their first EOS."""
     batch, length = ids.shape
     store, start = network.new_store(batch, length + new_tokens), 0
@@ -74,7 +81,9 @@ def answer(network: Network, ids: torch.Tensor, new_tokens: int, temperature: fl
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--base", type=Path, default=Path("assets/weights"), help="Hugging Face folder, or a folder that export wrote")
+    cli.add_argument(
+        "--base", type=Path, default=Path("assets/weights"), help="Hugging Face folder, or a folder that export wrote"
+    )
     cli.add_argument("--out", type=Path, required=True)
     cli.add_argument("--tokens", type=int, default=1_000_000, help="answer tokens to add")
     cli.add_argument("--seconds", type=float, default=float("inf"))

@@ -33,15 +33,34 @@ AVERAGE = 0.999
 def add_options(cli: argparse.ArgumentParser) -> None:
     """Add what every task's command line has."""
     cli.add_argument("--out", type=Path, required=True)
-    cli.add_argument("--seconds", type=float, default=3600, help="of training in all, over every resumed call: the length of the schedule")
-    cli.add_argument("--rows", type=int, default=0, help="the length of the schedule: rows seen in all; --seconds ends it all the same")
-    cli.add_argument("--stop-after", type=float, default=math.inf, help="seconds of this call; the schedule goes on when it is resumed")
+    cli.add_argument(
+        "--seconds",
+        type=float,
+        default=3600,
+        help="of training in all, over every resumed call: the length of the schedule",
+    )
+    cli.add_argument(
+        "--rows",
+        type=int,
+        default=0,
+        help="the length of the schedule: rows seen in all; --seconds ends it all the same",
+    )
+    cli.add_argument(
+        "--stop-after",
+        type=float,
+        default=math.inf,
+        help="seconds of this call; the schedule goes on when it is resumed",
+    )
     cli.add_argument("--batch", type=int, default=64, help="rows a step")
     cli.add_argument("--lr", type=float, default=3e-3, help="peak")
     cli.add_argument("--threads", type=int, default=1)
-    cli.add_argument("--workers", type=int, default=0, help="processes that make batches, for a GPU that is faster than one of them")
+    cli.add_argument(
+        "--workers", type=int, default=0, help="processes that make batches, for a GPU that is faster than one of them"
+    )
     cli.add_argument("--seed", type=int, default=1)
-    cli.add_argument("--init", type=Path, help="start from these weights: average.safetensors of another run, or a file that ships")
+    cli.add_argument(
+        "--init", type=Path, help="start from these weights: average.safetensors of another run, or a file that ships"
+    )
     cli.add_argument("--no-compile", action="store_true", help="run the network as it is (no C++ compiler needed)")
     cli.add_argument("--float32", action="store_true", help="no bfloat16")
     cli.add_argument("--every", type=float, default=45, help="seconds between checkpoints")
@@ -79,13 +98,19 @@ class Optimizers:
         out: dict[str, Tensor] = {}
         for optimizer in self.all:
             for parameter, state in optimizer.state.items():
-                out |= {f"{self.named[id(parameter)]}|{key}": torch.as_tensor(value) for key, value in state.items() if value is not None}
+                out |= {
+                    f"{self.named[id(parameter)]}|{key}": torch.as_tensor(value)
+                    for key, value in state.items()
+                    if value is not None
+                }
         return out
 
     def load(self, tensors: dict[str, Tensor], network: Network) -> None:
         """Take back what `tensors` returned."""
         parameters = dict(network.named_parameters())
-        owner = {id(p): optimizer for optimizer in self.all for group in optimizer.param_groups for p in group["params"]}
+        owner = {
+            id(p): optimizer for optimizer in self.all for group in optimizer.param_groups for p in group["params"]
+        }
         for key, value in tensors.items():
             name, what = key.split("|")
             owner[id(parameters[name])].state[parameters[name]][what] = value
@@ -152,7 +177,9 @@ class Trainer:
         began = shown = time.time()
         start, total, seen = self.spent, torch.zeros((), device=self.device), 0
         while True:
-            value = loss(self.network, {name: x.to(self.device, non_blocking=True) for name, x in next(batches).items()})
+            value = loss(
+                self.network, {name: x.to(self.device, non_blocking=True) for name, x in next(batches).items()}
+            )
             value.backward()
             norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
             self.optimizers.step(self.rate(self.spent))
@@ -176,22 +203,35 @@ class Trainer:
         torch._foreach_lerp_([self.average[name] for name in names], list(parameters), share)
 
     def _say(self, loss: float, norm: float) -> None:
-        line = {"step": self.step, "seconds": round(self.spent), "rows": self.before + self.rows, "loss": round(loss, 4),
-                "norm": round(norm, 3), "lr": round(self.rate(self.spent), 6)}  # fmt: skip
+        line = {
+            "step": self.step,
+            "seconds": round(self.spent),
+            "rows": self.before + self.rows,
+            "loss": round(loss, 4),
+            "norm": round(norm, 3),
+            "lr": round(self.rate(self.spent), 6),
+        }
         print(json.dumps(line), flush=True)
         with (self.args.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
         """Write both files, each in one go."""
-        about = {"step": self.step, "spent": self.spent, "rows": self.before + self.rows, "before": self.before,
-                 "shape": self.shape.as_dict()}  # fmt: skip
+        about = {
+            "step": self.step,
+            "spent": self.spent,
+            "rows": self.before + self.rows,
+            "before": self.before,
+            "shape": self.shape.as_dict(),
+        }
         everything = {f"net|{name}": p.data for name, p in self.network.named_parameters()}
         everything |= {f"avg|{name}": p for name, p in self.average.items()}
         everything |= {f"opt|{name}": p for name, p in self.optimizers.tensors().items()}
         for name, tensors in (("state", everything), ("average", self.average)):
             part = self.args.out / f"{name}.part"
-            save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, part, {"about": json.dumps(about)})
+            save_file(
+                {key: value.contiguous().cpu() for key, value in tensors.items()}, part, {"about": json.dumps(about)}
+            )
             os.replace(part, self.args.out / f"{name}.safetensors")
 
 
@@ -201,7 +241,12 @@ def load_average(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Netw
     with safe_open(path, "pt") as file:
         ships, about = "seal" in file.metadata(), json.loads(file.metadata()["about"])
     if ships:
-        about = {"step": about.get("steps", 0), "spent": about.get("seconds", 0.0), "rows": about["rows"], "shape": about["shape"]}
+        about = {
+            "step": about.get("steps", 0),
+            "spent": about.get("seconds", 0.0),
+            "rows": about["rows"],
+            "shape": about["shape"],
+        }
     about["shape"].pop("groups", None)  # in checkpoints from before boards had a network
     network = Network(Shape(**about["shape"]), dtype).eval()
     network.load_state_dict(load_weights(path)[0].state_dict() if ships else load_file(path))

@@ -40,30 +40,49 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--base", type=Path, default=Path("assets/weights"), help="Hugging Face folder, or a folder that export wrote")
+    cli.add_argument(
+        "--base", type=Path, default=Path("assets/weights"), help="Hugging Face folder, or a folder that export wrote"
+    )
     cli.add_argument("--data", type=Path, required=True, help="answers: JSONL from training.self_distill")
     cli.add_argument("--out", type=Path, required=True)
     cli.add_argument("--mode", choices=("lora", "full"), default="lora")
-    cli.add_argument("--init", type=Path, help="start from this adapter (file or exported folder) or these full weights (file)")
-    cli.add_argument("--resume", action="store_true", help="go on from --out's state, with the settings of this command line")
+    cli.add_argument(
+        "--init", type=Path, help="start from this adapter (file or exported folder) or these full weights (file)"
+    )
+    cli.add_argument(
+        "--resume", action="store_true", help="go on from --out's state, with the settings of this command line"
+    )
     cli.add_argument("--steps", type=int, default=2_000, help="length of the schedule")
-    cli.add_argument("--seconds", type=float, default=math.inf, help="stop (and save) after this long, wherever the schedule is")
+    cli.add_argument(
+        "--seconds", type=float, default=math.inf, help="stop (and save) after this long, wherever the schedule is"
+    )
     cli.add_argument("--batch", type=int, default=12, help="answers a step")
-    cli.add_argument("--rank", type=int, default=16, help="of the adapter; one of a higher rank that --init names is cut down to it")
+    cli.add_argument(
+        "--rank", type=int, default=16, help="of the adapter; one of a higher rank that --init names is cut down to it"
+    )
     cli.add_argument("--lr", type=float, default=1e-3, help="peak; 1e-3 suits lora, 3e-4 full")
     cli.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="block lengths, drawn per answer")
     cli.add_argument("--curriculum", action="store_true", help="short blocks first")
     cli.add_argument("--complementary", action="store_true", help="every block twice, with complementary masks")
-    cli.add_argument("--everything", type=float, default=0.2, help="share of blocks that are all masks: what a block's first pass sees")
+    cli.add_argument(
+        "--everything",
+        type=float,
+        default=0.2,
+        help="share of blocks that are all masks: what a block's first pass sees",
+    )
     cli.add_argument("--gap", type=float, default=0.1, help="share of blocks whose right part is given text")
     cli.add_argument("--ahead", type=float, default=0.0, help="share of answers with masks alone behind every token")
     cli.add_argument("--kl-share", type=float, default=0.5, help="of the loss where nothing to the right is known")
     cli.add_argument("--next-token", type=float, default=0.2, help="weight of the clean stream's own loss (mode full)")
-    cli.add_argument("--ema", type=float, default=0.0, help="decay of the average that is saved; 0 saves the weights themselves")
+    cli.add_argument(
+        "--ema", type=float, default=0.0, help="decay of the average that is saved; 0 saves the weights themselves"
+    )
     cli.add_argument("--every", type=int, default=100, help="steps between held-out measures and checkpoints")
     cli.add_argument("--held-out", type=int, default=32, help="answers in the held-out measure")
     cli.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    cli.add_argument("--dtype", choices=DTYPES, default="bf16", help="what products are computed in; parameters stay float32")
+    cli.add_argument(
+        "--dtype", choices=DTYPES, default="bf16", help="what products are computed in; parameters stay float32"
+    )
     cli.add_argument("--threads", type=int, default=0)
     cli.add_argument("--seed", type=int, default=0)
     return cli
@@ -74,7 +93,9 @@ def build(args: argparse.Namespace) -> Network:
     config, base = read_base(args.base)
     dtype, adapter = DTYPES[args.dtype], None
     if args.mode == "lora":
-        adapter = read_adapter(args.init) if args.init else new_adapter(config, args.rank, base["embedding"][MASK], args.seed)
+        adapter = (
+            read_adapter(args.init) if args.init else new_adapter(config, args.rank, base["embedding"][MASK], args.seed)
+        )
         adapter = new_follow(config, args.seed) | cut(adapter, args.rank)
         adapter = {name: t.to(args.device).requires_grad_() for name, t in adapter.items()}
         base = {name: t.to(args.device, dtype) for name, t in base.items()}
@@ -97,10 +118,16 @@ def batch_of(step: int, rows: Sequence[Row], args: argparse.Namespace) -> Batch:
     epoch, place = divmod(step, per_epoch)
     rng = random.Random(f"{args.seed} epoch {epoch}")
     order, pool = rng.sample(range(len(rows)), len(rows)), args.batch * POOL
-    order = [i for at in range(0, len(rows), pool) for i in sorted(order[at : at + pool], key=lambda i: len(rows[i].answer))]
+    order = [
+        i for at in range(0, len(rows), pool) for i in sorted(order[at : at + pool], key=lambda i: len(rows[i].answer))
+    ]
     place = rng.sample(range(per_epoch), per_epoch)[place]
     share = step / max(1, args.steps)
-    longest = next((length for until, length in CURRICULUM if share < until), max(args.lengths)) if args.curriculum else max(args.lengths)
+    longest = (
+        next((length for until, length in CURRICULUM if share < until), max(args.lengths))
+        if args.curriculum
+        else max(args.lengths)
+    )
     lengths = [length for length in args.lengths if length <= longest] or [min(args.lengths)]
     noise = Noise(everything=args.everything, gap=args.gap, complementary=args.complementary, ahead=args.ahead)
     chosen = [rows[i] for i in order[place * args.batch : (place + 1) * args.batch]]
@@ -115,7 +142,9 @@ class Run:
         self.step, self.tokens, self.seconds, self.best = 0, 0, 0.0, math.inf
         params = network.trained
         decay = 0.01 if args.mode == "full" else 0.0
-        self.optimizer = torch.optim.AdamW(params.values(), lr=args.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            params.values(), lr=args.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
+        )
         self.average: Tensors = {name: p.detach().clone() for name, p in params.items()} if args.ema else {}
         args.out.mkdir(parents=True, exist_ok=True)
 
@@ -140,7 +169,10 @@ class Run:
         if self.average:
             decay = min(args.ema, self.step / (self.step + 10))
             torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in params], 1 - decay)
-        return {name: round(float(getattr(loss, name).detach()), 4) for name in ("total", "masked", "accuracy", "next_token", "following")}
+        return {
+            name: round(float(getattr(loss, name).detach()), 4)
+            for name in ("total", "masked", "accuracy", "next_token", "following")
+        }
 
     def measure(self, held_out: Sequence[Row]) -> None:
         """Log the held-out cells of the weights that would be saved; keep them as best.safetensors if they are."""
@@ -148,9 +180,13 @@ class Run:
             return
         network, args = self.network, self.args
         if self.average:
-            tensors = {name: t.to(p.dtype) for (name, t), p in zip(self.average.items(), network.trained.values(), strict=True)}
+            tensors = {
+                name: t.to(p.dtype) for (name, t), p in zip(self.average.items(), network.trained.values(), strict=True)
+            }
             frozen = network.adapter is not None
-            network = Network(network.config, network.base if frozen else tensors, tensors if frozen else None, network.dtype)
+            network = Network(
+                network.config, network.base if frozen else tensors, tensors if frozen else None, network.dtype
+            )
         cells = held_out_cells(network, held_out, args.ahead > 0)
         mean = sum(cells.values()) / len(cells)
         self.log(held_out={name: round(value, 4) for name, value in cells.items()})
@@ -186,8 +222,12 @@ class Run:
                 for name, p in self.network.trained.items():
                     p.copy_(stored.get_tensor(f"param {name}"))
                     if self.average:
-                        self.average[name].copy_(stored.get_tensor(f"average {name}" if f"average {name}" in names else f"param {name}"))
-                    known = ("step", "exp_avg", "exp_avg_sq") if f"step {name}" in names else ()  # none: it never had a gradient
+                        self.average[name].copy_(
+                            stored.get_tensor(f"average {name}" if f"average {name}" in names else f"param {name}")
+                        )
+                    known = (
+                        ("step", "exp_avg", "exp_avg_sq") if f"step {name}" in names else ()
+                    )  # none: it never had a gradient
                     self.optimizer.state[p] = {key: stored.get_tensor(f"{key} {name}") for key in known}
         self.step, self.tokens = int(about["step"]), int(about["tokens"])
         self.seconds, self.best = float(about["seconds"]), float(about["best"])

@@ -19,15 +19,20 @@ from model.entry import Entry, Progress
 from model.models.chat135m.record import BUILTIN, weights_shipped
 
 SOURCES = (
-    "model.models.worlds.record", "model.models.sudoku.record", "model.models.gemma.record", "model.models.masked.records",
+    "model.models.worlds.record",
+    "model.models.sudoku.record",
+    "model.models.gemma.record",
+    "model.models.masked.records",
     "model.models.scripted",
-)  # fmt: skip
+)
 
 
 @cache
 def _table() -> dict[str, Entry]:
     builtin = Entry(BUILTIN, "model.models.chat135m.model:load", "any CPU, 1 GB of memory", weights_shipped)
-    return {BUILTIN.id: builtin} | {entry.spec.id: entry for source in SOURCES for entry in import_module(source).ENTRIES}
+    return {BUILTIN.id: builtin} | {
+        entry.spec.id: entry for source in SOURCES for entry in import_module(source).ENTRIES
+    }
 
 
 def entries() -> tuple[Entry, ...]:
@@ -51,7 +56,9 @@ def entry(model_id: str) -> Entry:
         own: Entry = import_module("model.models.own").entry(model_id)
         return own
     if model_id not in _table():
-        raise ModelUnavailable(f"There is no model called '{model_id[:60]}'; `playground models` lists those there are.")
+        raise ModelUnavailable(
+            f"There is no model called '{model_id[:60]}'; `playground models` lists those there are."
+        )
     return _table()[model_id]
 
 
@@ -73,7 +80,9 @@ def offered(model_id: str, limits: Limits) -> None:
     if wanted is None:
         raise ModelUnavailable(f"There is no model called '{model_id[:60]}' on this page.")
     if wanted.standing()[0] == "download":
-        raise ModelUnavailable(f"{wanted.spec.name} is not on this machine, and this page downloads no models for its visitors.")
+        raise ModelUnavailable(
+            f"{wanted.spec.name} is not on this machine, and this page downloads no models for its visitors."
+        )
 
 
 def check(wanted: Entry) -> None:

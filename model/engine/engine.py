@@ -36,10 +36,14 @@ class Engine:
     limits: the profile every request is checked against. loader: called as loader(id, progress=...) -> Model.
     """
 
-    def __init__(self, limits: Limits = LOCAL, *, loader: Callable[..., Model] = catalog.load, clock: Clock = time.perf_counter):
+    def __init__(
+        self, limits: Limits = LOCAL, *, loader: Callable[..., Model] = catalog.load, clock: Clock = time.perf_counter
+    ):
         self.limits, self.clock, self._loader = limits, clock, loader
         self._turn = threading.Lock()  # held by the run that computes, or by a load
-        self._state = threading.RLock()  # guards the fields below, for moments only; a collected run may close inside one
+        self._state = (
+            threading.RLock()
+        )  # guards the fields below, for moments only; a collected run may close inside one
         self._model: Model | None = None
         self._loads: dict[str, Loading] = {}
         self._runs: WeakSet[EngineRun] = WeakSet()  # those not closed yet
@@ -173,7 +177,9 @@ class Engine:
         most = self.limits.waiting_per_visitor
         with self._state:
             if run.visitor and len(self.runs(run.visitor)) >= most:
-                raise BusyError(f"You may have at most {most} runs waiting or running; wait for one to end, or stop it.")
+                raise BusyError(
+                    f"You may have at most {most} runs waiting or running; wait for one to end, or stop it."
+                )
             if run.keep and self.resumable(run.visitor):
                 self._paused = None
             self._runs.add(run)
@@ -218,7 +224,9 @@ class EngineRun(Iterator[Frame]):
     if you did not. Closing, stopping, an error and the end all give the turn back.
     """
 
-    def __init__(self, engine: Engine, request: Request, visitor: str, keep: bool = False, before: Paused | None = None):
+    def __init__(
+        self, engine: Engine, request: Request, visitor: str, keep: bool = False, before: Paused | None = None
+    ):
         self.request, self.keep, self._before = request, keep, before
         self.trace: Trace | None = None
         self.overdue: float | None = None  # when the engine takes the turn from a run that nobody asks for frames
@@ -282,7 +290,9 @@ class EngineRun(Iterator[Frame]):
                 yield Waiting("queue", 0.0, "another text is being written")
             model = engine._model
             with self._guard:
-                if self._ended or model is None or model.spec.id != model_id:  # closed, or somebody switched models: look again
+                if (
+                    self._ended or model is None or model.spec.id != model_id
+                ):  # closed, or somebody switched models: look again
                     engine._turn.release()
                     continue
                 self._holds_turn, engine._running = True, ref(self)
@@ -303,9 +313,17 @@ class EngineRun(Iterator[Frame]):
         if request.draft:
             seen["draft"] = request.draft
         self._run = model.denoise(
-            request.prompt, request.settings, mode=request.mode, system=request.system, pinned=request.pinned, limits=engine.limits,
-            clock=engine.clock, cancelled=self._cancelled, deadline=engine.limits.seconds, **seen,
-        )  # fmt: skip
+            request.prompt,
+            request.settings,
+            mode=request.mode,
+            system=request.system,
+            pinned=request.pinned,
+            limits=engine.limits,
+            clock=engine.clock,
+            cancelled=self._cancelled,
+            deadline=engine.limits.seconds,
+            **seen,
+        )
         self.trace = self._run.trace
 
     def __next__(self) -> Frame:
@@ -362,5 +380,12 @@ class EngineRun(Iterator[Frame]):
         self._model = self._before = None
         if before is not None and not self.closed:
             self._engine._pause(before)
-        if self.keep and not self.closed and result and result.stopped in PAUSED and hasattr(run, "resume") and model is not None:
+        if (
+            self.keep
+            and not self.closed
+            and result
+            and result.stopped in PAUSED
+            and hasattr(run, "resume")
+            and model is not None
+        ):
             self._engine._pause(Paused(self.visitor, self.request, run, model))

@@ -19,9 +19,18 @@ from model.text import normalise
 from model.trace.trace import Trace
 
 
-def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, model: Any = "builtin", mode: Any = "diffusion",
-                  system: Any = "", pinned: Any = "", image: bytes = b"", draft: Draft | None = None,
-                  limits: Limits = LOCAL) -> Request:  # fmt: skip
+def parse_request(
+    prompt: Any,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    model: Any = "builtin",
+    mode: Any = "diffusion",
+    system: Any = "",
+    pinned: Any = "",
+    image: bytes = b"",
+    draft: Draft | None = None,
+    limits: Limits = LOCAL,
+) -> Request:
     """Return a request from untrusted values; raise SettingError with one sentence before anything is computed.
 
     Knobs that are not given are the model's own (see `model.entry.Entry.defaults`). pinned: text of lines 'position: words', or a mapping.
@@ -42,8 +51,9 @@ def parse_request(prompt: Any, settings: Mapping[str, Any] | None = None, *, mod
     return asked
 
 
-def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = False, settings: Any = None,
-                       limits: Limits = LOCAL) -> Request:  # fmt: skip
+def parse_continuation(
+    document: Any, step: Any, edits: Any = None, keep: Any = False, settings: Any = None, limits: Limits = LOCAL
+) -> Request:
     """Return the request that goes on from a frame of a trace; raise SettingError or TraceError with one sentence.
 
     document: a trace as JSON text or parsed. settings: knobs that differ from the trace's. Without edits and other knobs it is the
@@ -59,12 +69,23 @@ def parse_continuation(document: Any, step: Any, edits: Any = None, keep: Any = 
     if not draft.edits and given == trace.settings and not late:
         draft = replace(draft_of(trace, 0, None, False), about=trace.branch, steered=steered_of(trace))
     else:
-        given = {**given, **{k: v for values in steered_of(trace, step).values() for k, v in values.items()}, **(settings or {})}
+        given = {
+            **given,
+            **{k: v for values in steered_of(trace, step).values() for k, v in values.items()},
+            **(settings or {}),
+        }
     given = {name: value for name, value in given.items() if name in FIELD}
     if not entry(trace.spec.id).spec.canvas:
         given["new_tokens"] = max(1, len(draft.ids))
-    return parse_request(trace.prompt, given, model=trace.spec.id, mode=trace.mode, system=trace.system,
-                         draft=replace(draft, weights=trace.weights_sha256), limits=limits)  # fmt: skip
+    return parse_request(
+        trace.prompt,
+        given,
+        model=trace.spec.id,
+        mode=trace.mode,
+        system=trace.system,
+        draft=replace(draft, weights=trace.weights_sha256),
+        limits=limits,
+    )
 
 
 def parse_ripple(document: Any, change: Any, settings: Any = None, limits: Limits = LOCAL) -> Request:
@@ -73,7 +94,9 @@ def parse_ripple(document: Any, change: Any, settings: Any = None, limits: Limit
     change: one of `worlds.CHANGES`. Raise SettingError or TraceError with one sentence.
     """
     if change not in worlds.CHANGES:
-        raise SettingError(f"A change must be one of {', '.join(worlds.CHANGES)}; it was {str(change)[:40]!r}.", "change")
+        raise SettingError(
+            f"A change must be one of {', '.join(worlds.CHANGES)}; it was {str(change)[:40]!r}.", "change"
+        )
     trace = Trace.from_json(document if isinstance(document, str) else json.dumps(document), limits.trace_bytes)
     text = [token for token in trace.final_ids if token not in trace.spec.eos_ids]
     words = [trace.pieces.get(token, b"").decode("utf-8", "replace").strip() for token in text]
@@ -81,26 +104,38 @@ def parse_ripple(document: Any, change: Any, settings: Any = None, limits: Limit
     if trace.spec.checked and not trace.spec.view and not trace.frames[-1].undecided:
         found = worlds.ripple(words, worlds.read_prompt(trace.prompt).form, change, trace.seed)
     if found is None:
-        raise SettingError("Only in a finished text of the small worlds can a word be changed so that others follow; run one.", "trace")
+        raise SettingError(
+            "Only in a finished text of the small worlds can a word be changed so that others follow; run one.", "trace"
+        )
     edits = [{"at": [found.position, found.position + 1], "do": "type", "text": found.new}]
     edits += [{"at": [at, at + 1], "do": "erase"} for at in found.free]
     asked = parse_continuation(document, len(trace.frames) - 1, edits, False, settings, limits)
     assert asked.draft is not None
     count = "1 contradiction" if len(found.faults) == 1 else f"{len(found.faults)} contradictions"
     before = f": until they follow, {count}" if found.faults else ""
-    says = f"'{found.old}' was made '{found.new}' and pinned; {len(found.free)} words that hang on it were erased{before}."
-    return replace(asked, draft=replace(asked.draft, says=says.replace("1 words that hang on it were", "1 word that hangs on it was")))
+    says = (
+        f"'{found.old}' was made '{found.new}' and pinned; {len(found.free)} words that hang on it were erased{before}."
+    )
+    return replace(
+        asked,
+        draft=replace(asked.draft, says=says.replace("1 words that hang on it were", "1 word that hangs on it was")),
+    )
 
 
-def parse_fill(text: Any, settings: Any = None, *, model: Any = "builtin", prompt: Any = "",
-               limits: Limits = LOCAL) -> tuple[Request, tuple[Part, ...]]:  # fmt: skip
+def parse_fill(
+    text: Any, settings: Any = None, *, model: Any = "builtin", prompt: Any = "", limits: Limits = LOCAL
+) -> tuple[Request, tuple[Part, ...]]:
     """Return the request that fills a text's holes, and the text's parts; raise SettingError with one sentence.
 
     prompt: what the text is written for; empty: what `asked_of` says. The lengths of the holes are for `holes.Tries` to set.
     """
     parts = parse_holes(text, limits)
     known = catalog.known(parse_model(model, limits))
-    own = asked_of(known.spec, parts) if known else ASK + "".join(part if isinstance(part, str) else "..." for part in parts)
+    own = (
+        asked_of(known.spec, parts)
+        if known
+        else ASK + "".join(part if isinstance(part, str) else "..." for part in parts)
+    )
     asked = prompt if isinstance(prompt, str) and prompt.strip() else own
     return parse_request(asked, settings, model=model, draft=Filling(parts=parts), limits=limits), parts
 

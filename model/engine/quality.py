@@ -49,7 +49,11 @@ def quality(trace: Trace, engine: Engine | None = None) -> Quality:
     Waits for the engine's turn, computes one pass over the text, and counts as no part of the run.
     """
     ids = trace.final_ids
-    nats = engine.score(trace.spec.twin, trace.prompt, ids, trace.system) if engine is not None and trace.spec.twin and ids else None
+    nats = (
+        engine.score(trace.spec.twin, trace.prompt, ids, trace.system)
+        if engine is not None and trace.spec.twin and ids
+        else None
+    )
     mean = sum(nats) / len(nats) if nats else math.nan
     text = [token for token in ids if token not in trace.spec.eos_ids]
     return Quality(mean if math.isfinite(mean) else None, distinct(text), repetition(text))

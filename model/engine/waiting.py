@@ -57,5 +57,7 @@ def typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | N
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in str(error).lower():
         return OutOfMemory(f"Memory ran out while {doing}: lower the length or the steps, or choose a smaller model.")
-    log.error("%s failed: %s", doing, f"{name}: {error}" if otherwise else places(error))  # a run's error may quote its text
+    log.error(
+        "%s failed: %s", doing, f"{name}: {error}" if otherwise else places(error)
+    )  # a run's error may quote its text
     return otherwise(f"{doing.capitalize()} failed ({name}); the log has the details.") if otherwise else error

@@ -24,7 +24,9 @@ def decode(predictor: Predictor, canvas: Canvas, plan: Plan, watch: Stopwatch) -
             return why
         plan.settings, notes = steered(plan.should_stop, plan.settings, canvas.steps)
         given = canvas.ids[max(0, position - 1) : position].tolist()
-        logits = watch.forward(predictor.advance, max(0, position - 1), given, [len(given) - 1], passes=predictor.passes)
+        logits = watch.forward(
+            predictor.advance, max(0, position - 1), given, [len(given) - 1], passes=predictor.passes
+        )
         canvas.age()
         if canvas.ids[position] < 0:  # neither fixed nor on the canvas it began with
             shield(logits, plan, np.array([0]) if position < canvas.last_fixed else None)

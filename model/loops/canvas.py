@@ -35,8 +35,16 @@ class Canvas:
     start: ids to begin with, -1 where undecided; unlike given ones, a rule may take them back.
     """
 
-    def __init__(self, length: int, vocab_size: int, eos_ids: Sequence[int], given: Mapping[int, int] | None = None,
-                 given_state: int = PINNED, start: Sequence[int] = (), kept: Mapping[int, int] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        length: int,
+        vocab_size: int,
+        eos_ids: Sequence[int],
+        given: Mapping[int, int] | None = None,
+        given_state: int = PINNED,
+        start: Sequence[int] = (),
+        kept: Mapping[int, int] | None = None,
+    ):
         self.vocab_size, self.eos_ids = vocab_size, frozenset(eos_ids)
         self.ids = np.full(length, -1, np.int32)
         self.states = np.full(length, MASK, np.uint8)
@@ -50,12 +58,19 @@ class Canvas:
         self.steps = 0
         for position, token in enumerate(start):
             if token >= 0:
-                self.ids[position], self.states[position], self.p[position], self.confidence[position] = token, SETTLED, 1.0, 255
+                self.ids[position], self.states[position], self.p[position], self.confidence[position] = (
+                    token,
+                    SETTLED,
+                    1.0,
+                    255,
+                )
         for fixed, state in ((kept or {}, PROMPT), (given or {}, given_state)):
             for position, token in fixed.items():
                 self.ids[position], self.states[position], self.fixed[position] = token, state, True
                 self.p[position], self.confidence[position] = 1.0, 255
-        self.last_fixed = max({**(kept or {}), **(given or {})}, default=-1)  # the text may not end before the last given position
+        self.last_fixed = max(
+            {**(kept or {}), **(given or {})}, default=-1
+        )  # the text may not end before the last given position
         self.may_end = not self.eos_ids.isdisjoint(self.ids.tolist())  # whether an end token has ever stood here
 
     def __len__(self) -> int:
@@ -129,15 +144,28 @@ class Canvas:
         self.states[behind & ~self.fixed] = AFTER_END
         self.guess_ids[behind], self.guess_p[behind] = -1, 0
 
-    def frame(self, block: int, span: tuple[int, int], watch: Stopwatch, notes: Mapping[str, float] | None = None) -> Frame:
+    def frame(
+        self, block: int, span: tuple[int, int], watch: Stopwatch, notes: Mapping[str, float] | None = None
+    ) -> Frame:
         """Return the canvas as a frame and count a step."""
         seconds = round(watch.pause(), 5)
         guess_ids, guess_p = self.guess_ids.copy(), self.guess_p.copy()
         decided = ~_OPEN[self.states]
         guess_ids[decided], guess_p[decided] = -1, 0
         frame = Frame(
-            self.steps, block, span, watch.forwards, seconds, round(watch.forward_seconds, 5), self.ids.copy(), self.states.copy(),
-            self.confidence.copy(), self.entropy.copy(), (guess_ids, guess_p), tuple(self.reasons), dict(notes or {}),
-        )  # fmt: skip
+            self.steps,
+            block,
+            span,
+            watch.forwards,
+            seconds,
+            round(watch.forward_seconds, 5),
+            self.ids.copy(),
+            self.states.copy(),
+            self.confidence.copy(),
+            self.entropy.copy(),
+            (guess_ids, guess_p),
+            tuple(self.reasons),
+            dict(notes or {}),
+        )
         self.steps += 1
         return frame

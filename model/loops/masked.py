@@ -265,7 +265,11 @@ class _Loop:
             return ""
         passes, self.unread = self._passes(masks) if masks else self.left, False
         takes_back, rechecks = settings.remasking in ("p2", *SIGMAS), settings.remasking == "recheck"
-        plan = targets(settings.schedule, masks, passes) if takes_back else list(accumulate(counts(settings.schedule, masks, passes)))
+        plan = (
+            targets(settings.schedule, masks, passes)
+            if takes_back
+            else list(accumulate(counts(settings.schedule, masks, passes)))
+        )
         plan = plan or [0] * passes  # nothing to decide yet, all to be doubted
         for number, target in enumerate(plan):
             if why := self._steer():
@@ -282,7 +286,9 @@ class _Loop:
         return ""
 
     def _predict(self, positions: np.ndarray) -> Readout:
-        logits = self._ask(self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist())
+        logits = self._ask(
+            self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist()
+        )
         bar(logits, self.plan, positions.tolist())
         return read(logits, self.plan, self._no_end(positions))
 
@@ -308,7 +314,9 @@ class _Loop:
         """Decide the undecided positions that the rule admits; rows: of the readout, one per position."""
         settings = self.plan.settings
         bound = {"threshold": settings.threshold, "factor": settings.factor}.get(settings.rule, settings.entropy_bound)
-        guess = Guess(seen.p[rows], seen.margin[rows], seen.entropy[rows], self.plan.uniform, lambda: seen.overlap(rows), open_)
+        guess = Guess(
+            seen.p[rows], seen.margin[rows], seen.entropy[rows], self.plan.uniform, lambda: seen.overlap(rows), open_
+        )
         for i, rule, value, limit in admit(settings.rule, guess, settings.order, count, bound, last):
             self._decide(int(open_[i]), seen, int(rows[i]), rule, value, limit)
 
@@ -327,7 +335,9 @@ class _Loop:
         if last or not len(movable):
             return
         least = self.plan.settings.remask_strength
-        today = np.array([seen.probability_of(len(open_) + i, int(canvas.ids[position])) for i, position in enumerate(movable)])
+        today = np.array(
+            [seen.probability_of(len(open_) + i, int(canvas.ids[position])) for i, position in enumerate(movable)]
+        )
         for i in doubted(today, self.times[movable], least):
             canvas.take_back(int(movable[i]), "doubted", float(today[i]), least)
             self.times[movable[i]] += 1

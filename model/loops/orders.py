@@ -22,7 +22,9 @@ class Guess:
     margin: np.ndarray
     entropy: np.ndarray
     uniform: Callable[[int], np.ndarray]  # n draws from U(0, 1) by the run's own generator
-    overlap: Callable[[], np.ndarray] = lambda: np.zeros((0, 0))  # (n, n) Bhattacharyya coefficients of the distributions
+    overlap: Callable[[], np.ndarray] = lambda: np.zeros(
+        (0, 0)
+    )  # (n, n) Bhattacharyya coefficients of the distributions
     positions: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (n,) where they are on the canvas
 
 

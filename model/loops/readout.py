@@ -35,6 +35,8 @@ class Readout:
     def probability_of(self, row: int, token: int) -> float:
         """Return the probability of any token in a row."""
         return float(self.probability[row, token])
+
+
 FORBIDDEN = -1e4  # far enough for a probability of exactly 0, and 0 * FORBIDDEN stays a number
 NOT_NUMBERS = "The model returned values that are not numbers; run again, or reload the model."
 
@@ -60,7 +62,9 @@ def shield(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -
 def shares(logits: torch.Tensor, ids: list[int]) -> list[float]:
     """Return how probable each row's own id (n) is beside the row's favourite, from 0 to 1, for shielded logits (n, V)."""
     peaks = logits.amax(-1).tolist()
-    return [math.exp(logits[row, token].item() - peak) for row, (token, peak) in enumerate(zip(ids, peaks, strict=True))]
+    return [
+        math.exp(logits[row, token].item() - peak) for row, (token, peak) in enumerate(zip(ids, peaks, strict=True))
+    ]
 
 
 @torch.inference_mode()
@@ -109,7 +113,9 @@ def glance(logits: np.ndarray, place: int) -> tuple[float, float, list[int], lis
     peak = values[best[0]]
     weights = [math.exp(value - peak) for value in values]
     total = sum(weights)
-    entropy = math.log(total) - sum(weight * (value - peak) for weight, value in zip(weights, values, strict=True)) / total
+    entropy = (
+        math.log(total) - sum(weight * (value - peak) for weight, value in zip(weights, values, strict=True)) / total
+    )
     return weights[place] / total, entropy, best, [weights[i] / total for i in best]
 
 
@@ -126,7 +132,9 @@ def weigh(logits: torch.Tensor, plan: Plan) -> Readout:
     entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
     token = top_ids[:, 0] if plan.greedy else sample(values, plan).numpy()
     p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
-    return Readout(token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability)
+    return Readout(
+        token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability
+    )
 
 
 def _peaks(logits: torch.Tensor) -> torch.Tensor:
@@ -142,6 +150,8 @@ def _top(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         best, ids = logits.topk(TOP, dim=-1)
         return best.double().numpy(), ids.numpy()
     where = _peaks(logits).topk(TOP, dim=-1).indices
-    best, at = logits.view(n, -1, CHUNK).gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
+    best, at = (
+        logits.view(n, -1, CHUNK).gather(1, where[:, :, None].expand(-1, -1, CHUNK)).view(n, -1).topk(TOP, dim=-1)
+    )
     chunk, inside = np.divmod(at.numpy(), CHUNK)
     return best.double().numpy(), np.take_along_axis(where.numpy(), chunk, 1) * CHUNK + inside

@@ -34,8 +34,10 @@ def remdm_conf(confidence: np.ndarray, decided: float, target: float, eta: float
 
 
 SIGMAS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
-    "remdm_cap": remdm_cap, "remdm_rescale": remdm_rescale, "remdm_conf": remdm_conf,
-}  # fmt: skip
+    "remdm_cap": remdm_cap,
+    "remdm_rescale": remdm_rescale,
+    "remdm_conf": remdm_conf,
+}
 
 
 AT_ONCE = 3  # tokens that one pass takes back: of two that contradict each other, one may be right

@@ -28,7 +28,9 @@ class Steering:
         for name, value in values.items():
             if name not in STEERED:
                 known = ", ".join(STEERED)
-                raise SettingError(f"While a run is under way only {known} can be changed; it was {str(name)[:40]!r}.", "settings")
+                raise SettingError(
+                    f"While a run is under way only {known} can be changed; it was {str(name)[:40]!r}.", "settings"
+                )
             field = FIELD[name]
             if family not in field.families:
                 raise SettingError(f"{field.label} means nothing to this way of writing.", name)

@@ -108,11 +108,19 @@ def defaults(generation_config: Any, canvas_length: int) -> Settings:
     sampler = getattr(generation_config, "sampler_config", None)
     bound = sampler.get("entropy_bound") if isinstance(sampler, dict) else getattr(sampler, "entropy_bound", None)
     tokens = getattr(generation_config, "max_new_tokens", None) or canvas_length
-    names = {"steps": "max_denoising_steps", "t_max": "t_max", "t_min": "t_min", "stability": "stability_threshold",
-             "confidence_threshold": "confidence_threshold"}  # fmt: skip
+    names = {
+        "steps": "max_denoising_steps",
+        "t_max": "t_max",
+        "t_min": "t_min",
+        "stability": "stability_threshold",
+        "confidence_threshold": "confidence_threshold",
+    }
     wanted = {ours: getattr(generation_config, theirs, None) for ours, theirs in names.items()}
     wanted |= {"entropy_bound": bound, "canvases": -(-tokens // canvas_length), "new_tokens": min(tokens, 1024)}
-    values = {name: nearest(name, value) for name, value in ({"steps": 48} | {k: v for k, v in wanted.items() if v is not None}).items()}
+    values = {
+        name: nearest(name, value)
+        for name, value in ({"steps": 48} | {k: v for k, v in wanted.items() if v is not None}).items()
+    }
     return Settings.parse({name: value for name, value in values.items() if value is not None})
 
 
@@ -160,9 +168,19 @@ class Loop:
     pinned: {position of the answer: id} that never changes; thinking: ids that open and close a thought, which is not part of the answer.
     """
 
-    def __init__(self, denoiser: Denoiser, settings: Settings, input_ids: torch.Tensor, *, attention: torch.Tensor | None = None,
-                 eos_ids: tuple[int, ...] = (), pad_id: int | None = None, pinned: Mapping[int, int] | None = None,
-                 start: torch.Tensor | None = None, thinking: tuple[int, int] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        settings: Settings,
+        input_ids: torch.Tensor,
+        *,
+        attention: torch.Tensor | None = None,
+        eos_ids: tuple[int, ...] = (),
+        pad_id: int | None = None,
+        pinned: Mapping[int, int] | None = None,
+        start: torch.Tensor | None = None,
+        thinking: tuple[int, int] | None = None,
+    ):
         self.denoiser, self.settings, self.length, self.vocab = denoiser, settings, denoiser.length, denoiser.vocab
         check(settings, self.length, pinned)
         self.device = input_ids.device
@@ -171,8 +189,19 @@ class Loop:
         self.pad_id, self.start, self.thinking = pad_id, start, thinking
         attention = torch.ones_like(input_ids, dtype=torch.bool) if attention is None else attention.bool()
         nothing, none = input_ids[:, :0], torch.zeros(len(input_ids), dtype=torch.bool, device=self.device)
-        self.state = State(input_ids, attention, denoiser.empty(), nothing, nothing, nothing, nothing, nothing, none, none,
-                           pinned=dict(pinned or {}))  # fmt: skip
+        self.state = State(
+            input_ids,
+            attention,
+            denoiser.empty(),
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            none,
+            none,
+            pinned=dict(pinned or {}),
+        )
 
     @property
     def here(self) -> dict[int, int]:
@@ -210,7 +239,9 @@ class Loop:
         norm = raw.logsumexp(-1, keepdim=True)
         top, top_ids = raw.topk(TOP, dim=-1)
         share = (raw.gather(-1, torch.stack([did.canvas, did.guess], -1)) - norm).exp()
-        step = Step(**vars(did), token_p=share[..., 0], guess_p=share[..., 1], top_ids=top_ids, top_p=(top - norm).exp())
+        step = Step(
+            **vars(did), token_p=share[..., 0], guess_p=share[..., 1], top_ids=top_ids, top_p=(top - norm).exp()
+        )
         self.state.guess_p = step.guess_p
         return step
 
@@ -223,21 +254,35 @@ class Loop:
         norm = logits.logsumexp(-1, keepdim=True)
         if not bool(torch.isfinite(norm).all()):  # before sampling: on a GPU that would take the whole process down
             raise NumericsError("The model returned values that are not numbers; run again, or reload the model.")
-        candidates = torch.multinomial(logits.softmax(-1, dtype=torch.float32).view(-1, self.vocab), 1, generator=self.generator)
+        candidates = torch.multinomial(
+            logits.softmax(-1, dtype=torch.float32).view(-1, self.vocab), 1, generator=self.generator
+        )
         candidates = self._clamp(candidates.view(state.canvas.shape))
         guess, entropy = logits.max(-1).indices, entropies(logits, norm)
         accepted, spent = accept(entropy, settings.entropy_bound)
         canvas = torch.where(accepted, candidates, self._random())
         belief = self.denoiser.belief(logits)
-        if len(state.done) > 1 and bool(state.done.any()):  # rows of a batch that are done wait for the others, unchanged
+        if len(state.done) > 1 and bool(
+            state.done.any()
+        ):  # rows of a batch that are done wait for the others, unchanged
             keep = state.done[:, None]
             guess, canvas = torch.where(keep, state.guess, guess), torch.where(keep, state.canvas, canvas)
             assert state.belief is not None
             belief = torch.where(keep[..., None], state.belief, belief)
         mean = entropy.mean(-1)
         done = state.done | self._settled(guess, mean)
-        did = Pass(state.canvas, canvas, guess, accepted, state.accepted, spent, entropy, temperature, mean.tolist(),
-                   state.left == 1 or bool(done.all()))  # fmt: skip
+        did = Pass(
+            state.canvas,
+            canvas,
+            guess,
+            accepted,
+            state.accepted,
+            spent,
+            entropy,
+            temperature,
+            mean.tolist(),
+            state.left == 1 or bool(done.all()),
+        )
         state.history = torch.cat([state.history, guess[None]])[1:] if settings.stability else state.history
         state.canvas, state.accepted, state.guess, state.belief, state.done = canvas, accepted, guess, belief, done
         state.left -= 1
@@ -280,7 +325,9 @@ class Loop:
 
     def _random(self) -> torch.Tensor:
         shape = (self.state.sequence.shape[0], self.length)
-        return self._clamp(torch.randint(self.denoiser.first, self.vocab, shape, device=self.device, generator=self.generator))
+        return self._clamp(
+            torch.randint(self.denoiser.first, self.vocab, shape, device=self.device, generator=self.generator)
+        )
 
     def _clamp(self, canvas: torch.Tensor) -> torch.Tensor:
         for position, token in self.here.items():
@@ -309,7 +356,9 @@ class Loop:
     def snapshot(self) -> State:
         """Return a copy to continue from, once or often: the random generator's place and the belief are kept."""
         state = self.state
-        return replace(state, rng=self.generator.get_state(), pinned=dict(state.pinned), cache=self.denoiser.fork(state.cache))
+        return replace(
+            state, rng=self.generator.get_state(), pinned=dict(state.pinned), cache=self.denoiser.fork(state.cache)
+        )
 
     def fork(self) -> Loop:
         """Return a loop that goes on from here, apart from this one."""
@@ -353,7 +402,9 @@ def edit(state: State, tokens: Mapping[int, int], pin: bool = False) -> State:
     canvas = state.canvas.clone()
     for position, token in tokens.items():
         if not 0 <= position < canvas.shape[1]:
-            raise SettingError(f"A position on the canvas must be between 0 and {canvas.shape[1] - 1}; it was {position}.", "pinned")
+            raise SettingError(
+                f"A position on the canvas must be between 0 and {canvas.shape[1] - 1}; it was {position}.", "pinned"
+            )
         canvas[:, position] = token
     first = state.block * canvas.shape[1]
     held = {first + p: t for p, t in tokens.items()} if pin else {}

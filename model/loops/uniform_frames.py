@@ -36,8 +36,9 @@ _OPEN[list(UNDECIDED)] = True
 SORTED = 256  # sorted entropies kept in a frame's notes
 
 
-def denoise(loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambda: "",
-            first: dict[str, Any] | None = None) -> Generator[Frame, None, str]:  # fmt: skip
+def denoise(
+    loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambda: "", first: dict[str, Any] | None = None
+) -> Generator[Frame, None, str]:
     """Yield each new canvas, each step and each finished canvas; return why the run stopped ('end', 'converged', 'full', ...).
 
     A loop that was resumed yields the frame it paused at and goes on from there. first: notes for the first frame. One prompt only.
@@ -97,8 +98,18 @@ def _show(loop: Loop, watch: Stopwatch, arrays: dict[str, Any], notes: dict[str,
     ids = np.concatenate([np.full((at, TOP), -1), np.where(open_, arrays["top_ids"], -1)]).astype(np.int32)
     p = np.concatenate([np.zeros((at, TOP)), np.where(open_, arrays["top_p"], 0)]).astype(np.uint8)
     seconds, step = round(watch.pause(), 5), before.step + 1 if before else 0
-    state.frame = Frame(step, state.block, (at, at + loop.length), watch.forwards, seconds, round(watch.forward_seconds, 5), **whole,
-                        candidates=(ids, p), reasons=reasons, notes=notes)  # fmt: skip
+    state.frame = Frame(
+        step,
+        state.block,
+        (at, at + loop.length),
+        watch.forwards,
+        seconds,
+        round(watch.forward_seconds, 5),
+        **whole,
+        candidates=(ids, p),
+        reasons=reasons,
+        notes=notes,
+    )
     return state.frame
 
 
@@ -108,8 +119,14 @@ def _fresh(loop: Loop) -> dict[str, Any]:
     states = np.full(n, NOISE, np.uint8)
     states[list(loop.here)] = PINNED
     confidence = np.where(states == PINNED, 255, 0).astype(np.uint8)
-    return {"ids": _numpy(loop.state.canvas, np.int32), "states": states, "confidence": confidence, "entropy": np.zeros(n, np.uint8),
-            "top_ids": np.full((n, TOP), -1), "top_p": np.zeros((n, TOP), np.uint8)}  # fmt: skip
+    return {
+        "ids": _numpy(loop.state.canvas, np.int32),
+        "states": states,
+        "confidence": confidence,
+        "entropy": np.zeros(n, np.uint8),
+        "top_ids": np.full((n, TOP), -1),
+        "top_p": np.zeros((n, TOP), np.uint8),
+    }
 
 
 def _stepped(loop: Loop, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -119,21 +136,32 @@ def _stepped(loop: Loop, step: Step) -> tuple[dict[str, Any], dict[str, Any]]:
     ids, accepted, before = _numpy(step.canvas, np.int32), _numpy(step.accepted), _numpy(step.before)
     entropy, spent, guess = _numpy(step.entropy, float), _numpy(step.spent, float), _numpy(step.guess)
     settled = accepted & before & (ids == _numpy(step.seen))
-    states = np.select([pinned, settled, accepted, before], [PINNED, SETTLED, COMMITTED, TAKEN_BACK], NOISE).astype(np.uint8)
-    reasons = [_reason(p, "accepted" if accepted[p] else "unaccepted", spent[p], settings.entropy_bound)
-               for p in np.flatnonzero((states == COMMITTED) | (states == TAKEN_BACK))]  # fmt: skip
+    states = np.select([pinned, settled, accepted, before], [PINNED, SETTLED, COMMITTED, TAKEN_BACK], NOISE).astype(
+        np.uint8
+    )
+    reasons = [
+        _reason(p, "accepted" if accepted[p] else "unaccepted", spent[p], settings.entropy_bound)
+        for p in np.flatnonzero((states == COMMITTED) | (states == TAKEN_BACK))
+    ]
     p = np.where(accepted | pinned, _numpy(step.token_p), _numpy(step.guess_p))
     arrays = {
-        "ids": ids, "states": states, "confidence": pack_probability(p),
-        "entropy": pack_entropy(entropy, loop.vocab), "top_ids": guess_first(guess, _numpy(step.top_ids)),
-        "top_p": pack_probability(_numpy(step.top_p)), "reasons": tuple(reasons),
-    }  # fmt: skip
+        "ids": ids,
+        "states": states,
+        "confidence": pack_probability(p),
+        "entropy": pack_entropy(entropy, loop.vocab),
+        "top_ids": guess_first(guess, _numpy(step.top_ids)),
+        "top_p": pack_probability(_numpy(step.top_p)),
+        "reasons": tuple(reasons),
+    }
     notes = {
-        "temperature": round(float(step.temperature), 4), "mean_entropy": _short(step.mean_entropy[0]),
-        "mean_entropy_to_stop": settings.confidence_threshold, "accepted": int((accepted & ~pinned).sum()),
-        "entropy_bound": settings.entropy_bound, "passes_left": loop.state.left,
+        "temperature": round(float(step.temperature), 4),
+        "mean_entropy": _short(step.mean_entropy[0]),
+        "mean_entropy_to_stop": settings.confidence_threshold,
+        "accepted": int((accepted & ~pinned).sum()),
+        "entropy_bound": settings.entropy_bound,
+        "passes_left": loop.state.left,
         "sorted_entropy": [round(float(e), 3) for e in np.sort(entropy[~pinned])[:SORTED]],
-    }  # fmt: skip
+    }
     return arrays, notes
 
 
@@ -147,14 +175,22 @@ def _written(loop: Loop) -> tuple[dict[str, Any], dict[str, Any]]:
     changed = (states != PINNED) & (_OPEN[states] | (guess != shown))
     states = np.select([states == PINNED, changed], [PINNED, COMMITTED], SETTLED).astype(np.uint8)
     mean = float(frame.notes["mean_entropy"])
-    reasons = [_reason(i, "converged", mean, settings.confidence_threshold) if converged else _reason(i, "cap", p[i], left)
-               for i in np.flatnonzero(changed)]  # fmt: skip
+    reasons = [
+        _reason(i, "converged", mean, settings.confidence_threshold) if converged else _reason(i, "cap", p[i], left)
+        for i in np.flatnonzero(changed)
+    ]
     ends = np.flatnonzero(np.isin(guess, loop.eos.tolist()))
     if len(ends):
         states[(np.arange(loop.length) > ends[0]) & (states != PINNED)] = AFTER_END
-    arrays = {"ids": guess, "states": states, "confidence": pack_probability(p), "entropy": frame.entropy[at:],
-              "top_ids": np.full((loop.length, TOP), -1), "top_p": np.zeros((loop.length, TOP), np.uint8),
-              "reasons": tuple(r for r in reasons if states[r.position] == COMMITTED)}  # fmt: skip
+    arrays = {
+        "ids": guess,
+        "states": states,
+        "confidence": pack_probability(p),
+        "entropy": frame.entropy[at:],
+        "top_ids": np.full((loop.length, TOP), -1),
+        "top_p": np.zeros((loop.length, TOP), np.uint8),
+        "reasons": tuple(r for r in reasons if states[r.position] == COMMITTED),
+    }
     why = "stable and confident" if converged else "step limit"
     notes: dict[str, Any] = {"canvas_stopped": why, "passes": settings.steps - state.left, "mean_entropy": _short(mean)}
     if loop.thinking and (span := thought([*frame.ids[:at].tolist(), *guess.tolist()], *loop.thinking)):

@@ -77,7 +77,9 @@ class TorchModel(ABC):
         return torch.tensor([piece[:1] == b" " and not piece[1:2].isspace() and len(piece) > 1 for piece in pieces])
 
     @abstractmethod
-    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+    def predictor(
+        self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str
+    ) -> Predictor:
         """Return what the loop asks, for one run."""
 
     def fingerprint(self, mode: str) -> str:
@@ -96,10 +98,21 @@ class TorchModel(ABC):
         """Free the model's memory."""
         self.__dict__.clear()
 
-    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
-                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = (),
-                draft: Draft | None = None) -> Run:  # fmt: skip
+    def denoise(
+        self,
+        prompt: str,
+        settings: Settings | None = None,
+        *,
+        mode: str = "diffusion",
+        system: str = "",
+        pinned: Mapping[int, str] | None = None,
+        limits: Limits = LOCAL,
+        clock: Clock = time.perf_counter,
+        cancelled: threading.Event | None = None,
+        deadline: float | None = None,
+        start: Sequence[int] = (),
+        draft: Draft | None = None,
+    ) -> Run:
         """Return a run of `prompt`; raise SettingError before anything is computed.
 
         deadline: seconds the run may take, waiting included. start: ids of a partly filled canvas to begin with, -1 where undecided;
@@ -110,12 +123,26 @@ class TorchModel(ABC):
         ids = self.encode(prompt, system)
         request.check(self.spec, len(ids), limits)
         known = self.standing(request, made)
-        trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, hardware(),
-                      self.fingerprint(mode), versions(), branch=made.about if made else "",
-                      notice=" ".join(filter(None, (self.notice(prompt), made.says if made else ""))))  # fmt: skip
+        trace = Trace(
+            self.spec,
+            mode,
+            request.settings.as_dict(),
+            prompt,
+            tuple(ids),
+            system,
+            self.dtype,
+            self.device,
+            hardware(),
+            self.fingerprint(mode),
+            versions(),
+            branch=made.about if made else "",
+            notice=" ".join(filter(None, (self.notice(prompt), made.says if made else ""))),
+        )
         cancelled = cancelled or threading.Event()
         steering = Steering(draft.steered if draft else None)
-        run = Run(trace, self._frames(trace, request, ids, known, clock, cancelled, deadline, steering), self.piece, cancelled)
+        run = Run(
+            trace, self._frames(trace, request, ids, known, clock, cancelled, deadline, steering), self.piece, cancelled
+        )
         run.steering = steering
         return run
 
@@ -145,7 +172,9 @@ class TorchModel(ABC):
             for offset, token in enumerate(self.tokens(words)):
                 if position + offset >= length or position + offset in out:
                     where = "run over the end of the canvas" if position + offset >= length else "overlap"
-                    raise SettingError(f"Pinned words must fit between 0 and {length - 1}; those at {position} {where}.", "pinned")
+                    raise SettingError(
+                        f"Pinned words must fit between 0 and {length - 1}; those at {position} {where}.", "pinned"
+                    )
                 out[position + offset] = token
         return out
 
@@ -155,7 +184,9 @@ class TorchModel(ABC):
             return request, None
         ours = self.fingerprint(request.mode)
         if draft.weights and ours and draft.weights != ours:
-            raise SettingError(f"This run was written by other weights of {self.spec.name} than those loaded here.", "trace")
+            raise SettingError(
+                f"This run was written by other weights of {self.spec.name} than those loaded here.", "trace"
+            )
         made = draft.made(self.tokens, self.spec)
         if draft.grows and not self.spec.canvas:
             request = replace(request, settings=replace(request.settings, new_tokens=len(made.ids)))
@@ -173,14 +204,27 @@ class TorchModel(ABC):
 
     def _check_start(self, start: Sequence[int], length: int) -> None:
         if len(start) > length:
-            raise SettingError(f"A canvas to start from may have at most {length} positions; it has {len(start)}.", "start")
+            raise SettingError(
+                f"A canvas to start from may have at most {length} positions; it has {len(start)}.", "start"
+            )
         for token in start:
             if not -1 <= token < self.spec.vocab_size or token == self.spec.mask_id:
                 most = self.spec.vocab_size - 1
-                raise SettingError(f"A canvas to start from holds ids from 0 to {most}, or -1; it held {token}.", "start")
+                raise SettingError(
+                    f"A canvas to start from holds ids from 0 to {most}, or -1; it held {token}.", "start"
+                )
 
-    def _frames(self, trace: Trace, request: Request, ids: list[int], known: Standing, clock: Clock,
-                cancelled: threading.Event, deadline: float | None, steering: Steering) -> Generator[Frame, None, None]:  # fmt: skip
+    def _frames(
+        self,
+        trace: Trace,
+        request: Request,
+        ids: list[int],
+        known: Standing,
+        clock: Clock,
+        cancelled: threading.Event,
+        deadline: float | None,
+        steering: Steering,
+    ) -> Generator[Frame, None, None]:
         """Write, then say how it ended and what an exact check finds; an error is noted in the trace."""
         try:
             control = Control(cancelled, deadline, steering)
@@ -192,14 +236,25 @@ class TorchModel(ABC):
             trace.finish("error")
             raise
 
-    def _written(self, request: Request, ids: list[int], known: Standing, watch: Stopwatch,
-                 should_stop: Callable[[], str]) -> Generator[Frame, None, str]:  # fmt: skip
+    def _written(
+        self, request: Request, ids: list[int], known: Standing, watch: Stopwatch, should_stop: Callable[[], str]
+    ) -> Generator[Frame, None, str]:
         """Yield the frames of this model's loop; return why it stopped."""
         settings, spec = request.settings, self.spec
-        canvas = Canvas(request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
+        canvas = Canvas(
+            request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept
+        )
         forbidden = (*(() if spec.mask_id is None else (spec.mask_id,)), *self.unwritten)
-        plan = Plan(settings, spec, request.block_length(spec), torch.Generator().manual_seed(settings.seed), forbidden, should_stop,
-                    known.spaced, self.word_starts if known.spaced else None)
+        plan = Plan(
+            settings,
+            spec,
+            request.block_length(spec),
+            torch.Generator().manual_seed(settings.seed),
+            forbidden,
+            should_stop,
+            known.spaced,
+            self.word_starts if known.spaced else None,
+        )
         watch.resume()
         predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
         loop = decode if request.mode == "ar" else denoise

@@ -39,24 +39,48 @@ class Causal(ChatModel):
         self.device, self.dtype = str(self.torch_device), str(model.dtype).removeprefix("torch.")
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: hub.Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None = None, *,
-                        thinking: bool = False) -> Causal:  # fmt: skip
+    def from_checkpoint(
+        cls,
+        checkpoint: hub.Checkpoint,
+        spec: ModelSpec,
+        place: Placement,
+        progress: Progress | None = None,
+        *,
+        thinking: bool = False,
+    ) -> Causal:
         """Load tokenizer and weights; raise ModelUnavailable."""
         from transformers import AutoModelForCausalLM
 
         chat = Chat(hub.load_tokenizer(checkpoint, spec.name), thinking)
-        model = hub.load_model(AutoModelForCausalLM, checkpoint, place, spec.name, progress, ("lm_head", "embed_tokens", "router"))
+        model = hub.load_model(
+            AutoModelForCausalLM, checkpoint, place, spec.name, progress, ("lm_head", "embed_tokens", "router")
+        )
         text = model.config.get_text_config()
         ids = chat.ends(model.generation_config.to_dict(), checkpoint.generation, checkpoint.config)
         if not ids:
-            raise ModelUnavailable(f"{spec.name} cannot be used: neither its configuration nor its tokenizer names an end token.")
+            raise ModelUnavailable(
+                f"{spec.name} cannot be used: neither its configuration nor its tokenizer names an end token."
+            )
         limit = getattr(text, "max_position_embeddings", None) or 0
-        return cls(model, chat, replace(
-            spec, family="autoregressive", vocab_size=text.vocab_size, eos_ids=ids, causal_prefix=True, modes=("ar",), max_tokens=limit,
-            spaced=chat.pieces.leads, parameters=sum(p.numel() for p in model.parameters()),
-        ))  # fmt: skip
+        return cls(
+            model,
+            chat,
+            replace(
+                spec,
+                family="autoregressive",
+                vocab_size=text.vocab_size,
+                eos_ids=ids,
+                causal_prefix=True,
+                modes=("ar",),
+                max_tokens=limit,
+                spaced=chat.pieces.leads,
+                parameters=sum(p.numel() for p in model.parameters()),
+            ),
+        )
 
-    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+    def predictor(
+        self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str
+    ) -> Predictor:
         """Return a session with a cache of its own."""
         return Session(self.model, ids, self.torch_device)
 
@@ -94,4 +118,6 @@ class Session:
 
     def crop(self, length: int) -> None:
         """Forget cached tokens from position `length` on."""
-        self.cache.crop(min(0, len(self.prompt) + length - self.cache.get_seq_length()))  # how many to remove, as a negative count
+        self.cache.crop(
+            min(0, len(self.prompt) + length - self.cache.get_seq_length())
+        )  # how many to remove, as a negative count

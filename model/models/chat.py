@@ -70,7 +70,11 @@ class Chat:
     def token_id(self, text: str) -> int | None:
         """Return the id of one token by its text, or None."""
         found = self._tokenizer.convert_tokens_to_ids(text)
-        return None if found is None or (found == self._tokenizer.unk_token_id and text != self._tokenizer.unk_token) else int(found)
+        return (
+            None
+            if found is None or (found == self._tokenizer.unk_token_id and text != self._tokenizer.unk_token)
+            else int(found)
+        )
 
     def ends(self, *configs: Mapping[str, Any]) -> tuple[int, ...]:
         """The end tokens that the tokenizer and a checkpoint's configs name, each once."""

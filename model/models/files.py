@@ -14,13 +14,30 @@ if TYPE_CHECKING:
     from model.models.hub import Checkpoint
 
 CONFIG, INDEX, WHOLE = "config.json", "model.safetensors.index.json", "model.safetensors"
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
+TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
 FILES = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.txt")
 # buffers that older files carry, a head tied to the embedding, heads of an encoder that write no text
 NOT_NEEDED = re.compile(r"inv_freq$|^lm_head\.weight$|(^|\.)(pooler|seq_relationship|sop_classifier)\.|position_ids$")
-QUANTIZERS = {"compressed-tensors": "compressed-tensors", "bitsandbytes": "bitsandbytes", "awq": "gptqmodel", "gptq": "gptqmodel",
-              "aqlm": "aqlm", "hqq": "hqq", "quanto": "optimum-quanto", "torchao": "torchao", "vptq": "vptq",
-              "auto-round": "auto-round"}  # fmt: skip
+QUANTIZERS = {
+    "compressed-tensors": "compressed-tensors",
+    "bitsandbytes": "bitsandbytes",
+    "awq": "gptqmodel",
+    "gptq": "gptqmodel",
+    "aqlm": "aqlm",
+    "hqq": "hqq",
+    "quanto": "optimum-quanto",
+    "torchao": "torchao",
+    "vptq": "vptq",
+    "auto-round": "auto-round",
+}
 
 
 # ---------------------------------------------------------------- reading
@@ -67,7 +84,9 @@ def check_format(config: Mapping[str, Any], name: str) -> None:
     """Refuse weights that MLX quantized, whose names are the stock ones; raise ModelUnavailable."""
     said = config.get("quantization")
     if isinstance(said, Mapping) and "group_size" in said:
-        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized for MLX, which is not read here; take the original.")
+        raise ModelUnavailable(
+            f"{name} cannot be loaded: its weights are quantized for MLX, which is not read here; take the original."
+        )
 
 
 def names(folder: Path) -> list[str]:
@@ -85,19 +104,24 @@ def other_format(files: list[str]) -> str:
 def check_tokenizer(checkpoint: Checkpoint, name: str) -> None:
     """Refuse a checkpoint without any file that a tokenizer is read from; raise ModelUnavailable."""
     if not any((checkpoint.folder / file).is_file() for file in TOKENIZERS):
-        lacks = f"its tokenizer is missing: there is no tokenizer.json in {checkpoint.folder.name}, nor another vocabulary"
+        lacks = (
+            f"its tokenizer is missing: there is no tokenizer.json in {checkpoint.folder.name}, nor another vocabulary"
+        )
         raise ModelUnavailable(f"{name} cannot be loaded: {lacks}.")
 
 
 # ---------------------------------------------------------------- refusing
 def check_report(report: Any, name: str) -> None:
     """Refuse what transformers would fill with random numbers, leave out or leave as it was made; raise WeightsError naming the first."""
-    shapes = {key: f"has the shape {tuple(there)}, not {tuple(wanted)}" for key, there, wanted in report["mismatched_keys"]}
+    shapes = {
+        key: f"has the shape {tuple(there)}, not {tuple(wanted)}" for key, there, wanted in report["mismatched_keys"]
+    }
     unknown = [key for key in report["unexpected_keys"] if not NOT_NEEDED.search(key)]
     for keys, one, many in (
-        (report["missing_keys"], "is missing", "are missing"), (shapes, "", "are of another shape"),
+        (report["missing_keys"], "is missing", "are missing"),
+        (shapes, "", "are of another shape"),
         (unknown, "is not known", "are not known"),
-    ):  # fmt: skip
+    ):
         if keys:
             first = min(map(str, keys))
             count = "" if len(keys) == 1 else f"{len(keys)} weights {many}; "
@@ -117,11 +141,17 @@ def check_quantization(config: Mapping[str, Any], name: str) -> None:
     if isinstance(said, Mapping) and (said.get("load_in_8bit") or said.get("load_in_4bit")):
         method = "bitsandbytes"
     if method not in KNOWN and method != "bitsandbytes":
-        named = f"by a method that is not known here, '{str(method)[:40]}'" if method else "and its config does not say how"
-        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized {named}; take the unquantized checkpoint.")
+        named = (
+            f"by a method that is not known here, '{str(method)[:40]}'" if method else "and its config does not say how"
+        )
+        raise ModelUnavailable(
+            f"{name} cannot be loaded: its weights are quantized {named}; take the unquantized checkpoint."
+        )
     if package := QUANTIZERS.get(str(method), ""):
         try:
             version(package)
         except PackageNotFoundError:
             needs = f"which needs the package {package}; install it, or take the unquantized checkpoint"
-            raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized as '{method}', {needs}.") from None
+            raise ModelUnavailable(
+                f"{name} cannot be loaded: its weights are quantized as '{method}', {needs}."
+            ) from None

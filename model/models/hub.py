@@ -22,8 +22,14 @@ log = logging.getLogger("inkblot")
 Progress = Callable[[float, str], None]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 UNREACHABLE = {
-    "LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ConnectionError", "ProxyError", "ReadTimeout",
-}  # fmt: skip
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionError",
+    "ProxyError",
+    "ReadTimeout",
+}
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
@@ -44,8 +50,13 @@ class Checkpoint:
         return str(self.config.get("model_type", ""))
 
 
-def find(where: str, revision: str = "", name: str = "", progress: Progress | None = None,
-         fits: Callable[[int], Any] = lambda weights: None) -> Checkpoint:  # fmt: skip
+def find(
+    where: str,
+    revision: str = "",
+    name: str = "",
+    progress: Progress | None = None,
+    fits: Callable[[int], Any] = lambda weights: None,
+) -> Checkpoint:
     """Return a folder's checkpoint, or fetch 'owner/name' (or 'owner/name@revision') from the hub; raise ModelUnavailable.
 
     revision: 40 hex digits; '' takes the newest one, and what is returned says which that was. fits: called with the bytes of the weights
@@ -74,7 +85,9 @@ def find(where: str, revision: str = "", name: str = "", progress: Progress | No
             wanted = _wanted(where, revision, list(sizes), name)
             fits(sum(size for file, size in sizes.items() if file in wanted and file.endswith(".safetensors")))
         bar = _reporting_bar(progress, f"Downloading {where}") if progress else None
-        path = snapshot_download(where, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"], tqdm_class=bar)
+        path = snapshot_download(
+            where, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"], tqdm_class=bar
+        )
     return measure(Path(path), name, revision)
 
 
@@ -86,20 +99,33 @@ def _wanted(where: str, revision: str, there: list[str], name: str) -> list[str]
     from huggingface_hub import hf_hub_download
 
     top = [file for file in there if "/" not in file]
-    first = [Path(hf_hub_download(where, file, revision=revision)).parent for file in (files.CONFIG, files.INDEX) if file in top]
+    first = [
+        Path(hf_hub_download(where, file, revision=revision)).parent
+        for file in (files.CONFIG, files.INDEX)
+        if file in top
+    ]
     if first:
         config = files.read(first[0], files.CONFIG, name) or {}
         files.check_format(config, name)
         files.check_quantization(config, name)
     weights = [file for file in top if file.endswith(".safetensors")]
     if top and not weights:
-        raise WeightsError(f"{name} cannot be loaded: there are no .safetensors weights in {where}{files.other_format(there)}.")
+        raise WeightsError(
+            f"{name} cannot be loaded: there are no .safetensors weights in {where}{files.other_format(there)}."
+        )
     if files.INDEX in top:
         named = files.index_files(files.read(first[-1], files.INDEX, name) or {}) or weights
         weights = [files.WHOLE] if files.WHOLE in weights and files.WHOLE not in named else named
     elif files.WHOLE in weights:
         weights = [files.WHOLE]
-    return [*weights, *(file for file in top if not file.endswith(".safetensors") and any(fnmatch(file, each) for each in files.FILES))]
+    return [
+        *weights,
+        *(
+            file
+            for file in top
+            if not file.endswith(".safetensors") and any(fnmatch(file, each) for each in files.FILES)
+        ),
+    ]
 
 
 def _info(api: Any, where: str, revision: str) -> Any:
@@ -153,11 +179,22 @@ def load_image_processor(checkpoint: Checkpoint, name: str) -> Any:
         return AutoImageProcessor.from_pretrained(checkpoint.folder, local_files_only=True)
 
 
-def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, progress: Progress | None = None,
-               keep: tuple[str, ...] = ()) -> Any:  # fmt: skip
+def load_model(
+    cls: Any,
+    checkpoint: Checkpoint,
+    place: Placement,
+    name: str,
+    progress: Progress | None = None,
+    keep: tuple[str, ...] = (),
+) -> Any:
     """Return the weights in `cls`, placed as planned, ready to run; raise ModelUnavailable. keep: modules FP8 must leave alone."""
-    options: dict[str, Any] = {"dtype": "auto", "device_map": place.device_map, "local_files_only": True, "use_safetensors": True,
-                               "trust_remote_code": False}  # fmt: skip
+    options: dict[str, Any] = {
+        "dtype": "auto",
+        "device_map": place.device_map,
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
     if place.max_memory:
         options["max_memory"] = place.max_memory
     files.check_quantization(checkpoint.config, name)
@@ -166,7 +203,9 @@ def load_model(cls: Any, checkpoint: Checkpoint, place: Placement, name: str, pr
             from transformers import FineGrainedFP8Config
 
             options["quantization_config"] = FineGrainedFP8Config(modules_to_not_convert=list(keep))
-        model, report = cls.from_pretrained(checkpoint.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+        model, report = cls.from_pretrained(
+            checkpoint.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
         files.check_report(report, name)
     model = model.eval()
     left = left_on_meta(model)
@@ -229,7 +268,9 @@ def _weights_progress(progress: Progress | None, words: str) -> Iterator[None]:
         yield
         return
     progress(0.0, words)
-    previous = set_hook(lambda factory, args, kwargs: _reporting_bar(progress, words)(*args, **kwargs)) if set_hook else None
+    previous = (
+        set_hook(lambda factory, args, kwargs: _reporting_bar(progress, words)(*args, **kwargs)) if set_hook else None
+    )
     try:
         yield
     finally:

@@ -89,16 +89,28 @@ def parse(model_id: str) -> tuple[str, dict[str, str]]:
     return where, asked
 
 
-def load(progress: Progress | None = None, *, spec: ModelSpec, where: str, shift: str = "", block: str = "", mask: str = "", mode: str = "",
-         way: str = "auto", revision: str = "", dtype: str = "") -> Model:  # fmt: skip
+def load(
+    progress: Progress | None = None,
+    *,
+    spec: ModelSpec,
+    where: str,
+    shift: str = "",
+    block: str = "",
+    mask: str = "",
+    mode: str = "",
+    way: str = "auto",
+    revision: str = "",
+    dtype: str = "",
+) -> Model:
     """Load a folder or hub id; raise ModelUnavailable with one sentence, also where it has to be told what it cannot see."""
     from model.models import hub
     from model.models.masked import load as hf_masked
     from model.models.placement import Needs, plan, survey
 
     hardware = survey()
-    checkpoint = hub.find(where, revision, spec.name, progress,
-                          fits=lambda size: plan(Needs(spec.name, size, 0, WORKING), hardware, way))  # fmt: skip
+    checkpoint = hub.find(
+        where, revision, spec.name, progress, fits=lambda size: plan(Needs(spec.name, size, 0, WORKING), hardware, way)
+    )
     if mode not in ("", "ar"):
         raise ModelUnavailable(f"mode must be ar, or left out; it was '{mode[:20]}'.")
     if mode == "ar" or not (mask or shift or block or _says_masked(checkpoint.folder)):
@@ -107,8 +119,16 @@ def load(progress: Progress | None = None, *, spec: ModelSpec, where: str, shift
         return model
     with hub.told(spec.name, "its files"):
         asked = family(checkpoint, spec.name, shift, block)
-    return hf_masked.load(progress, spec=replace(spec, family="masked", max_tokens=0), family=asked, where=where, way=way,
-                          revision=checkpoint.revision, dtype=dtype, mask=mask)  # fmt: skip
+    return hf_masked.load(
+        progress,
+        spec=replace(spec, family="masked", max_tokens=0),
+        family=asked,
+        where=where,
+        way=way,
+        revision=checkpoint.revision,
+        dtype=dtype,
+        mask=mask,
+    )
 
 
 def _says_masked(folder: Path) -> bool:
@@ -129,7 +149,9 @@ def _start(config: dict[str, Any]) -> Family | None:
     from model.models.masked.formats import is_encoder, is_llada_moe
 
     kind = str(config.get("model_type", ""))
-    return DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (BERT if is_encoder(kind) else None)
+    return DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (
+        BERT if is_encoder(kind) else None
+    )
 
 
 def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
@@ -143,11 +165,15 @@ def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:
         start = Family(ends=CHATML, from_answer=kind.startswith("a2d-"), settings=ONE_EACH)
         lacking = [what for what, said in (("block", block), ("shift", shift or kind.startswith("a2d-"))) if not said]
         if lacking:
-            meanings = {"block": "block=0 if it sees the whole canvas, else the block length it was trained with",
-                        "shift": "shift=yes if the output at one position predicts the next token, as in Dream, else shift=no"}  # fmt: skip
+            meanings = {
+                "block": "block=0 if it sees the whole canvas, else the block length it was trained with",
+                "shift": "shift=yes if the output at one position predicts the next token, as in Dream, else shift=no",
+            }
             ask = "; ".join(meanings[what] for what in lacking)
             unsaid = f"{name} is a masked '{kind[:40]}' whose files do not say how it was trained"
-            raise ModelUnavailable(f"{unsaid}; add behind a '?': {ask}{'' if shift or kind.startswith('a2d-') else '; or mode=ar'}.")
+            raise ModelUnavailable(
+                f"{unsaid}; add behind a '?': {ask}{'' if shift or kind.startswith('a2d-') else '; or mode=ar'}."
+            )
     if shift and shift not in (*YES, *NO):
         raise ModelUnavailable(f"shift must be yes or no; it was '{shift[:20]}'.")
     if block and not (block.isdecimal() and int(block) <= 4096):

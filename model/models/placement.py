@@ -62,7 +62,9 @@ def survey() -> Hardware:
     gpus = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         free, total = torch.cuda.mem_get_info(index)
-        gpus.append(GPU(torch.cuda.get_device_name(index), free, total, torch.cuda.get_device_capability(index) >= (8, 9)))
+        gpus.append(
+            GPU(torch.cuda.get_device_name(index), free, total, torch.cuda.get_device_capability(index) >= (8, 9))
+        )
     return Hardware(tuple(gpus), free_ram())
 
 
@@ -104,7 +106,9 @@ def plan(needs: Needs, hardware: Hardware, way: str = "auto") -> Placement:
     """Return where the model goes; raise ModelUnavailable with the numbers, and what would fit, where it cannot."""
     if way not in WAYS:
         raise ModelUnavailable(f"A model's place must be one of {', '.join(WAYS)}; it was '{way[:20]}'.")
-    able = {name: place for name in ("gpu", "fp8", "gpus", "offload", "cpu") if (place := _place(name, needs, hardware))}
+    able = {
+        name: place for name in ("gpu", "fp8", "gpus", "offload", "cpu") if (place := _place(name, needs, hardware))
+    }
     if way != "auto":
         if way in able:
             return able[way]
@@ -125,7 +129,9 @@ def _place(way: str, needs: Needs, hardware: Hardware) -> Placement | None:
         return Placement(way, f"on {best.name}, {_gb(needs.weights)} of weights", {"": f"cuda:{index}"})
     if way == "fp8" and best and needs.fp8 and best.fp8 and best.free >= needs.fp8 + needs.working:
         return Placement(way, f"on {best.name} in FP8, {_gb(needs.fp8)} of weights", {"": f"cuda:{index}"})
-    room: dict[int | str, int] = {i: int(gpu.free - needs.working) for i, gpu in enumerate(hardware.gpus) if gpu.free > needs.working}
+    room: dict[int | str, int] = {
+        i: int(gpu.free - needs.working) for i, gpu in enumerate(hardware.gpus) if gpu.free > needs.working
+    }
     if way == "gpus" and len(room) > 1 and sum(room.values()) >= needs.weights:
         # 'auto' and 'balanced' may leave tied weights on the meta device; filling one GPU after the other does not.
         return Placement(way, f"over {len(room)} GPUs", "sequential", {**room})
@@ -139,7 +145,9 @@ def _place(way: str, needs: Needs, hardware: Hardware) -> Placement | None:
 
 def _why_not(needs: Needs, hardware: Hardware, tried: list[str], able: dict[str, Placement]) -> str:
     wanted = {"gpu": needs.weights + needs.working, "fp8": needs.fp8 + needs.working}
-    size = " or ".join(_gb(wanted[way]) + " in FP8" * (way == "fp8") for way in tried if way in wanted and (way != "fp8" or needs.fp8))
+    size = " or ".join(
+        _gb(wanted[way]) + " in FP8" * (way == "fp8") for way in tried if way in wanted and (way != "fp8" or needs.fp8)
+    )
     if not hardware.gpus:
         what, have = f"a GPU with {size} of free memory" if size else "a GPU", "this machine has none"
     else:
@@ -151,9 +159,14 @@ def _why_not(needs: Needs, hardware: Hardware, tried: list[str], able: dict[str,
     if tried == ["cpu"]:
         what, have = f"{_gb(needs.weights / 0.8)} of main memory", f"{_gb(hardware.ram)} are free"
     if tried == ["offload"] and hardware.gpus:
-        what, have = f"{_gb(needs.weights)} of GPU and main memory together", f"{have}, and {_gb(hardware.ram)} of main memory are free"
+        what, have = (
+            f"{_gb(needs.weights)} of GPU and main memory together",
+            f"{have}, and {_gb(hardware.ram)} of main memory are free",
+        )
     fits = [f"'{name}' ({place.words})" for name, place in able.items() if name not in tried]
-    return f"{needs.name} needs {what}; {have}. " + (f"What would fit: {', '.join(fits)}." if fits else "A smaller model would fit.")
+    return f"{needs.name} needs {what}; {have}. " + (
+        f"What would fit: {', '.join(fits)}." if fits else "A smaller model would fit."
+    )
 
 
 def _gb(size: float) -> str:

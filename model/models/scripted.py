@@ -41,10 +41,20 @@ END, MASK_ID, FIRST_WORD = 256, 257, 258
 _PIECE = re.compile(r" ?[A-Za-z]+|\n *| ?\d| ?[^\w\s]|\s|.", re.DOTALL)
 _WORDS = tuple(dict.fromkeys(piece for piece in _PIECE.findall(SCRIPT) if piece.isascii() and len(piece) > 1))
 SPEC = ModelSpec(
-    id="fake", name="Fake (scripted, not a model)", family="masked", vocab_size=FIRST_WORD + len(_WORDS), eos_ids=(END,), mask_id=MASK_ID,
-    causal_prefix=True, default_block=32, verify=True, modes=("diffusion", "ar"), twin="fake", max_tokens=4096,
+    id="fake",
+    name="Fake (scripted, not a model)",
+    family="masked",
+    vocab_size=FIRST_WORD + len(_WORDS),
+    eos_ids=(END,),
+    mask_id=MASK_ID,
+    causal_prefix=True,
+    default_block=32,
+    verify=True,
+    modes=("diffusion", "ar"),
+    twin="fake",
+    max_tokens=4096,
     note="A scripted stand-in without weights: its text, confidences and order are made up.",
-)  # fmt: skip
+)
 ENTRIES = (Entry(SPEC, "model.models.scripted:load", needs="nothing"),)
 
 
@@ -63,9 +73,18 @@ class Fake:
     (None: after the script). first_delay: seconds the first pass takes instead.
     """
 
-    def __init__(self, delay: float = 0.0, *, first_delay: float | None = None, fail_at: int | None = None,
-                 error: Callable[[], BaseException] = lambda: RuntimeError("scripted failure"), nan_at: int | None = None,
-                 emit: Sequence[str] = (), eos_at: int | None = None, sleep: Callable[[float], Any] = time.sleep):  # fmt: skip
+    def __init__(
+        self,
+        delay: float = 0.0,
+        *,
+        first_delay: float | None = None,
+        fail_at: int | None = None,
+        error: Callable[[], BaseException] = lambda: RuntimeError("scripted failure"),
+        nan_at: int | None = None,
+        emit: Sequence[str] = (),
+        eos_at: int | None = None,
+        sleep: Callable[[float], Any] = time.sleep,
+    ):
         self.spec = SPEC
         self.delay, self.first_delay = delay, delay if first_delay is None else first_delay
         self.fail_at, self.error, self.nan_at, self.eos_at, self.sleep = fail_at, error, nan_at, eos_at, sleep
@@ -100,9 +119,20 @@ class Fake:
         """Refuse further passes."""
         self.closed = True
 
-    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
-                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None, draft: Draft | None = None) -> Run:  # fmt: skip
+    def denoise(
+        self,
+        prompt: str,
+        settings: Settings | None = None,
+        *,
+        mode: str = "diffusion",
+        system: str = "",
+        pinned: Mapping[int, str] | None = None,
+        limits: Limits = LOCAL,
+        clock: Clock = time.perf_counter,
+        cancelled: threading.Event | None = None,
+        deadline: float | None = None,
+        draft: Draft | None = None,
+    ) -> Run:
         """Return a run of the script; see `model.run.Model.denoise`. `deadline`: seconds of `clock` the run may take."""
         settings, ids = settings or Settings(), self.encode(prompt, system)
         made = draft.made(self.tokens, self.spec) if draft else Draft()
@@ -110,8 +140,17 @@ class Fake:
             settings = replace(settings, new_tokens=len(made.ids))
         Request(prompt, self.spec.id, mode, settings, system, pinned or {}).check(self.spec, len(ids), limits)
         script = _Script(self, settings, mode, dict(pinned or {}), made)
-        trace = Trace(self.spec, mode, settings.as_dict(), prompt, tuple(ids), system, dtype="none", device="script",
-                      branch=made.about if draft else "")  # fmt: skip
+        trace = Trace(
+            self.spec,
+            mode,
+            settings.as_dict(),
+            prompt,
+            tuple(ids),
+            system,
+            dtype="none",
+            device="script",
+            branch=made.about if draft else "",
+        )
         cancelled = cancelled or threading.Event()
         run = FakeRun(trace, self._frames(trace, script, clock, cancelled, deadline), self, script, cancelled)
         run.steering = script.steering = Steering(draft.steered if draft else None)
@@ -125,8 +164,15 @@ class Fake:
         ids[:end] = np.resize(np.array(script, np.int32), max(len(script), end))[:end][:length]
         return ids
 
-    def _frames(self, trace: Trace, script: _Script, clock: Clock, cancelled: threading.Event,
-                deadline: float | None, last: Frame | None = None) -> Generator[Frame, None, None]:  # fmt: skip
+    def _frames(
+        self,
+        trace: Trace,
+        script: _Script,
+        clock: Clock,
+        cancelled: threading.Event,
+        deadline: float | None,
+        last: Frame | None = None,
+    ) -> Generator[Frame, None, None]:
         watch, began = Stopwatch(clock), clock()
         canvas = script.canvas
         if last is not None:
@@ -184,15 +230,20 @@ class _Script:
         if given and max(given) >= n:
             raise SettingError(f"Pinned words must end by position {n - 1}; these end at {max(given)}.", "pinned")
         given = {p: made.ids[p] for p in made.pinned} | given
-        self.canvas = Canvas(n, fake.spec.vocab_size, fake.spec.eos_ids, given, start=made.ids, kept={p: made.ids[p] for p in made.kept})
+        self.canvas = Canvas(
+            n, fake.spec.vocab_size, fake.spec.eos_ids, given, start=made.ids, kept={p: made.ids[p] for p in made.kept}
+        )
         self.left_to_right = self.ar or settings.order == "left_to_right"
         self.rank = np.arange(n) if self.left_to_right else self.rng.permutation(n)
         self.rivals = self.rng.integers(0, len(_WORDS), (n, TOP)) + FIRST_WORD
         size = 1 if self.ar else min(settings.block_length or fake.spec.default_block, n)
         masks = [len(self.canvas.masked(i, i + size)) for i in range(0, n, size)]
         shares = masks if size == 1 else share_steps(settings.steps, masks)
-        self.plan = [(i, (i * size, min(n, (i + 1) * size)), take) for i, (share, m) in enumerate(zip(shares, masks, strict=True))
-                     for take in counts(settings.schedule, m, share)]  # fmt: skip
+        self.plan = [
+            (i, (i * size, min(n, (i + 1) * size)), take)
+            for i, (share, m) in enumerate(zip(shares, masks, strict=True))
+            for take in counts(settings.schedule, m, share)
+        ]
         self.block, self.span = self.plan[0][:2] if self.plan else (0, (0, n))
 
     def advance(self, nan: bool = False) -> None:
@@ -217,7 +268,9 @@ class _Script:
         if nan:
             sure[0] = np.nan
         if not np.isfinite(sure).all():
-            raise NumericsError(f"The model returned values that are not numbers in step {canvas.steps}, so the run was ended.")
+            raise NumericsError(
+                f"The model returned values that are not numbers in step {canvas.steps}, so the run was ended."
+            )
         ids = self.rivals[undecided].astype(np.int32)
         ids[:, 0] = self.target[undecided]
         canvas.look(undecided, 4 * (1 - sure), ids, np.stack([sure, (1 - sure) / 2, (1 - sure) / 4], 1))

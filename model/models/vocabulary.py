@@ -18,7 +18,11 @@ Step = Callable[[str], str]
 def added_ids(tokenizer: Any) -> dict[int, str]:
     """Return {id: text} of the tokens that were added to a vocabulary whole, flagged special or not; white space and bytes are text."""
     added = {int(token): str(entry) for token, entry in getattr(tokenizer, "added_tokens_decoder", {}).items()}
-    return {token: text for token, text in added.items() if text.replace("\u2581", " ").strip() and not _BYTE.fullmatch(text)}
+    return {
+        token: text
+        for token, text in added.items()
+        if text.replace("\u2581", " ").strip() and not _BYTE.fullmatch(text)
+    }
 
 
 def spelt(tokenizer: Any, text: str, added: dict[int, str]) -> list[int]:
@@ -28,17 +32,28 @@ def spelt(tokenizer: Any, text: str, added: dict[int, str]) -> list[int]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:  # a tokenizer in Python: its model, without the search for added tokens before it
         cut = getattr(tokenizer, "_tokenize", tokenizer.tokenize)
-        return _without(added, text, lambda part: [(tokenizer.convert_tokens_to_ids(t), t) for t in cut(part)], tokenizer.unk_token_id)
+        return _without(
+            added,
+            text,
+            lambda part: [(tokenizer.convert_tokens_to_ids(t), t) for t in cut(part)],
+            tokenizer.unk_token_id,
+        )
     if backend.normalizer is not None:
         text = backend.normalizer.normalize_str(text)
-    parts = [text] if backend.pre_tokenizer is None else [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+    parts = (
+        [text] if backend.pre_tokenizer is None else [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+    )
     out: list[int] = []
     for part in parts:
-        out += _without(added, part, lambda text: [(t.id, t.value) for t in backend.model.tokenize(text)], tokenizer.unk_token_id)
+        out += _without(
+            added, part, lambda text: [(t.id, t.value) for t in backend.model.tokenize(text)], tokenizer.unk_token_id
+        )
     return out
 
 
-def _without(added: dict[int, str], text: str, model: Callable[[str], list[tuple[int, str]]], unknown: int | None) -> list[int]:
+def _without(
+    added: dict[int, str], text: str, model: Callable[[str], list[tuple[int, str]]], unknown: int | None
+) -> list[int]:
     """Return the ids a tokenizer's model gives; where its own vocabulary holds an added token whole, those of its halves."""
     out: list[int] = []
     for token, value in model(text):
@@ -142,8 +157,19 @@ def _strip(text: str, char: str, start: int, stop: int) -> str:
     return text
 
 
-CLEANUP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"),
-           (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))  # fmt: skip
+CLEANUP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" do not", " don't"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
 
 
 def _word_piece(text: str, prefix: str, cleanup: bool) -> str:

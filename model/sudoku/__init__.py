@@ -38,4 +38,4 @@ __all__ = [
     "solutions",
     "solve",
     "solved",
-]  # fmt: skip
+]

@@ -56,15 +56,23 @@ def refuse(board: Board) -> None:
     if clashes := conflicts(board):
         one, other = clashes[0].positions[:2]
         raise SettingError(
-            f"This puzzle cannot be solved: the {board[one]} in {name(one)} clashes with the {board[other]} in {name(other)}.", "prompt")
+            f"This puzzle cannot be solved: the {board[one]} in {name(one)} clashes with the {board[other]} in {name(other)}.",
+            "prompt",
+        )
     search = Search()
     found = solutions(board, 2, search)
     if len(found) == 2:
         cell = next(i for i in range(CELLS) if found[0][i] != found[1][i])
         one, other = sorted((found[0][cell], found[1][cell]))
         raise SettingError(
-            f"This puzzle has more than one solution ({name(cell)} may be {one} or {other}); give more digits.", "prompt")
+            f"This puzzle has more than one solution ({name(cell)} may be {one} or {other}); give more digits.",
+            "prompt",
+        )
     if search.exhausted:
-        raise SettingError("Whether this puzzle has exactly one solution could not be decided in time; give more digits.", "prompt")
+        raise SettingError(
+            "Whether this puzzle has exactly one solution could not be decided in time; give more digits.", "prompt"
+        )
     if not found:
-        raise SettingError("This puzzle has no solution, though no two of its digits clash; check what was typed.", "prompt")
+        raise SettingError(
+            "This puzzle has no solution, though no two of its digits clash; check what was typed.", "prompt"
+        )

@@ -22,7 +22,12 @@ class Level:
 
 LEVELS = {
     level.name: level
-    for level in (Level("easy", 40, 49), Level("medium", 36, 39), Level("hard", 28, 35), Level("extreme", 22, 27, needs_search=True))
+    for level in (
+        Level("easy", 40, 49),
+        Level("medium", 36, 39),
+        Level("hard", 28, 35),
+        Level("extreme", 22, 27, needs_search=True),
+    )
 }
 
 

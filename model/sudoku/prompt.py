@@ -15,8 +15,17 @@ from .make import LEVELS, puzzle
 from .solver import solve
 
 NOTHING = "empty"
-OTHERS = {"beginner": "easy", "simple": "easy", "moderate": "medium", "normal": "medium", "difficult": "hard", "expert": "extreme",
-          "evil": "extreme", "fiendish": "extreme", "blank": NOTHING}  # fmt: skip
+OTHERS = {
+    "beginner": "easy",
+    "simple": "easy",
+    "moderate": "medium",
+    "normal": "medium",
+    "difficult": "hard",
+    "expert": "extreme",
+    "evil": "extreme",
+    "fiendish": "extreme",
+    "blank": NOTHING,
+}
 FEW = 20  # cells from which on a text is taken for a puzzle, whatever words are in it
 HINT = f"Type a Sudoku of 81 cells with dots for the empty ones, or one of {', '.join(LEVELS)} (and a number: 'hard 7'), or '{NOTHING}'."
 MOST = 10**9
@@ -45,7 +54,10 @@ def read_prompt(prompt: str, seed: int = 0) -> Asked:
     if not found:
         raise SettingError(HINT, "prompt")
     if len(set(found)) > 1:
-        raise SettingError(f"Ask for one difficulty: this prompt names {found[0]} and {next(f for f in found if f != found[0])}.", "prompt")
+        raise SettingError(
+            f"Ask for one difficulty: this prompt names {found[0]} and {next(f for f in found if f != found[0])}.",
+            "prompt",
+        )
     if found[0] == NOTHING:
         return Asked((0,) * CELLS, None)
     numbers = re.findall(r"\d+", prompt)

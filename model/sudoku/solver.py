@@ -13,7 +13,9 @@ from .board import CELLS, PEERS, UNITS, Board
 
 FULL = (1 << CELLS) - 1
 UNIT_BITS = tuple(sum(1 << cell for cell in unit) for unit in UNITS)
-KEEP = tuple(FULL & ~sum(1 << peer for peer in peers) for peers in PEERS)  # what is left of a digit's places once it stands here
+KEEP = tuple(
+    FULL & ~sum(1 << peer for peer in peers) for peers in PEERS
+)  # what is left of a digit's places once it stands here
 OTHERS = tuple(FULL & ~(1 << cell) for cell in range(CELLS))
 MOST_NODES = 20_000  # choices tried before a board is given up: about ten seconds
 

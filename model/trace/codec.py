@@ -30,16 +30,50 @@ import numpy as np
 
 from model.errors import TraceError
 from model.spec import ModelSpec
-from model.trace.frame import COMMITTED, MASK, NOISE, REASONS, SETTLED, STATES, TAKEN_BACK, TOP, UNDECIDED, Frame, Reason
+from model.trace.frame import (
+    COMMITTED,
+    MASK,
+    NOISE,
+    REASONS,
+    SETTLED,
+    STATES,
+    TAKEN_BACK,
+    TOP,
+    UNDECIDED,
+    Frame,
+    Reason,
+)
 from model.trace.trace import STOPPED, Result, Trace
-from model.trace.untrusted import MAX_LENGTH, check_header, check_size, notes_of, number, pieces_of, spec_of, whole, wholes
+from model.trace.untrusted import (
+    MAX_LENGTH,
+    check_header,
+    check_size,
+    notes_of,
+    number,
+    pieces_of,
+    spec_of,
+    whole,
+    wholes,
+)
 from model.trace.untrusted import need as _need
 from model.trace.untrusted import text as checked_text
 
 FORMAT, VERSION, LETTERS = "text-diffusion-trace", 1, "PFmncste"
 CANDIDATE_BYTES = 512 * 1024
-_HEADER = ("mode", "settings", "prompt", "prompt_ids", "system", "dtype", "device", "hardware", "weights_sha256", "versions",
-           "recorded", "branch")  # fmt: skip
+_HEADER = (
+    "mode",
+    "settings",
+    "prompt",
+    "prompt_ids",
+    "system",
+    "dtype",
+    "device",
+    "hardware",
+    "weights_sha256",
+    "versions",
+    "recorded",
+    "branch",
+)
 
 
 # ---------------------------------------------------------------- writing
@@ -83,9 +117,14 @@ def encode_frame(before: Frame | None, frame: Frame, spec: ModelSpec) -> dict[st
     heat = (confidence != frame.confidence) | (entropy != frame.entropy)
     if heat.any():
         undecided = _usual(before, len(frame.ids))
-        star = not (heat & ~undecided).any() and int(undecided.sum() - heat.sum()) * 2 <= len(frame.ids) // 8  # cheaper than a bitmap
+        star = (
+            not (heat & ~undecided).any() and int(undecided.sum() - heat.sum()) * 2 <= len(frame.ids) // 8
+        )  # cheaper than a bitmap
         heat = undecided if star else heat
-        out["hp"], out["hv"] = "*" if star else _bits(heat), _b64(np.concatenate([frame.confidence[heat], frame.entropy[heat]]))
+        out["hp"], out["hv"] = (
+            "*" if star else _bits(heat),
+            _b64(np.concatenate([frame.confidence[heat], frame.entropy[heat]])),
+        )
     if frame.reasons:
         out["why"] = _group(frame.reasons)
     if frame.notes:
@@ -111,15 +150,25 @@ def dumps(trace: Trace, max_bytes: int | None = None) -> str:
     pairs = list(zip([None, *trace.frames[:-1]], trace.frames, strict=True)) if trace.frames else []
     used = {int(t) for frame in trace.frames for t in np.unique(frame.ids) if t >= 0}
     document: dict[str, Any] = {
-        "format": FORMAT, "version": VERSION, "header": encode_header(trace), "states": LETTERS, "reasons": REASONS,
-        "length": trace.length, "vocab": encode_vocab(trace, used),
+        "format": FORMAT,
+        "version": VERSION,
+        "header": encode_header(trace),
+        "states": LETTERS,
+        "reasons": REASONS,
+        "length": trace.length,
+        "vocab": encode_vocab(trace, used),
         "frames": [encode_frame(a, b, trace.spec) for a, b in pairs],
         "result": result_dict(trace.result),
-    }  # fmt: skip
+    }
     section: dict[str, Any] = {"candidates": None, "extra_vocab": {}}
     if any(frame.candidates is not None for frame in trace.frames):
-        guessed = {int(t) for f in trace.frames if f.candidates is not None for t in np.unique(f.candidates[0]) if t >= 0}
-        section = {"candidates": [encode_candidates(a, b) for a, b in pairs], "extra_vocab": encode_vocab(trace, guessed - used)}
+        guessed = {
+            int(t) for f in trace.frames if f.candidates is not None for t in np.unique(f.candidates[0]) if t >= 0
+        }
+        section = {
+            "candidates": [encode_candidates(a, b) for a, b in pairs],
+            "extra_vocab": encode_vocab(trace, guessed - used),
+        }
     plain, extra = _dump(document), _dump(section)
     if len(extra) > CANDIDATE_BYTES or (max_bytes is not None and len(plain) + len(extra) > max_bytes):
         extra = _dump({"candidates": None, "extra_vocab": {}})
@@ -130,7 +179,10 @@ def result_dict(result: Result | None) -> dict[str, Any] | None:
     """Return a result with its derived rates, JSON-ready."""
     if result is None:
         return None
-    rates = {"tokens_per_forward": round(result.tokens_per_forward, 4), "tokens_per_second": round(result.tokens_per_second, 3)}
+    rates = {
+        "tokens_per_forward": round(result.tokens_per_forward, 4),
+        "tokens_per_second": round(result.tokens_per_second, 3),
+    }
     values = asdict(result)
     if result.faults is None:
         del values["faults"]  # as documents were before there was a check
@@ -146,7 +198,12 @@ def settle(before: Frame | None, length: int, spec: ModelSpec) -> tuple[np.ndarr
     confidence, entropy = np.zeros(length, np.uint8), np.zeros(length, np.uint8)
     if before is not None:
         n = min(length, len(before.ids))
-        for new, old in ((ids, before.ids), (states, before.states), (confidence, before.confidence), (entropy, before.entropy)):
+        for new, old in (
+            (ids, before.ids),
+            (states, before.states),
+            (confidence, before.confidence),
+            (entropy, before.entropy),
+        ):
             new[:n] = old[:n]
         states[states == COMMITTED] = SETTLED
         taken = states == TAKEN_BACK
@@ -200,7 +257,9 @@ def loads(text: str | bytes, max_bytes: int = 8_000_000) -> Trace:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise TraceError(f"This is not a trace: the field 'format' must be '{FORMAT}'.")
     if document.get("version") != VERSION:
-        raise TraceError(f"This trace has version {str(document.get('version'))[:20]}; this page reads version {VERSION}.")
+        raise TraceError(
+            f"This trace has version {str(document.get('version'))[:20]}; this page reads version {VERSION}."
+        )
     try:
         return _decode(document, len(text))
     except TraceError:
@@ -215,7 +274,9 @@ def _decode(document: dict[str, Any], size: int) -> Trace:
     header, frames = document["header"], document["frames"]
     check_size(frames, size)
     check_header(header)
-    trace = Trace(spec=spec_of(header["model"]), **{name: header[name] for name in _HEADER}, notice=header.get("notice", ""))
+    trace = Trace(
+        spec=spec_of(header["model"]), **{name: header[name] for name in _HEADER}, notice=header.get("notice", "")
+    )
     trace.prompt_ids = tuple(trace.prompt_ids)
     for table in (document["vocab"], document.get("extra_vocab") or {}):
         trace.pieces |= pieces_of(table)
@@ -236,10 +297,16 @@ def _result(stored: Any, length: int, size: int) -> Result:
     _need(isinstance(stored, dict) and stored.get("stopped") in STOPPED, "its result is not known")
     tokens = whole(stored["tokens"], "number of tokens")
     return Result(
-        checked_text(stored["text"], "text", size), stored["stopped"], tokens, whole(stored["after_end"], "number behind the end"),
-        whole(stored["forwards"], "number of passes"), number(stored["seconds"], "seconds", 0), number(stored["first_frame_seconds"],
-        "seconds", 0), _faults(stored.get("faults"), length), whole(stored.get("given", 0), "number of given tokens", 0, tokens),
-    )  # fmt: skip
+        checked_text(stored["text"], "text", size),
+        stored["stopped"],
+        tokens,
+        whole(stored["after_end"], "number behind the end"),
+        whole(stored["forwards"], "number of passes"),
+        number(stored["seconds"], "seconds", 0),
+        number(stored["first_frame_seconds"], "seconds", 0),
+        _faults(stored.get("faults"), length),
+        whole(stored.get("given", 0), "number of given tokens", 0, tokens),
+    )
 
 
 def _faults(stored: Any, length: int) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
@@ -255,7 +322,9 @@ def _faults(stored: Any, length: int) -> tuple[tuple[str, tuple[int, ...]], ...]
     return tuple((sentence, tuple(positions)) for sentence, positions in stored)
 
 
-def _frame(before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | None, has_candidates: bool, spec: ModelSpec) -> Frame:
+def _frame(
+    before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | None, has_candidates: bool, spec: ModelSpec
+) -> Frame:
     length = data.get("l", len(before.ids) if before else 0)
     ids, states, confidence, entropy = settle(before, length, spec)
     if "at" in data:
@@ -268,9 +337,15 @@ def _frame(before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | N
         confidence[heat], entropy[heat] = _unb64(data["hv"], 2 * int(heat.sum())).reshape(2, -1)
     span = tuple(data["w"]) if "w" in data else before.span if before else (0, length)
     groups = data.get("why", ())
-    _need(all(isinstance(group, list) and len(group) == 4 and group[0] in REASONS for group in groups), "a reason is not known")
-    reasons = tuple(Reason(whole(p, "place of a reason", 0, length - 1), r, *(float(number(n, "reason's number")) for n in (v, b)))
-                    for r, b, at, vs in groups for p, v in zip(at, vs, strict=True))  # fmt: skip
+    _need(
+        all(isinstance(group, list) and len(group) == 4 and group[0] in REASONS for group in groups),
+        "a reason is not known",
+    )
+    reasons = tuple(
+        Reason(whole(p, "place of a reason", 0, length - 1), r, *(float(number(n, "reason's number")) for n in (v, b)))
+        for r, b, at, vs in groups
+        for p, v in zip(at, vs, strict=True)
+    )
     step = data["n"] if "n" in data or before is None else before.step + 1
     block = data["b"] if "b" in data or before is None else before.block
     forwards = data["f"] if "f" in data or before is None else before.forwards + 1
@@ -278,8 +353,21 @@ def _frame(before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | N
     _need(len(span) == 2 and all(type(n) is int and 0 <= n <= 10**7 for n in numbers), "a counter is out of range")
     for name in ("t", "u"):
         number(data[name], "time", 0, 1e9)
-    return Frame(step, block, span, forwards, data["t"], data["u"], ids, states, confidence, entropy,
-                 _candidates(before, guess, length) if has_candidates else None, reasons, notes_of(data.get("x", {})))  # fmt: skip
+    return Frame(
+        step,
+        block,
+        span,
+        forwards,
+        data["t"],
+        data["u"],
+        ids,
+        states,
+        confidence,
+        entropy,
+        _candidates(before, guess, length) if has_candidates else None,
+        reasons,
+        notes_of(data.get("x", {})),
+    )
 
 
 def _candidates(before: Frame | None, data: dict[str, Any] | None, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -289,7 +377,9 @@ def _candidates(before: Frame | None, data: dict[str, Any] | None, length: int) 
     if data is not None:
         there = _unbits(data["at"], length)
         n = int(there.sum())
-        ids[there] = np.array(wholes(data["ids"], "list of candidates", -1, 10**7, n * TOP), dtype=np.int32).reshape(n, TOP)
+        ids[there] = np.array(wholes(data["ids"], "list of candidates", -1, 10**7, n * TOP), dtype=np.int32).reshape(
+            n, TOP
+        )
         p[there] = _unb64(data["p"], n * TOP).reshape(n, TOP)
     return ids, p
 
@@ -314,8 +404,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(out) != len(pairs):
         raise ValueError("a field stands twice")
     return out
-
-
 
 
 assert len(LETTERS) == len(STATES)

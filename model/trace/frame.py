@@ -107,7 +107,9 @@ class Frame:
 
     def same_as(self, other: Frame, times: bool = True) -> bool:
         """Whether every field is equal (times aside, if asked)."""
-        plain = ("step", "block", "span", "forwards", "reasons", "notes") + (("seconds", "forward_seconds") if times else ())
+        plain = ("step", "block", "span", "forwards", "reasons", "notes") + (
+            ("seconds", "forward_seconds") if times else ()
+        )
         arrays = ("ids", "states", "confidence", "entropy")
         if (self.candidates is None) != (other.candidates is None):
             return False
@@ -135,7 +137,9 @@ def given_tokens(frames: Sequence[Frame], eos_ids: Iterable[int]) -> int:
     if not frames:
         return 0
     first, last, ends, count = frames[0], frames[-1], set(eos_ids), 0
-    began = {} if first.forwards else {i: t for i, t in enumerate(first.ids.tolist()) if first.states[i] not in UNDECIDED}
+    began = (
+        {} if first.forwards else {i: t for i, t in enumerate(first.ids.tolist()) if first.states[i] not in UNDECIDED}
+    )
     for i, (token, state) in enumerate(zip(last.ids.tolist(), last.states.tolist(), strict=True)):
         if state == AFTER_END:
             break
@@ -154,7 +158,9 @@ def pack_probability(p: Any) -> np.ndarray:
 
 def pack_entropy(nats: Any, vocab_size: int) -> np.ndarray:
     """Entropies in nats -> uint8; the square root keeps small ones apart; NaN becomes 0."""
-    return np.rint(np.sqrt(np.fmin(np.fmax(np.divide(nats, math.log(max(2, vocab_size))), 0), 1)) * 255).astype(np.uint8)
+    return np.rint(np.sqrt(np.fmin(np.fmax(np.divide(nats, math.log(max(2, vocab_size))), 0), 1)) * 255).astype(
+        np.uint8
+    )
 
 
 def unpack_entropy(packed: np.ndarray, vocab_size: int) -> np.ndarray:

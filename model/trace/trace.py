@@ -91,7 +91,9 @@ class Trace:
             else:
                 runs.append(self.pieces.get(token, b""))
         text = b"".join(runs).decode("utf-8", errors="replace")
-        return text.removeprefix(" ") if self.spec.checked or self.spec.spaced else text  # whose words bring the space before them
+        return (
+            text.removeprefix(" ") if self.spec.checked or self.spec.spaced else text
+        )  # whose words bring the space before them
 
     @property
     def final_text(self) -> str:
@@ -109,11 +111,15 @@ class Trace:
         first = next((frame.seconds for frame in self.frames if frame.forwards), 0.0)
         tokens = len(self.final_ids)
         self.result = Result(
-            text=self.text(last) if last else "", stopped=stopped, tokens=tokens,
+            text=self.text(last) if last else "",
+            stopped=stopped,
+            tokens=tokens,
             after_end=int(((last.states == AFTER_END) & (last.ids >= 0)).sum()) if last else 0,
-            forwards=last.forwards if last else 0, seconds=last.seconds if last else 0.0, first_frame_seconds=first,
+            forwards=last.forwards if last else 0,
+            seconds=last.seconds if last else 0.0,
+            first_frame_seconds=first,
             given=given_tokens(self.frames, self.spec.eos_ids),
-        )  # fmt: skip
+        )
         return self.result
 
     def to_json(self, max_bytes: int | None = None) -> str:

@@ -25,7 +25,10 @@ def need(truth: Any, otherwise: str) -> None:
 def text(value: Any, what: str, most: int = TEXT) -> str:
     """Return a text that can be sent on; raise TraceError."""
     need(isinstance(value, str) and len(value) <= most, f"its '{what}' is not text, or too long")
-    need(value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value), f"its '{what}' holds half a character")
+    need(
+        value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value),
+        f"its '{what}' holds half a character",
+    )
     return str(value)
 
 
@@ -58,7 +61,9 @@ def check_size(frames: Any, size: int) -> None:
         length = whole(data.get("l", length), f"canvas, which must have 1 to {MAX_LENGTH:,} positions,", 1, MAX_LENGTH)
         cells += length
         if cells > most:
-            raise TraceError(f"A trace of {size:,} bytes may have at most {most:,} positions in all its frames; this one has more.")
+            raise TraceError(
+                f"A trace of {size:,} bytes may have at most {most:,} positions in all its frames; this one has more."
+            )
 
 
 def check_header(header: Any) -> None:
@@ -89,7 +94,11 @@ def spec_of(data: Any) -> ModelSpec:
         value, name = data[field.name], f"model's {field.name.replace('vocab_size', 'vocabulary size')}"
         if field.name in SPEC_TUPLES:
             need(isinstance(value, list) and len(value) <= 1_000, f"its {name} is not a list")
-            value = tuple(wholes(value, name)) if SPEC_TUPLES[field.name] is int else tuple(text(each, name, 100) for each in value)
+            value = (
+                tuple(wholes(value, name))
+                if SPEC_TUPLES[field.name] is int
+                else tuple(text(each, name, 100) for each in value)
+            )
         elif field.name == "mask_id":
             value = None if value is None else whole(value, name)
         elif isinstance(field.default, bool):
@@ -112,7 +121,9 @@ def pieces_of(table: Any) -> dict[int, bytes]:
     for token, piece in table.items():
         need(token.isascii() and token.isdigit() and len(token) <= 8, "a token's id is no number")
         spelt = isinstance(piece, str)
-        out[int(token)] = text(piece, "vocabulary").encode() if spelt else bytes(wholes(piece, "list of a token's bytes", 0, 255))
+        out[int(token)] = (
+            text(piece, "vocabulary").encode() if spelt else bytes(wholes(piece, "list of a token's bytes", 0, 255))
+        )
     return out
 
 

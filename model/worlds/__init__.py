@@ -58,4 +58,4 @@ __all__ = [
     "training_prompt",
     "unholdable",
     "write",
-]  # fmt: skip
+]

@@ -19,7 +19,9 @@ def main() -> None:
     for _ in range(args.count):
         text = write(r, args.form)
         faults = check(text.words, text.form)
-        print(f"[{text.form}, {len(text.words)} words{', ' + faults[0].sentence if faults else ''}]\n{display(text.words)}\n")
+        print(
+            f"[{text.form}, {len(text.words)} words{', ' + faults[0].sentence if faults else ''}]\n{display(text.words)}\n"
+        )
 
 
 if __name__ == "__main__":

@@ -10,10 +10,26 @@ from .grammar import DERIVED, KINDS, OPTIONS, Part, Structure, article, derived,
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 KIND_NAMES = {  # how a kind reads after "no"
-    "name": "name", "he_name": "man's name", "day": "day", "Day": "day", "number": "number", "place": "place", "animal": "animal",
-    "relative": "relative", "stranger": "stranger", "weather": "weather", "colour": "colour", "thing": "thing to count", "food": "food",
-    "boat": "way to travel", "tool": "tool", "garment": "garment", "object": "object", "dish": "dish", "herb": "ingredient",
-}  # fmt: skip
+    "name": "name",
+    "he_name": "man's name",
+    "day": "day",
+    "Day": "day",
+    "number": "number",
+    "place": "place",
+    "animal": "animal",
+    "relative": "relative",
+    "stranger": "stranger",
+    "weather": "weather",
+    "colour": "colour",
+    "thing": "thing to count",
+    "food": "food",
+    "boat": "way to travel",
+    "tool": "tool",
+    "garment": "garment",
+    "object": "object",
+    "dish": "dish",
+    "herb": "ingredient",
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +73,14 @@ def _fitting(structure: Structure, words: Sequence[str]) -> tuple[int, int]:
 
 def _read(structure: Structure, words: Sequence[str]) -> list[Fault]:
     begin, end = _fitting(structure, words)
-    if end >= 4 and len(words) != len(structure):  # the text goes on behind a hole, or behind something that does not belong
+    if end >= 4 and len(words) != len(
+        structure
+    ):  # the text goes on behind a hole, or behind something that does not belong
         where = f"in the {_sentence(structure, begin)} sentence"
         more = len(words) > len(structure)
-        sentence = f"There is a word too many {where}." if more else f"A word is missing {where}, before '{words[begin]}'."
+        sentence = (
+            f"There is a word too many {where}." if more else f"A word is missing {where}, before '{words[begin]}'."
+        )
         return [Fault(sentence, tuple(range(begin, max(begin + 1, len(words) - end))))]
     faults: list[Fault] = []
     values: dict[str, tuple[str, int]] = {}
@@ -68,7 +88,12 @@ def _read(structure: Structure, words: Sequence[str]) -> list[Fault]:
         found = tuple(words[part.start : part.start + part.length])
         where = f"in the {_sentence(structure, part.start)} sentence"
         if len(found) < part.length:
-            faults.append(Fault(f"The {FORMS[structure.form].title} breaks off {where}.", tuple(range(max(0, len(words) - 3), len(words)))))
+            faults.append(
+                Fault(
+                    f"The {FORMS[structure.form].title} breaks off {where}.",
+                    tuple(range(max(0, len(words) - 3), len(words))),
+                )
+            )
             return faults
         if fault := _misfit(part, found, words, values, where):
             faults.append(fault)
@@ -79,7 +104,9 @@ def _read(structure: Structure, words: Sequence[str]) -> list[Fault]:
     return faults
 
 
-def _misfit(part: Part, found: tuple[str, ...], words: Sequence[str], values: dict[str, tuple[str, int]], where: str) -> Fault | None:
+def _misfit(
+    part: Part, found: tuple[str, ...], words: Sequence[str], values: dict[str, tuple[str, int]], where: str
+) -> Fault | None:
     """Return what is wrong with one part, None where nothing is. values: of the variables set so far, with their positions."""
     here, shown = tuple(range(part.start, part.start + part.length)), " ".join(found)
     if part.kind == "literal":
@@ -98,7 +125,11 @@ def _misfit(part: Part, found: tuple[str, ...], words: Sequence[str], values: di
             right = derived(part.kind, value)
         except (KeyError, ValueError, IndexError):  # what it follows from is wrong, and was named
             return None
-        return None if found[0] == right else Fault(f"'{shown}' {where} does not fit {value}: it should be '{right}'.", (at, *here))
+        return (
+            None
+            if found[0] == right
+            else Fault(f"'{shown}' {where} does not fit {value}: it should be '{right}'.", (at, *here))
+        )
     if found not in OPTIONS[part.kind]:
         named = KIND_NAMES.get(part.kind)
         what = f"is no {named}" if named else "does not belong there"
@@ -109,15 +140,26 @@ def _misfit(part: Part, found: tuple[str, ...], words: Sequence[str], values: di
 
 def _sentence(structure: Structure, position: int) -> str:
     """Return which sentence of a structure a position lies in, as an ordinal."""
-    ends = sum(part.kind == "literal" and part.word in (".", "!", "?") and part.start < position for part in structure.parts)
+    ends = sum(
+        part.kind == "literal" and part.word in (".", "!", "?") and part.start < position for part in structure.parts
+    )
     return ORDINALS[min(ends, len(ORDINALS) - 1)]
 
 
 def unholdable(pins: Mapping[int, str]) -> str:
     """Return why no text can hold these words at these positions, in one sentence; empty where one can."""
-    fitting = [s for form in FORMS for s in structures(form) if all(p < len(s) and w in s.allowed[p] for p, w in pins.items())]
+    fitting = [
+        s for form in FORMS for s in structures(form) if all(p < len(s) and w in s.allowed[p] for p, w in pins.items())
+    ]
     if not fitting:
-        alone = next((p for p, w in pins.items() if not any(p < len(s) and w in s.allowed[p] for f in FORMS for s in structures(f))), None)
+        alone = next(
+            (
+                p
+                for p, w in pins.items()
+                if not any(p < len(s) and w in s.allowed[p] for f in FORMS for s in structures(f))
+            ),
+            None,
+        )
         if alone is not None:
             return f"No text of the small worlds has '{pins[alone]}' at position {alone}."
         return "No text of the small worlds has all these words at these positions."
@@ -130,7 +172,9 @@ def _clash(structure: Structure, pins: Mapping[int, str]) -> str:
     roles: dict[str, list[tuple[str, str]]] = {}  # variable -> (how it is used, the word pinned there)
     for part in structure.parts:
         if part.start in pins and part.length == 1 and (part.name or part.of):
-            roles.setdefault(part.name or part.of, []).append((part.kind if part.kind in DERIVED else "", pins[part.start]))
+            roles.setdefault(part.name or part.of, []).append(
+                (part.kind if part.kind in DERIVED else "", pins[part.start])
+            )
     for variable, uses in roles.items():
         values = [option[0] for option in KINDS[structure.kinds[variable]]]
         if not any(all(word == (derived(kind, value) if kind else value) for kind, word in uses) for value in values):

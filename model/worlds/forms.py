@@ -24,7 +24,8 @@ class Form:
 
 
 NOTICE = Form(
-    "notice", "notice of a lost animal",
+    "notice",
+    "notice of a lost animal",
     "Lost : {a} {look} {animal=pet} called {name=x} , last seen near the {place=p} on {day} .",
     {
         "habit": "{He(x)} {habit} and is afraid of {fear} .",
@@ -34,9 +35,10 @@ NOTICE = Form(
         "warning": "Do not {flatter} {him(x)} , for {he(x)} {habit} as well .",
     },
     "Please bring {=x} back to the {=p} . Reward : {number=n} {thing} , all {=n} of them {state} .",
-)  # fmt: skip
+)
 POSTCARD = Form(
-    "postcard", "postcard",
+    "postcard",
+    "postcard",
     "Dear {name=to} , greetings from the {place=p} !",
     {
         "friend": "On {day=d} {name=f!to} {deed} while {his(f)} {animal=pet} {slept} .",
@@ -47,9 +49,10 @@ POSTCARD = Form(
     },
     "In {number=n} days {=f} , the {=pet} and I take the {boat} home . Keep {=n} {thing} for us , one for each day . Yours , {name!f!to}",
     must=("friend",),
-)  # fmt: skip
+)
 RECIPE = Form(
-    "recipe", "impossible recipe",
+    "recipe",
+    "impossible recipe",
     "To make {herb=h} {dish=s} for {number=n} {guests=g} , begin at the {place=p} on a {day=d} night .",
     {
         "stir": "Boil {soft} water and stir it with {a} {tool=t} until {until} .",
@@ -60,9 +63,10 @@ RECIPE = Form(
     },
     "Wash the {=t} in {weather} . The {=n} {=g} must praise the {=h} and be gone before {day!d} .",
     must=("stir",),
-)  # fmt: skip
+)
 WEATHER = Form(
-    "weather", "weather report for a strange place",
+    "weather",
+    "weather report for a strange place",
     "{Day=d} at the {place=p} : {soft} {weather=w} in the morning , {soft} {weather!w} after noon .",
     {
         "wind": "A {point} wind smells of {smell} and carries {number=n} {thing=t} ; all {=n} {=t} must be returned .",
@@ -72,9 +76,10 @@ WEATHER = Form(
         "fog": "Whoever owns {a} {colour} {garment} may lend it to the {=w} .",
     },
     "By {next(d)} the {=w} will have left the {=p} , and everybody will be {mood} again .",
-)  # fmt: skip
+)
 MUSEUM = Form(
-    "museum", "museum label",
+    "museum",
+    "museum label",
     "This {look} {object=o} was made by {name=x} , keeper of the {place=p} , out of {number=n} {parts=m} and {a} {tool=t} .",
     {
         "cost": "{He(x)} {cost} for it and never used {a} {tool!t} again .",
@@ -84,9 +89,10 @@ MUSEUM = Form(
         "theft": "In the year of the {soft} {weather} {a} {animal} stole it and left {thing} .",
     },
     "Gift of {his(x)} {relative} , who kept it in {a} {chest} at the {=p} .",
-)  # fmt: skip
+)
 DIARY = Form(
-    "diary", "diary entry",
+    "diary",
+    "diary entry",
     "{Day=d} . Met {a} {look} {animal=pet} at the {place=p} today .",
     {
         "friend": "{name=f} says it {claim} , but {he(f)} {habit} , so who knows .",
@@ -97,9 +103,10 @@ DIARY = Form(
     },
     "Tomorrow is {next(d)} , and the {=pet} wants to {plan} with {=f} . I hope {he(f)} owns {a} {tool} .",
     must=("friend",),
-)  # fmt: skip
+)
 LETTER = Form(
-    "letter", "letter of complaint",
+    "letter",
+    "letter of complaint",
     "Dear {title=t} , the {look} {object=o} that you sold me at the {place=p} last {day=d} {defect} .",
     {
         "family": "My {relative=r} refuses to leave {his(r)} {kept} and talks of nothing but {talk} .",
@@ -110,9 +117,10 @@ LETTER = Form(
     },
     "Take the {=o} back before {day!d} , {=t} , or my {=r} will {plan} . Yours in {feeling} , {name}",
     must=("family",),
-)  # fmt: skip
+)
 HOROSCOPE = Form(
-    "horoscope", "horoscope",
+    "horoscope",
+    "horoscope",
     "Born under the {animal=z} ? On {day=d} {a} {look} {stranger=s} will bring you {number=n} {thing=t} .",
     {
         "caution": "Do not {flatter} {him(s)} : {he(s)} only wants to {wish} .",
@@ -122,5 +130,5 @@ HOROSCOPE = Form(
         "money": "Money {money} , so {rite} .",
     },
     "On {next(d)} give all {=n} {=t} to {a} {animal!z} and {rite} . The {=s} will be {mood} .",
-)  # fmt: skip
+)
 FORMS = {form.name: form for form in (NOTICE, POSTCARD, RECIPE, WEATHER, MUSEUM, DIARY, LETTER, HOROSCOPE)}

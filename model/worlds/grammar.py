@@ -10,19 +10,34 @@ from functools import cache, cached_property
 from .forms import FORMS, Form
 from .lexicon import DAYS, HE, MANY, NUMBERS, ONE, PLACES, RELATIVES, SHE, SOUNDS, STRANGERS
 
-SUBJECT = {**dict.fromkeys(SHE, "she"), **dict.fromkeys(HE, "he"), **STRANGERS,
-           **{who: {"her": "she", "his": "he"}[his] for who, his in RELATIVES.items()}}  # fmt: skip
+SUBJECT = {
+    **dict.fromkeys(SHE, "she"),
+    **dict.fromkeys(HE, "he"),
+    **STRANGERS,
+    **{who: {"her": "she", "his": "he"}[his] for who, his in RELATIVES.items()},
+}
 CASES = {"he": {"he": "he", "she": "she"}, "his": {"he": "his", "she": "her"}, "him": {"he": "him", "she": "her"}}
 SINGLE: dict[str, list[str]] = {
-    "name": SHE + HE, "he_name": HE, "day": DAYS, "Day": DAYS, "number": NUMBERS[2:], "place": PLACES, "animal": list(SOUNDS),
-    "relative": list(RELATIVES), "stranger": list(STRANGERS), **ONE, "Guests": [word.capitalize() for word in ONE["guests"]],
-}  # fmt: skip
+    "name": SHE + HE,
+    "he_name": HE,
+    "day": DAYS,
+    "Day": DAYS,
+    "number": NUMBERS[2:],
+    "place": PLACES,
+    "animal": list(SOUNDS),
+    "relative": list(RELATIVES),
+    "stranger": list(STRANGERS),
+    **ONE,
+    "Guests": [word.capitalize() for word in ONE["guests"]],
+}
 KINDS: dict[str, list[tuple[str, ...]]] = {
     **{kind: [(word,) for word in words] for kind, words in SINGLE.items()},
     **{kind: [tuple(phrase.split()) for phrase in phrases] for kind, phrases in MANY.items()},
 }
 OPTIONS = {kind: frozenset(options) for kind, options in KINDS.items()}
-_SLOT = re.compile(r"\{(?:(?P<fn>\w+)\((?P<of>\w+)\)|=(?P<again>\w+)|(?P<kind>\w+)(?:=(?P<name>\w+))?(?P<nots>(?:!\w+)*))\}")
+_SLOT = re.compile(
+    r"\{(?:(?P<fn>\w+)\((?P<of>\w+)\)|=(?P<again>\w+)|(?P<kind>\w+)(?:=(?P<name>\w+))?(?P<nots>(?:!\w+)*))\}"
+)
 VOWELS = "aeiou"
 LONGEST = 71  # words of a text: the canvas holds an end behind them
 
@@ -62,10 +77,12 @@ def derived(kind: str, word: str) -> str:
 
 
 DERIVED = {
-    "sound": frozenset(SOUNDS.values()), "next": frozenset(DAYS), "less": frozenset(NUMBERS),
+    "sound": frozenset(SOUNDS.values()),
+    "next": frozenset(DAYS),
+    "less": frozenset(NUMBERS),
     **{case: frozenset(forms.values()) for case, forms in CASES.items()},
     **{case.capitalize(): frozenset(word.capitalize() for word in forms.values()) for case, forms in CASES.items()},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,9 @@ class Structure:
     def linked(self) -> tuple[int, ...]:
         """Positions of words that must agree with another one: repeated, derived, or what those follow from; articles too."""
         sources = {part.of for part in self.parts if part.of}
-        return tuple(part.start for part in self.parts if part.of or part.kind == "a" or (part.name and part.name in sources))
+        return tuple(
+            part.start for part in self.parts if part.of or part.kind == "a" or (part.name and part.name in sources)
+        )
 
 
 def parts_of(template: str) -> tuple[Part, ...]:
@@ -102,7 +121,9 @@ def parts_of(template: str) -> tuple[Part, ...]:
             part = Part("a", at)
         else:
             length = len(KINDS[slot["kind"]][0])
-            part = Part(slot["kind"], at, length, name=slot["name"] or "", nots=tuple(filter(None, slot["nots"].split("!"))))
+            part = Part(
+                slot["kind"], at, length, name=slot["name"] or "", nots=tuple(filter(None, slot["nots"].split("!")))
+            )
         parts.append(part)
         at += part.length
     return tuple(parts)

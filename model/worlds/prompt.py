@@ -11,11 +11,15 @@ from .vocabulary import IDS, TOPICS
 from .write import SALIENT
 
 SYNONYMS = {
-    "notice": "notice lost missing poster notices", "postcard": "postcard card holiday vacation greetings travel postcards",
-    "recipe": "recipe cook cooking dish meal bake recipes kitchen", "weather": "weather forecast report climate weathers",
-    "museum": "museum label exhibit exhibition art museums", "diary": "diary journal entry today diaries",
-    "letter": "letter complaint complain complaints letters", "horoscope": "horoscope stars zodiac fortune future horoscopes",
-}  # fmt: skip
+    "notice": "notice lost missing poster notices",
+    "postcard": "postcard card holiday vacation greetings travel postcards",
+    "recipe": "recipe cook cooking dish meal bake recipes kitchen",
+    "weather": "weather forecast report climate weathers",
+    "museum": "museum label exhibit exhibition art museums",
+    "diary": "diary journal entry today diaries",
+    "letter": "letter complaint complain complaints letters",
+    "horoscope": "horoscope stars zodiac fortune future horoscopes",
+}
 WORDS_OF = {word: form for form, words in SYNONYMS.items() for word in words.split()}
 STOP = frozenset(  # words that ask for nothing
     "a an the of for from to at in on with and or but about by my me i you your it its is are be was were who which that this please "
@@ -26,10 +30,17 @@ STOP = frozenset(  # words that ask for nothing
 TOPIC_WORDS = {
     word.lower(): word
     for kind in ("place", "animal", "name", "day", "stranger", "relative", *SALIENT)
-    for word in {"place": PLACES, "animal": list(SOUNDS), "name": SHE + HE, "stranger": list(STRANGERS), "relative": list(RELATIVES),
-                 "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"], **ONE}.get(kind, [])
+    for word in {
+        "place": PLACES,
+        "animal": list(SOUNDS),
+        "name": SHE + HE,
+        "stranger": list(STRANGERS),
+        "relative": list(RELATIVES),
+        "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+        **ONE,
+    }.get(kind, [])
     if word in IDS
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,11 @@ def read_prompt(text: str) -> Asked:
 
 def _topic(word: str) -> str | None:
     """Return the topic that a typed word means: itself, its singular or its plural."""
-    singular = [word[: -len(end)] + new for end, new in (("ies", "y"), ("es", ""), ("s", ""), ("ves", "f")) if word.endswith(end)]
+    singular = [
+        word[: -len(end)] + new
+        for end, new in (("ies", "y"), ("es", ""), ("s", ""), ("ves", "f"))
+        if word.endswith(end)
+    ]
     return next((TOPIC_WORDS[form] for form in (word, *singular, word + "s", word + "es") if form in TOPIC_WORDS), None)
 
 
@@ -82,7 +97,9 @@ def form_of(text: str) -> str:
     words = set(re.findall(r"[\w-]+", text))
 
     def score(form: Form) -> float:
-        fixed = set(re.findall(r"[\w-]+", re.sub(r"\{[^}]*\}", " ", " ".join((form.head, *form.middle.values(), form.tail)))))
+        fixed = set(
+            re.findall(r"[\w-]+", re.sub(r"\{[^}]*\}", " ", " ".join((form.head, *form.middle.values(), form.tail))))
+        )
         return len(words & fixed) / len(fixed) ** 0.5
 
     return max(FORMS.values(), key=score).name

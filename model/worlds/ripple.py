@@ -40,7 +40,12 @@ def ripple(words: Sequence[str], form: str | None, change: str, seed: int = 0) -
     for kind in dict.fromkeys((*CHANGES[change], *(kind for kinds in CHANGES.values() for kind in kinds))):
         for part in structure.parts:
             free = hanging(structure, part)
-            if part.kind != kind or part.length != 1 or not part.name or not any(p.of == part.name for p in structure.parts):
+            if (
+                part.kind != kind
+                or part.length != 1
+                or not part.name
+                or not any(p.of == part.name for p in structure.parts)
+            ):
                 continue
             old = words[part.start]
             options = [option[0] for option in KINDS[kind] if len(option) == 1 and option[0] != old]
@@ -57,8 +62,11 @@ def ripple(words: Sequence[str], form: str | None, change: str, seed: int = 0) -
 
 def hanging(structure: Structure, part: Part) -> tuple[int, ...]:
     """Return the positions of what follows from a part, the article before it included."""
-    return tuple(other.start for other in structure.parts
-                 if (part.name and other.of == part.name) or (other.kind == "a" and other.start + 1 == part.start))  # fmt: skip
+    return tuple(
+        other.start
+        for other in structure.parts
+        if (part.name and other.of == part.name) or (other.kind == "a" and other.start + 1 == part.start)
+    )
 
 
 def _followed(structure: Structure, part: Part, words: list[str]) -> list[str]:

@@ -14,8 +14,15 @@ MASK, END, NONE, ANY, SPARE = range(5)
 FORM_IDS = {form: 5 + i for i, form in enumerate(FORMS)}
 FIRST_WORD = 5 + len(FORMS)
 PROMPT, TOPICS, CANVAS = 6, 5, 72
-VOCABULARY = ("<mask>", "<end>", "<none>", "<any>", "<spare>", *(f"<{form}>" for form in FORMS),
-              *(Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8").split()))  # fmt: skip
+VOCABULARY = (
+    "<mask>",
+    "<end>",
+    "<none>",
+    "<any>",
+    "<spare>",
+    *(f"<{form}>" for form in FORMS),
+    *(Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8").split()),
+)
 IDS = {word: i for i, word in enumerate(VOCABULARY)}
 JOINED = frozenset(".,:;!?")  # these follow a word without a space
 

@@ -10,10 +10,36 @@ from functools import cache
 from .forms import FORMS
 from .grammar import KINDS, Part, Structure, article, derived, structures
 
-SALIENT = ("place", "animal", "name", "thing", "day", "Day", "herb", "dish", "tool", "object", "relative", "stranger", "food", "garment",
-           "weather", "boat", "guests", "title")  # fmt: skip
-HELD_OUT = (("place", "animal"), ("place", "herb"), ("place", "object"), ("place", "thing"), ("animal", "stranger"), ("object", "relative"),
-            ("dish", "guests"), ("animal", "boat"))  # fmt: skip
+SALIENT = (
+    "place",
+    "animal",
+    "name",
+    "thing",
+    "day",
+    "Day",
+    "herb",
+    "dish",
+    "tool",
+    "object",
+    "relative",
+    "stranger",
+    "food",
+    "garment",
+    "weather",
+    "boat",
+    "guests",
+    "title",
+)
+HELD_OUT = (
+    ("place", "animal"),
+    ("place", "herb"),
+    ("place", "object"),
+    ("place", "thing"),
+    ("animal", "stranger"),
+    ("object", "relative"),
+    ("dish", "guests"),
+    ("animal", "boat"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +72,9 @@ def _by_count(form: str) -> tuple[tuple[Structure, ...], ...]:
     """Structures of a form by length of text, so that the longer ones, of which there are more, do not crowd out the others."""
     found: dict[int, list[Structure]] = {}
     for structure in structures(form):
-        found.setdefault(sum(part.word in ".!?" for part in structure.parts if part.kind == "literal"), []).append(structure)
+        found.setdefault(sum(part.word in ".!?" for part in structure.parts if part.kind == "literal"), []).append(
+            structure
+        )
     return tuple(tuple(group) for group in found.values())
 
 
@@ -73,7 +101,9 @@ def _fill(r: random.Random, structure: Structure) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _words(r: random.Random, part: Part, values: dict[str, str], used: set[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+def _words(
+    r: random.Random, part: Part, values: dict[str, str], used: set[tuple[str, tuple[str, ...]]]
+) -> tuple[str, ...]:
     if part.kind in ("literal", "a"):
         return (part.word or "a",)
     if part.kind == "again":

@@ -25,11 +25,23 @@ from playground.compare.sweep import KNOBS, REFERENCE, Sweep, csv_text, offered,
 def add_race(parser: argparse.ArgumentParser) -> None:
     """Add the options of `race`."""
     parser.add_argument("--prompt", metavar="TEXT", required=True, help="what every lane answers")
-    parser.add_argument("--preset", choices=tuple(PRESETS), default="modes", help="who races (default modes: diffusion and autoregressive)")
-    parser.add_argument("--lane", metavar="'mode=ar'", action="append", default=[],
-                        help="a lane by what it changes, like 'steps=8 order=random' or 'model=ID mode=ar'; give it two or three times")
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        default="modes",
+        help="who races (default modes: diffusion and autoregressive)",
+    )
+    parser.add_argument(
+        "--lane",
+        metavar="'mode=ar'",
+        action="append",
+        default=[],
+        help="a lane by what it changes, like 'steps=8 order=random' or 'model=ID mode=ar'; give it two or three times",
+    )
     _add_common(parser)
-    parser.add_argument("--repeats", metavar="N", type=int, default=1, help="runs of each lane: medians and ranges (default 1)")
+    parser.add_argument(
+        "--repeats", metavar="N", type=int, default=1, help="runs of each lane: medians and ranges (default 1)"
+    )
     parser.add_argument("--new-seeds", action="store_true", help="a new seed for each repeat")
     parser.add_argument("--traces", metavar="FOLDER", type=Path, help="write each lane's median run as JSON")
     add_settings(parser)
@@ -38,12 +50,16 @@ def add_race(parser: argparse.ArgumentParser) -> None:
 def add_sweep(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sweep`."""
     parser.add_argument("--knob", choices=tuple(KNOBS), required=True, help="what changes")
-    parser.add_argument("--values", metavar="LIST", help="like '8, 16, 32' or '8..64/4' (four values); each knob has a default")
+    parser.add_argument(
+        "--values", metavar="LIST", help="like '8, 16, 32' or '8..64/4' (four values); each knob has a default"
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompt", metavar="TEXT", help="what to answer")
     source.add_argument("--prompts", metavar="FILE", type=Path, help="a file with one prompt a line")
     _add_common(parser)
-    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="seeds for each value and prompt, from --seed up (default 1)")
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, default=1, help="seeds for each value and prompt, from --seed up (default 1)"
+    )
     parser.add_argument("--no-reference", action="store_true", help="leave out the autoregressive mode as a reference")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one row a run")
     add_settings(parser)
@@ -61,7 +77,9 @@ def lane_of(text: str) -> dict[str, Any]:
     for part in text.replace(",", " ").split():
         name, equals, value = part.partition("=")
         if not equals:
-            raise SettingError(f"A lane must be like 'mode=ar' or 'steps=8 order=random'; this part was {part[:40]!r}.", "lane")
+            raise SettingError(
+                f"A lane must be like 'mode=ar' or 'steps=8 order=random'; this part was {part[:40]!r}.", "lane"
+            )
         name = name.replace("-", "_")
         out[name] = value_of(FIELD[name], value) if name in FIELD else value
     return out
@@ -98,7 +116,9 @@ def sweep(args: argparse.Namespace) -> int:
     _known(args.model)
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values = offered(args.knob, args.model == "worlds") if args.values is None else args.values
-    what = plan(args.knob, values, prompts, args.seeds, _base(args) | {"system": args.system}, LOCAL, not args.no_reference)
+    what = plan(
+        args.knob, values, prompts, args.seeds, _base(args) | {"system": args.system}, LOCAL, not args.no_reference
+    )
     check_file(args.csv, "csv")
     with closing(Engine()) as engine:
         made = Sweep(engine, what)
@@ -108,7 +128,13 @@ def sweep(args: argparse.Namespace) -> int:
     for point in made.points:
         spreads = [point.spread(figure.name) for figure in FIGURES if figure.name in names]
         cells = [f"{s.median:.2f}" if s else point.error or "not computed" for s in spreads]
-        rows.append([REFERENCE if point.value == REFERENCE else point.label, *cells, str(sum(run.finished for run in point.runs))])
+        rows.append(
+            [
+                REFERENCE if point.value == REFERENCE else point.label,
+                *cells,
+                str(sum(run.finished for run in point.runs)),
+            ]
+        )
     print(_table(rows[0][1:], rows[1:], rows[0][0]), flush=True)
     if args.json:
         print_json(made.record())
@@ -160,7 +186,9 @@ def _rows(made: Race) -> list[list[str]]:
         cells = []
         for result in made.results:
             values, median = result.values(figure.name), result.median(figure.name)
-            spread = f" ({min(values):,.{figure.digits}f} to {max(values):,.{figure.digits}f})" if len(values) > 1 else ""
+            spread = (
+                f" ({min(values):,.{figure.digits}f} to {max(values):,.{figure.digits}f})" if len(values) > 1 else ""
+            )
             cells.append("not computed" if median is None else f"{median:,.{figure.digits}f}{spread}")
         rows.append([figure.label + (f" ({figure.unit})" if figure.unit else ""), *cells])
     return rows
@@ -170,5 +198,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], corner: str = ""
     """Return rows of words beneath their heads."""
     whole = [[corner, *map(harmless, heads)], *rows]
     widths = [max(len(row[i]) for row in whole) for i in range(len(whole[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole)
-
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole
+    )

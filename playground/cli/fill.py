@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fill`."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--text", metavar="TEXT", help="text with holes: ___ for one to a few words, [5] for exactly five tokens")
+    source.add_argument(
+        "--text", metavar="TEXT", help="text with holes: ___ for one to a few words, [5] for exactly five tokens"
+    )
     source.add_argument("--file", metavar="FILE", type=Path, help="the same from a file")
     parser.add_argument("--model", default="worlds", metavar="ID", help="see `models` (default worlds)")
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="what the text is written for (default: taken from the text)")
+    parser.add_argument(
+        "--prompt", default="", metavar="TEXT", help="what the text is written for (default: taken from the text)"
+    )
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
     import_module("playground.cli.main").add_settings(parser)

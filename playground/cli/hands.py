@@ -18,10 +18,25 @@ _SPAN = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `--from` brings with it."""
-    parser.add_argument("--frame", type=int, metavar="N", help="with --from: the frame to go on from, the first is 0 (default: the last)")
-    parser.add_argument("--erase", metavar="5-9", action="append", default=[], help="with --from: positions that are undecided again")
-    parser.add_argument("--pin", metavar="5-9", action="append", default=[], help="with --from: positions that never change")
-    parser.add_argument("--put", metavar="'12: Otto'", action="append", default=[], help="with --from: words in place of that position's")
+    parser.add_argument(
+        "--frame",
+        type=int,
+        metavar="N",
+        help="with --from: the frame to go on from, the first is 0 (default: the last)",
+    )
+    parser.add_argument(
+        "--erase", metavar="5-9", action="append", default=[], help="with --from: positions that are undecided again"
+    )
+    parser.add_argument(
+        "--pin", metavar="5-9", action="append", default=[], help="with --from: positions that never change"
+    )
+    parser.add_argument(
+        "--put",
+        metavar="'12: Otto'",
+        action="append",
+        default=[],
+        help="with --from: words in place of that position's",
+    )
     parser.add_argument("--keep", action="store_true", help="with --from: all other words stay")
 
 
@@ -52,4 +67,8 @@ def span(text: str, option: str) -> list[int]:
 
 def knobs(args: argparse.Namespace, value_of: Any) -> dict[str, Any]:
     """Return the knobs that were given on the command line; the others are the trace's."""
-    return {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
+    return {
+        field.name: value_of(field, getattr(args, field.name))
+        for field in FIELDS
+        if getattr(args, field.name) is not None
+    }

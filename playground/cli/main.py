@@ -50,7 +50,11 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
     Where none is given that says how to write, a model that the page has presets for begins as the page does.
     """
-    given = {field.name: value_of(field, getattr(args, field.name)) for field in FIELDS if getattr(args, field.name) is not None}
+    given = {
+        field.name: value_of(field, getattr(args, field.name))
+        for field in FIELDS
+        if getattr(args, field.name) is not None
+    }
     return begun(args.model, given)
 
 
@@ -72,9 +76,20 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
         return [hands.continuation(args.trace_file, args, hands.knobs(args, value_of))]
     if args.link:
         told = read_link(args.link)
-        given = {field.name: value_of(field, text) for field in FIELDS if (text := getattr(args, field.name)) is not None}
+        given = {
+            field.name: value_of(field, text) for field in FIELDS if (text := getattr(args, field.name)) is not None
+        }
         vars(args).update(told._asdict())
-        return [parse_request(told.prompt, told.knobs | given, model=told.model, mode=told.mode, system=told.system, pinned=told.pinned)]
+        return [
+            parse_request(
+                told.prompt,
+                told.knobs | given,
+                model=told.model,
+                mode=told.mode,
+                system=told.system,
+                pinned=told.pinned,
+            )
+        ]
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
     values, pinned = settings_of(args), args.pinned.replace("\\n", "\n")
     try:
@@ -106,15 +121,29 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompt", metavar="TEXT", help="what to answer")
     source.add_argument("--link", metavar="ADDRESS", help="what 'Copy link' on the page gives; knobs beside it win")
-    source.add_argument("--from", metavar="TRACE", type=Path, dest="trace_file", help="go on from a run that was written with --trace")
+    source.add_argument(
+        "--from", metavar="TRACE", type=Path, dest="trace_file", help="go on from a run that was written with --trace"
+    )
     import_module("playground.cli.hands").add_options(parser)
-    source.add_argument("--prompts", metavar="FILE", type=Path, help="a file with one prompt a line; prints one JSON object a line")
+    source.add_argument(
+        "--prompts", metavar="FILE", type=Path, help="a file with one prompt a line; prints one JSON object a line"
+    )
     parser.add_argument("--model", default="builtin", metavar="ID", help="see `models` (default builtin)")
-    parser.add_argument("--mode", metavar="|".join(MODES), help="denoise, or write left to right (default: denoise, where the model can)")
+    parser.add_argument(
+        "--mode",
+        metavar="|".join(MODES),
+        help="denoise, or write left to right (default: denoise, where the model can)",
+    )
     parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
-    parser.add_argument("--pinned", default="", metavar="'5: upon'",
-                        help="words that must stand at a position; several lines, or \\n between them")
-    parser.add_argument("--image", metavar="FILE", type=Path, help="a picture before the prompt, for models that take one")
+    parser.add_argument(
+        "--pinned",
+        default="",
+        metavar="'5: upon'",
+        help="words that must stand at a position; several lines, or \\n between them",
+    )
+    parser.add_argument(
+        "--image", metavar="FILE", type=Path, help="a picture before the prompt, for models that take one"
+    )
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON (one prompt only)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
     add_settings(parser)
@@ -181,9 +210,22 @@ def models(args: argparse.Namespace) -> int:
         usable, reason = record.available()
         standing, words = record.standing()
         spec = record.spec
-        told = {name: getattr(spec, name) for name in ("id", "name", "family", "modes", "parameters", "license", "url", "note")}
-        rows.append(told | {"available": usable, "reason": reason, "needs": record.needs, "standing": standing, "words": words,
-                            "bytes": spec.memory_bytes, "defaults": record.defaults})  # fmt: skip
+        told = {
+            name: getattr(spec, name)
+            for name in ("id", "name", "family", "modes", "parameters", "license", "url", "note")
+        }
+        rows.append(
+            told
+            | {
+                "available": usable,
+                "reason": reason,
+                "needs": record.needs,
+                "standing": standing,
+                "words": words,
+                "bytes": spec.memory_bytes,
+                "defaults": record.defaults,
+            }
+        )
     if args.json:
         for row in rows:
             print_json(row)
@@ -202,11 +244,24 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default=None, help=where)
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
     parser.add_argument("--model", default="worlds", metavar="ID", help="model to load at the start (default worlds)")
-    parser.add_argument("--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)")
-    parser.add_argument("--trusted-proxy", type=int, default=None, metavar="N", help="proxies before the page that append to "
-                        "X-Forwarded-For (default 0; 1 on a Space)")  # fmt: skip
-    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name under which the page answers, "
-                        "beside addresses, localhost and this machine's own (may be repeated)")  # fmt: skip
+    parser.add_argument(
+        "--limits", choices=sorted(PROFILES), help="what a visitor may ask for (default local; public on a Space)"
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        type=int,
+        default=None,
+        metavar="N",
+        help="proxies before the page that append to X-Forwarded-For (default 0; 1 on a Space)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which the page answers, "
+        "beside addresses, localhost and this machine's own (may be repeated)",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -234,19 +289,33 @@ def lazily(module: str, name: str) -> Callable[[Any], Any]:
 
 COMMANDS: dict[str, Command] = {
     "run": Command("write an answer, denoising in the terminal", add_run, run),
-    "fill": Command("fill the holes of a text", lazily("playground.cli.fill", "add_options"), lazily("playground.cli.fill", "fill")),
-    "race": Command("race lanes on one prompt", lazily("playground.cli.compare", "add_race"), lazily("playground.cli.compare", "race")),
-    "sweep": Command("sweep one knob", lazily("playground.cli.compare", "add_sweep"), lazily("playground.cli.compare", "sweep")),
+    "fill": Command(
+        "fill the holes of a text", lazily("playground.cli.fill", "add_options"), lazily("playground.cli.fill", "fill")
+    ),
+    "race": Command(
+        "race lanes on one prompt",
+        lazily("playground.cli.compare", "add_race"),
+        lazily("playground.cli.compare", "race"),
+    ),
+    "sweep": Command(
+        "sweep one knob", lazily("playground.cli.compare", "add_sweep"), lazily("playground.cli.compare", "sweep")
+    ),
     "models": Command("list the models", add_models, models),
-    "replay": Command("show a trace again", lazily("playground.cli.replay", "add_options"), lazily("playground.cli.replay", "replay")),
-    "talk": Command("show a playlist to a room", lazily("playground.cli.talk", "add_options"), lazily("playground.cli.talk", "talk")),
+    "replay": Command(
+        "show a trace again", lazily("playground.cli.replay", "add_options"), lazily("playground.cli.replay", "replay")
+    ),
+    "talk": Command(
+        "show a playlist to a room", lazily("playground.cli.talk", "add_options"), lazily("playground.cli.talk", "talk")
+    ),
     "serve": Command("open the page", add_serve, serve),
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    whole = _Parser(prog="playground", description="Inkblot: watch a language model write by denoising.", allow_abbrev=False)
+    whole = _Parser(
+        prog="playground", description="Inkblot: watch a language model write by denoising.", allow_abbrev=False
+    )
     commands = whole.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS), parser_class=_Parser)
     for name, command in COMMANDS.items():
         command.add_options(commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False))

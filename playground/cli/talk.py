@@ -16,7 +16,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `talk`."""
     about = "traces (NAME.json, or a folder NAME of up to four) with notes (NAME.md), by name; or one trace (default: those that ship)"
     parser.add_argument("folder", metavar="FOLDER-OR-FILE", nargs="?", type=Path, default=SHIPPED, help=about)
-    parser.add_argument("--html", metavar="FILE", type=Path, help="write the page there, to take it along, and do not open it")
+    parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write the page there, to take it along, and do not open it"
+    )
 
 
 def talk(args: argparse.Namespace) -> int:

@@ -55,7 +55,9 @@ def canvas(trace: Trace, frame: Frame) -> Text:
             out.append("." if state in UNDECIDED else str(token), style=STYLES.get(state, ""))
             out.append("\n" if i % 9 == 8 else " ")
         return out
-    places = [(int(state), int(token)) for state, token in zip(frame.states, frame.ids, strict=True) if state != AFTER_END]
+    places = [
+        (int(state), int(token)) for state, token in zip(frame.states, frame.ids, strict=True) if state != AFTER_END
+    ]
     for state, group in groupby(places, key=lambda place: place[0]):
         tokens = [token for _, token in group]
         if state in UNDECIDED and state != TAKEN_BACK:

@@ -10,7 +10,9 @@ from html import escape
 from model.trace.trace import Trace
 
 TELLING = 3  # a stretch of fewer shared tokens after the parting is chance
-Span = tuple[int, int, int, int, bool]  # [start, stop) in the first run and in the second, and whether they are the same
+Span = tuple[
+    int, int, int, int, bool
+]  # [start, stop) in the first run and in the second, and whether they are the same
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,15 @@ def compare(first: Trace, second: Trace) -> Comparison:
     # From the parting on, so that the shared beginning is never torn apart by a cleverer alignment.
     matcher = SequenceMatcher(None, keys[0][parting:], keys[1][parting:], autojunk=False)
     spans: list[Span] = [(0, parting, 0, parting, True)] if parting else []
-    spans += [(i + parting, j + parting, k + parting, m + parting, tag == "equal") for tag, i, j, k, m in matcher.get_opcodes()]
+    spans += [
+        (i + parting, j + parting, k + parting, m + parting, tag == "equal")
+        for tag, i, j, k, m in matcher.get_opcodes()
+    ]
     shared = sum(j - i for i, j, _, _, same in spans if same)
     stretches = tuple(Stretch(same, _text(a[i:j]), _text(b[k:m]), j - i, m - k) for i, j, k, m, same in _joined(spans))
-    return Comparison(stretches, parting, shared, (len(one), len(other)), (_step(first, parting), _step(second, parting)))
+    return Comparison(
+        stretches, parting, shared, (len(one), len(other)), (_step(first, parting), _step(second, parting))
+    )
 
 
 def _joined(spans: Sequence[Span]) -> list[Span]:

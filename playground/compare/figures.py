@@ -26,25 +26,67 @@ class Figure:
 
 
 FIGURES = (
-    Figure("tokens_per_second", "Tokens per second", "", 1,
-           "Tokens written, up to and including the end token, over all seconds of computing. This decides who wins."),
-    Figure("seconds", "Seconds to the whole text", "s", 2,
-           "Computing only, the prompt's pass included; loading, waiting, warming up and drawing excluded."),
-    Figure("first_token_seconds", "Seconds to the first token", "s", 3,
-           "From the start to the first decided token, the prompt's pass included."),
+    Figure(
+        "tokens_per_second",
+        "Tokens per second",
+        "",
+        1,
+        "Tokens written, up to and including the end token, over all seconds of computing. This decides who wins.",
+    ),
+    Figure(
+        "seconds",
+        "Seconds to the whole text",
+        "s",
+        2,
+        "Computing only, the prompt's pass included; loading, waiting, warming up and drawing excluded.",
+    ),
+    Figure(
+        "first_token_seconds",
+        "Seconds to the first token",
+        "s",
+        3,
+        "From the start to the first decided token, the prompt's pass included.",
+    ),
     Figure("tokens", "Tokens", "", 0, "Up to and including the end token; positions behind it are not counted."),
-    Figure("forwards", "Forward passes", "", 0,
-           "How often the network ran; the prompt's pass and passes that only store text are counted on both sides."),
-    Figure("tokens_per_forward", "Tokens per forward pass", "", 2,
-           "Not a speed: a pass over a block costs more than a pass over one token."),
+    Figure(
+        "forwards",
+        "Forward passes",
+        "",
+        0,
+        "How often the network ran; the prompt's pass and passes that only store text are counted on both sides.",
+    ),
+    Figure(
+        "tokens_per_forward",
+        "Tokens per forward pass",
+        "",
+        2,
+        "Not a speed: a pass over a block costs more than a pass over one token.",
+    ),
     Figure("ms_per_forward", "Milliseconds per forward pass", "ms", 1, "Seconds of computing over forward passes."),
-    Figure("consistent", "Consistent", "", 2,
-           "The share of texts, or boards, in which an exact checker finds nothing wrong; open answers have none.",
-           of_texts=True),
+    Figure(
+        "consistent",
+        "Consistent",
+        "",
+        2,
+        "The share of texts, or boards, in which an exact checker finds nothing wrong; open answers have none.",
+        of_texts=True,
+    ),
     Figure("nll", "NLL under the twin", "nats a token", 2, CAVEAT),
-    Figure("distinct_2", "Distinct-2", "", 2, "The share of token pairs that are different ones; 1 means no pair occurs twice."),
-    Figure("repetition", "Repeated 4-grams", "", 2, "The share of four-token sequences that stood earlier in the same text."),
-)  # fmt: skip
+    Figure(
+        "distinct_2",
+        "Distinct-2",
+        "",
+        2,
+        "The share of token pairs that are different ones; 1 means no pair occurs twice.",
+    ),
+    Figure(
+        "repetition",
+        "Repeated 4-grams",
+        "",
+        2,
+        "The share of four-token sequences that stood earlier in the same text.",
+    ),
+)
 SHARES = frozenset(figure.name for figure in FIGURES if figure.of_texts)
 
 
@@ -98,12 +140,25 @@ class LaneResult:
 
     def record(self) -> dict[str, Any]:
         """Return the lane JSON-ready: the shown run's fields of `run`, and medians and ranges over all finished runs."""
-        out: dict[str, Any] = {"label": self.label, "mode": self.lane.request.mode, "model": self.lane.request.model,
-                               "settings": self.lane.request.settings.as_dict()}  # fmt: skip
+        out: dict[str, Any] = {
+            "label": self.label,
+            "mode": self.lane.request.mode,
+            "model": self.lane.request.model,
+            "settings": self.lane.request.settings.as_dict(),
+        }
         if self.shown and self.shown.trace and self.shown.trace.result:
             out |= figures(self.shown) | summary(self.shown.trace)
-        spread = {f.name: {"median": self.median(f.name), "low": min(v), "high": max(v)} for f in FIGURES if (v := self.values(f.name))}
-        return out | {"finished": len(self.finished), "over_runs": spread, "load_seconds": round(self.load_seconds, 3), "error": self.error}
+        spread = {
+            f.name: {"median": self.median(f.name), "low": min(v), "high": max(v)}
+            for f in FIGURES
+            if (v := self.values(f.name))
+        }
+        return out | {
+            "finished": len(self.finished),
+            "over_runs": spread,
+            "load_seconds": round(self.load_seconds, 3),
+            "error": self.error,
+        }
 
 
 def figures(run: Written) -> dict[str, float | None]:
@@ -112,12 +167,18 @@ def figures(run: Written) -> dict[str, float | None]:
     if run.trace is None or result is None:
         return {figure.name: None for figure in FIGURES}
     return {
-        "tokens_per_second": result.tokens_per_second, "seconds": result.seconds, "first_token_seconds": first_token_seconds(run.trace),
-        "tokens": result.tokens, "forwards": result.forwards, "tokens_per_forward": result.tokens_per_forward,
+        "tokens_per_second": result.tokens_per_second,
+        "seconds": result.seconds,
+        "first_token_seconds": first_token_seconds(run.trace),
+        "tokens": result.tokens,
+        "forwards": result.forwards,
+        "tokens_per_forward": result.tokens_per_forward,
         "ms_per_forward": 1000 * result.seconds / result.forwards if result.forwards else None,
         "consistent": None if result.faults is None else float(not result.faults),
-        "nll": run.quality.nll, "distinct_2": run.quality.distinct_2, "repetition": run.quality.repetition,
-    }  # fmt: skip
+        "nll": run.quality.nll,
+        "distinct_2": run.quality.distinct_2,
+        "repetition": run.quality.repetition,
+    }
 
 
 def first_token_seconds(trace: Trace) -> float | None:

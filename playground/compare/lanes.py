@@ -33,22 +33,40 @@ class Preset:
     label: str
     lanes: tuple[Mapping[str, Any], ...]
     prompt: str = ""
+
+
 # Where text is compared over steps or orders, the plan decides how many tokens a step commits, or the knob would not be read.
 _PLANNED = {"mode": "diffusion", "rule": "schedule", "remasking": "none", "block_length": 0}
 PRESETS = {
     "modes": Preset("Diffusion against left to right", ({"mode": "diffusion"}, {"mode": "ar"})),
     "steps": Preset("8, 16 and 64 steps, one seed", tuple(_PLANNED | {"steps": n} for n in (8, 16, 64))),
-    "orders": Preset("Four orders, one seed", tuple(_PLANNED | {"steps": 32, "order": order}
-                                                    for order in ("margin", "confidence", "random", "left_to_right"))),
-    "sudoku": Preset("Four orders on one Sudoku", tuple(
-        _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": order}
-        for order in ("margin", "confidence", "random", "left_to_right")), "An extreme Sudoku, number 1"),
-    "solvers": Preset("A Sudoku, by margin against left to right", (
-        _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": "margin"},
-        {"model": "sudoku", "mode": "ar", "new_tokens": CELLS, "temperature": 0.0}), "A hard Sudoku, number 7"),
-    "noise": Preset("From masks against from random words", ({"model": "worlds"}, {"model": "worlds-noisy", **NOISY_DEFAULTS})),
+    "orders": Preset(
+        "Four orders, one seed",
+        tuple(
+            _PLANNED | {"steps": 32, "order": order} for order in ("margin", "confidence", "random", "left_to_right")
+        ),
+    ),
+    "sudoku": Preset(
+        "Four orders on one Sudoku",
+        tuple(
+            _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": order}
+            for order in ("margin", "confidence", "random", "left_to_right")
+        ),
+        "An extreme Sudoku, number 1",
+    ),
+    "solvers": Preset(
+        "A Sudoku, by margin against left to right",
+        (
+            _PLANNED | {"model": "sudoku", "new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "order": "margin"},
+            {"model": "sudoku", "mode": "ar", "new_tokens": CELLS, "temperature": 0.0},
+        ),
+        "A hard Sudoku, number 7",
+    ),
+    "noise": Preset(
+        "From masks against from random words", ({"model": "worlds"}, {"model": "worlds-noisy", **NOISY_DEFAULTS})
+    ),
     "models": Preset("Two models", ({}, {"model": "another"})),
-}  # fmt: skip
+}
 
 
 def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
@@ -57,7 +75,9 @@ def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
     Raise SettingError for an unknown preset, ModelUnavailable for an unknown model.
     """
     if not isinstance(name, str) or name not in PRESETS:
-        raise SettingError(f"The preset of a race must be one of {', '.join(PRESETS)}; it was {str(name)[:40]!r}.", "preset")
+        raise SettingError(
+            f"The preset of a race must be one of {', '.join(PRESETS)}; it was {str(name)[:40]!r}.", "preset"
+        )
     lanes = [dict(lane) for lane in PRESETS[name].lanes]
     canvas = entry(base).spec.canvas if entry(base).spec.family == "masked" else 0
     for lane in lanes:
@@ -70,13 +90,17 @@ def preset_lanes(name: str, base: str = "builtin") -> list[dict[str, Any]]:
 
 def _another(base: str) -> str:
     twin = entry(base).spec.twin
-    others = [known for known in entries() if known.spec.id != base and known.spec.parameters]  # a scripted stand-in has none
+    others = [
+        known for known in entries() if known.spec.id != base and known.spec.parameters
+    ]  # a scripted stand-in has none
     usable = [known.spec.id for known in others if known.available()[0]]
     # Where nothing else can run here, its lane says what it would need.
     return twin if twin in usable else usable[0] if usable else others[0].spec.id if others else base
 
 
-def make_lanes(prompt: Any, base: Mapping[str, Any], lanes: Sequence[Mapping[str, Any]], limits: Limits, system: Any = "") -> list[Lane]:
+def make_lanes(
+    prompt: Any, base: Mapping[str, Any], lanes: Sequence[Mapping[str, Any]], limits: Limits, system: Any = ""
+) -> list[Lane]:
     """Return named lanes from untrusted values; raise SettingError with one sentence.
 
     base: settings all lanes share (and 'model', 'mode'); lanes: what each changes, with an optional 'label'.
@@ -93,7 +117,9 @@ def make_lanes(prompt: Any, base: Mapping[str, Any], lanes: Sequence[Mapping[str
         names.append("" if label is None else visible_text("The label of a lane", label, limits.prompt_chars)[:60])
         model, mode = values.pop("model", "builtin"), values.pop("mode", "diffusion")
         requests.append(parse_request(prompt, values, model=model, mode=mode, system=system, limits=limits))
-    return [Lane(name or label, request) for name, label, request in zip(names, labels(requests), requests, strict=True)]
+    return [
+        Lane(name or label, request) for name, label, request in zip(names, labels(requests), requests, strict=True)
+    ]
 
 
 def labels(requests: Sequence[Request]) -> list[str]:
@@ -109,8 +135,11 @@ def labels(requests: Sequence[Request]) -> list[str]:
             parts.append("autoregressive" if request.mode == "ar" else "diffusion")
         if request.mode != "ar":
             family = entry(request.model).spec.family
-            parts += [_knob(f.name, getattr(request.settings, f.name)) for f in differing
-                      if family in f.families and applies(f, request.settings)]  # fmt: skip
+            parts += [
+                _knob(f.name, getattr(request.settings, f.name))
+                for f in differing
+                if family in f.families and applies(f, request.settings)
+            ]
         name = ", ".join(parts) or "diffusion"
         out.append(name[0].upper() + name[1:])
     return [f"{name} ({i + 1})" if out.count(name) > 1 else name for i, name in enumerate(out)]

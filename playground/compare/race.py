@@ -27,7 +27,9 @@ class Race:
     repeats: runs of each lane; new_seeds: the n-th one uses the seed plus n. Raises SettingError for what may not run.
     """
 
-    def __init__(self, engine: Engine, lanes: Sequence[Lane], repeats: int = 1, new_seeds: bool = False, visitor: str = ""):
+    def __init__(
+        self, engine: Engine, lanes: Sequence[Lane], repeats: int = 1, new_seeds: bool = False, visitor: str = ""
+    ):
         if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= MOST_REPEATS:
             raise SettingError(f"Repeats must be between 1 and {MOST_REPEATS}; it was {str(repeats)[:20]}.", "repeats")
         self.lanes = tuple(lanes)

@@ -183,4 +183,6 @@ def check_total(requests: Sequence[Request], limits: Limits) -> None:
     if cost > COMBINED * limits.cost:
         raise SettingError(
             f"A race or a sweep may compute at most {COMBINED * limits.cost:,} positions in all its runs; it asks for {cost:,}. "
-            "Lower the length, the steps, or the number of runs.", "runs")  # fmt: skip
+            "Lower the length, the steps, or the number of runs.",
+            "runs",
+        )

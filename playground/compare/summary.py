@@ -12,10 +12,24 @@ def summary(trace: Trace) -> dict[str, Any]:
     result = trace.result
     assert result is not None
     return {
-        "text": result.text, "ids": trace.final_ids, "mode": trace.mode, "tokens": result.tokens, "forwards": result.forwards,
-        "tokens_per_forward": round(result.tokens_per_forward, 4), "seconds": result.seconds,
-        "tokens_per_second": round(result.tokens_per_second, 3), "first_frame_seconds": result.first_frame_seconds,
-        **({} if result.faults is None else {"consistent": not result.faults, "faults": [sentence for sentence, _ in result.faults]}),
+        "text": result.text,
+        "ids": trace.final_ids,
+        "mode": trace.mode,
+        "tokens": result.tokens,
+        "forwards": result.forwards,
+        "tokens_per_forward": round(result.tokens_per_forward, 4),
+        "seconds": result.seconds,
+        "tokens_per_second": round(result.tokens_per_second, 3),
+        "first_frame_seconds": result.first_frame_seconds,
+        **(
+            {}
+            if result.faults is None
+            else {"consistent": not result.faults, "faults": [sentence for sentence, _ in result.faults]}
+        ),
         **({"notice": trace.notice} if trace.notice else {}),
-        "stopped": result.stopped, "seed": trace.seed, "after_end": result.after_end, "model": trace.spec.id, "prompt": trace.prompt,
-    }  # fmt: skip
+        "stopped": result.stopped,
+        "seed": trace.seed,
+        "after_end": result.after_end,
+        "model": trace.spec.id,
+        "prompt": trace.prompt,
+    }

@@ -102,8 +102,15 @@ def _range(field: Field, text: str) -> list[str]:
     return [str(round(value)) if field.kind == "int" else f"{value:.6g}" for value in spread]
 
 
-def plan(knob: Any, values: Any, prompts: Sequence[Any], seeds: Any, base: Mapping[str, Any], limits: Limits,
-         reference: bool = True) -> Plan:  # fmt: skip
+def plan(
+    knob: Any,
+    values: Any,
+    prompts: Sequence[Any],
+    seeds: Any,
+    base: Mapping[str, Any],
+    limits: Limits,
+    reference: bool = True,
+) -> Plan:
     """Return the checked plan of a sweep from untrusted values; raise SettingError with one sentence.
 
     seeds: how many, counted up from the base's own. base: every other setting, and 'model' and 'system'.
@@ -112,7 +119,12 @@ def plan(knob: Any, values: Any, prompts: Sequence[Any], seeds: Any, base: Mappi
     if not isinstance(prompts, Sequence) or isinstance(prompts, str) or not 1 <= len(prompts) <= MOST_PROMPTS:
         count = 1 if isinstance(prompts, str) else len(prompts)
         raise SettingError(f"A sweep must have between 1 and {MOST_PROMPTS} prompts; it has {count}.", "prompts")
-    if isinstance(seeds, bool) or not isinstance(seeds, int | float) or not 1 <= seeds <= MOST_SEEDS or seeds != int(seeds):
+    if (
+        isinstance(seeds, bool)
+        or not isinstance(seeds, int | float)
+        or not 1 <= seeds <= MOST_SEEDS
+        or seeds != int(seeds)
+    ):
         raise SettingError(f"Seeds must be between 1 and {MOST_SEEDS}; it was {str(seeds)[:20]}.", "seeds")
     given = {**base, **KNOBS[knob][1]}
     first = parse_value(FIELD["seed"], given.pop("seed", 0), limits)
@@ -120,10 +132,13 @@ def plan(knob: Any, values: Any, prompts: Sequence[Any], seeds: Any, base: Mappi
     given.pop("mode", None)
     pairs = [(prompt, first + i) for prompt in prompts for i in range(int(seeds))]
     requests: dict[Any, tuple[Request, ...]] = {
-        value: tuple(parse_request(prompt, {**given, knob: value, "seed": seed}, **common) for prompt, seed in pairs) for value in swept
+        value: tuple(parse_request(prompt, {**given, knob: value, "seed": seed}, **common) for prompt, seed in pairs)
+        for value in swept
     }
     if reference and "ar" in entry(common["model"]).spec.modes:
-        requests[REFERENCE] = tuple(parse_request(prompt, {**given, "seed": seed}, mode="ar", **common) for prompt, seed in pairs)
+        requests[REFERENCE] = tuple(
+            parse_request(prompt, {**given, "seed": seed}, mode="ar", **common) for prompt, seed in pairs
+        )
     return Plan(knob, swept, requests)
 
 
@@ -188,8 +203,11 @@ class Sweep:
     def __init__(self, engine: Engine, what: Plan, visitor: str = ""):
         self.plan = what
         rounds = max(len(requests) for requests in what.requests.values())
-        jobs = [Job(what.requests[key][i], f"{_name(what.knob, key)}, run {i + 1} of {rounds}", key)
-                for i in range(rounds) for key in what.keys]  # fmt: skip
+        jobs = [
+            Job(what.requests[key][i], f"{_name(what.knob, key)}, run {i + 1} of {rounds}", key)
+            for i in range(rounds)
+            for key in what.keys
+        ]
         self.series = Series(engine, jobs, visitor)
 
     def __iter__(self) -> Iterator[Progress]:
@@ -210,7 +228,11 @@ class Sweep:
         """Return the sweep JSON-ready, without the traces: a point for each value, a row for each run."""
         points = []
         for point in self.points:
-            spread = {f.name: {"median": s.median, "low": s.low, "high": s.high} for f in FIGURES if (s := point.spread(f.name))}
+            spread = {
+                f.name: {"median": s.median, "low": s.low, "high": s.high}
+                for f in FIGURES
+                if (s := point.spread(f.name))
+            }
             finished = sum(run.finished for run in point.runs)
             points.append({"value": point.value, "finished": finished, "error": point.error, "spread": spread})
         about = {"knob": self.plan.knob, "values": list(self.plan.values), "stopped": self.series.stopped}
@@ -225,8 +247,10 @@ def rows(sweep: Sweep) -> list[dict[str, Any]]:
     """Return one flat record a finished run: the knob, its value, and the fields of `run` with the figures of a race."""
     return [
         {"knob": sweep.plan.knob, "value": point.value} | figures(run) | summary(run.trace)
-        for point in sweep.points for run in point.runs if run.finished and run.trace
-    ]  # fmt: skip
+        for point in sweep.points
+        for run in point.runs
+        if run.finished and run.trace
+    ]
 
 
 def csv_text(sweep: Sweep) -> str:

@@ -64,7 +64,13 @@ def _told(result: LaneResult) -> str:
     """Return a lane's speed and how consistent its texts are, as part of a sentence."""
     wrong, of = result.contradictions or (0, 0)
     if _board(result):
-        fine = "a solved board" if of == 1 and not wrong else "a wrong board too" if of == 1 else f"{of - wrong} of {of} boards solved"
+        fine = (
+            "a solved board"
+            if of == 1 and not wrong
+            else "a wrong board too"
+            if of == 1
+            else f"{of - wrong} of {of} boards solved"
+        )
     else:
         one = "a text that does so too" if wrong else "a consistent text"
         fine = one if of == 1 else f"{of - wrong} of {of} consistent"
@@ -84,9 +90,15 @@ def hardware(result: LaneResult) -> str:
 
 def _win(fit: list[LaneResult], rest: str) -> str:
     first, second, factor = fit[0], fit[1], _speed(fit[0]) / _speed(fit[1])
-    behind = f"{_rate(second)} of {_name(second)}" if len(fit) == 2 else " and ".join(f"{_rate(r)} of {_name(r)}" for r in fit[1:])
+    behind = (
+        f"{_rate(second)} of {_name(second)}"
+        if len(fit) == 2
+        else " and ".join(f"{_rate(r)} of {_name(r)}" for r in fit[1:])
+    )
     than = "" if len(fit) == 2 else f" {_name(second)}"
-    places = f"{hardware(first)}" if hardware(first) == hardware(second) else f"{hardware(first)} against {hardware(second)}"
+    places = (
+        f"{hardware(first)}" if hardware(first) == hardware(second) else f"{hardware(first)} against {hardware(second)}"
+    )
     worse, ratio = _worse_text(first, fit[1:]), _paired(first, second)
     sure = f" (95 % interval {ratio.low:.2f} to {ratio.high:.2f} over {ratio.turns} turns)" if ratio else ""
     return (
@@ -173,7 +185,11 @@ def _times(factor: float) -> str:
 def _name(result: LaneResult) -> str:
     """The label as it reads inside a sentence: names of models keep their capital."""
     label = result.label
-    return label[0].lower() + label[1:] if label.startswith(("Autoregressive", "Diffusion", "Order", "Block", "Threshold")) else label
+    return (
+        label[0].lower() + label[1:]
+        if label.startswith(("Autoregressive", "Diffusion", "Order", "Block", "Threshold"))
+        else label
+    )
 
 
 def _absence(result: LaneResult) -> str:

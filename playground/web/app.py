@@ -17,7 +17,19 @@ from playground.web.controls import page_data
 from playground.web.tabs import lab, race, watch
 from playground.web.views.tour import others, scenes
 
-PARTS = ("page.js", "link.js", "runs.js", "tree.js", "picture.js", "film.js", "foreign.js", "export.js", "queue.js", "theme.js", "tour.js")
+PARTS = (
+    "page.js",
+    "link.js",
+    "runs.js",
+    "tree.js",
+    "picture.js",
+    "film.js",
+    "foreign.js",
+    "export.js",
+    "queue.js",
+    "theme.js",
+    "tour.js",
+)
 SCRIPTS = [ASSETS / "page" / name for name in PARTS]
 PAGES: tuple[ModuleType, ...] = (watch, race, lab)  # each has TITLE and build(ctx); its player lives inside its own tab
 BLOT = '<path d="M13 2c4 0 5 3 8 4s5 2 5 6-3 4-3 7 1 6-3 7-5-2-9-1-8 0-9-4 2-5 1-8 2-4 4-6 2-5 6-5z"/><circle cx="27" cy="25" r="1.8"/>'
@@ -45,6 +57,8 @@ def build_app(engine: Engine, limits: Limits, model: str = "worlds") -> gr.Block
 
 def head(limits: Limits) -> str:
     """Return what goes into the page's head: the script and what it needs to know; no address outside the page."""
-    data = json.dumps(page_data(catalog.entries(), limits) | {"tour": scenes(), "tourRuns": others()}).replace("<", "\\u003c")
+    data = json.dumps(page_data(catalog.entries(), limits) | {"tour": scenes(), "tourRuns": others()}).replace(
+        "<", "\\u003c"
+    )
     script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     return f"<script>window.INKBLOT = {data};\n{script}</script>"

@@ -159,7 +159,12 @@ class Compressed:
             if message.get("more_body"):
                 return
             headers, body = MutableHeaders(raw=list(start["headers"])), b"".join(parts)
-            if start["status"] == 200 and len(body) > 1_000 and "content-encoding" not in headers and scope["method"] == "GET":
+            if (
+                start["status"] == 200
+                and len(body) > 1_000
+                and "content-encoding" not in headers
+                and scope["method"] == "GET"
+            ):
                 body = await self.compress(body, coding)
                 headers["content-encoding"], headers["content-length"] = coding, str(len(body))
                 headers.add_vary_header("accept-encoding")

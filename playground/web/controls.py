@@ -23,16 +23,29 @@ def model_told(entry: Entry, limits: Limits = LOCAL) -> dict[str, Any]:
     """Return what the page's script must know of a model, JSON-ready."""
     spec = entry.spec
     return {
-        "family": spec.family, "guidance": spec.guidance, "modes": spec.modes, "vision": spec.vision and bool(limits.image_bytes),
-        "canvas": spec.canvas if spec.family == "masked" else 0, "presets": presets_of(spec.id), "defaults": entry.start(),
-        "start": start_values(limits, entry), "examples": kind(spec.id), "fills": bool(reach(spec)),
-    }  # fmt: skip
+        "family": spec.family,
+        "guidance": spec.guidance,
+        "modes": spec.modes,
+        "vision": spec.vision and bool(limits.image_bytes),
+        "canvas": spec.canvas if spec.family == "masked" else 0,
+        "presets": presets_of(spec.id),
+        "defaults": entry.start(),
+        "start": start_values(limits, entry),
+        "examples": kind(spec.id),
+        "fills": bool(reach(spec)),
+    }
 
 
 def knob(field: Field, limits: Limits, value: Any) -> Component:
     """Return the control of one knob."""
-    common: dict[str, Any] = {"label": field.label + (f" ({field.unit})" if field.unit else ""), "info": field.help, "value": value,
-                              "elem_id": f"knob-{field.name}", "elem_classes": "ink-knob", "interactive": True}  # fmt: skip
+    common: dict[str, Any] = {
+        "label": field.label + (f" ({field.unit})" if field.unit else ""),
+        "info": field.help,
+        "value": value,
+        "elem_id": f"knob-{field.name}",
+        "elem_classes": "ink-knob",
+        "interactive": True,
+    }
     if field.kind == "choice":
         return gr.Dropdown([(choice(name), name) for name in field.choices], filterable=False, **common)
     low, high = bounds(field, limits)
@@ -74,13 +87,27 @@ def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
     """Return what the page's script needs to know, JSON-ready: knobs, models, presets and where each applies."""
     fields = {
         field.name: {
-            "families": field.families, "default": field.default, "label": field.label,
-            "rules": [rule for rule in RULES if any(applies(field, Settings(rule=rule, remasking=back)) for back in REMASKING)],
-            "remasking": [back for back in REMASKING if any(applies(field, Settings(rule=rule, remasking=back)) for rule in RULES)],
+            "families": field.families,
+            "default": field.default,
+            "label": field.label,
+            "rules": [
+                rule for rule in RULES if any(applies(field, Settings(rule=rule, remasking=back)) for back in REMASKING)
+            ],
+            "remasking": [
+                back for back in REMASKING if any(applies(field, Settings(rule=rule, remasking=back)) for rule in RULES)
+            ],
         }
         for field in FIELDS
-    }  # fmt: skip
+    }
     models = {entry.spec.id: model_told(entry, limits) for entry in entries}
     prompts = {name: list(texts.values()) for name, texts in EXAMPLES.items()}
-    return {"fields": fields, "models": models, "prompts": prompts, "presetNames": NAMES, "preset": START, "modes": MODES,
-            "limits": limits.name, "holes": HOLES}  # fmt: skip
+    return {
+        "fields": fields,
+        "models": models,
+        "prompts": prompts,
+        "presetNames": NAMES,
+        "preset": START,
+        "modes": MODES,
+        "limits": limits.name,
+        "holes": HOLES,
+    }

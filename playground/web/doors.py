@@ -40,7 +40,12 @@ def host_of(value: str) -> str:
 
 def named_here(allowed: Iterable[str] = ()) -> frozenset[str]:
     """Return the names this page answers to, beside addresses: this machine's, the Space's own, and those in `allowed`."""
-    own = {"localhost", socket.gethostname().lower(), host_of(os.environ.get("SPACE_HOST", "")), *(name.lower() for name in allowed)}
+    own = {
+        "localhost",
+        socket.gethostname().lower(),
+        host_of(os.environ.get("SPACE_HOST", "")),
+        *(name.lower() for name in allowed),
+    }
     return frozenset(own - {""})
 
 
@@ -73,7 +78,11 @@ class Doors:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if not self.is_ours(host_of(host)):
             return 403, "This page does not answer to that name; its owner can add it with --allow-host."
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower() and host_of(origin) not in self.names - {"localhost"}:
+        if (
+            origin is not None
+            and urlsplit(origin).netloc.lower() != host.lower()
+            and host_of(origin) not in self.names - {"localhost"}
+        ):
             return 403, "Another page may not use this one."
         if SHUT.fullmatch(request.url.path):
             return 404, "This page does not offer that."
@@ -84,7 +93,11 @@ class Doors:
 
     def is_ours(self, name: str) -> bool:
         """Whether a name, or any address, is one this page answers to."""
-        if name in self.names or name.endswith(".localhost") or ("SPACE_ID" in os.environ and name.endswith(".hf.space")):
+        if (
+            name in self.names
+            or name.endswith(".localhost")
+            or ("SPACE_ID" in os.environ and name.endswith(".hf.space"))
+        ):
             return True
         try:
             ipaddress.ip_address(name)
@@ -98,7 +111,9 @@ class Doors:
             return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         event = self.queue.event_ids_to_events.get(event_id)
         pending = self.queue.pending_event_ids_session
-        return event.session_hash if event else next((name for name, ids in pending.items() if event_id in ids), event_id)
+        return (
+            event.session_hash if event else next((name for name, ids in pending.items() if event_id in ids), event_id)
+        )
 
     async def read(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream a session's messages to one reader at a time; a session that nobody opened is refused without a trace in the log."""
@@ -125,10 +140,14 @@ class Doors:
         try:
             asked = CancelBody.model_validate(json.loads(await Request(scope, receive).body()))
         except (ValueError, RecursionError):
-            return await JSONResponse({"detail": "This is not a request that the page makes."}, 422)(scope, receive, send)
+            return await JSONResponse({"detail": "This is not a request that the page makes."}, 422)(
+                scope, receive, send
+            )
         event = self.queue.event_ids_to_events.get(asked.event_id)
         if event is None or event.session_hash != asked.session_hash or event.fn._id != asked.fn_index:
-            return await JSONResponse({"success": False})(scope, receive, send)  # it ended meanwhile, or is somebody else's
+            return await JSONResponse({"success": False})(
+                scope, receive, send
+            )  # it ended meanwhile, or is somebody else's
         if event in self.queue.event_queue_per_concurrency_id[event.concurrency_id].queue:
             asked = asked.model_copy(update={"fn_index": -1})  # it only waits: what else this session runs goes on
         body = asked.model_dump_json().encode()

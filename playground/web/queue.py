@@ -25,7 +25,10 @@ log = logging.getLogger("inkblot")
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what a page, or a client, may call itself
 PAGES = 2_000  # sessions whose messages are kept, beside those that wait or run
 
-MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # every event that computes takes the one place
+MODEL: dict[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+}  # every event that computes takes the one place
 UNREAD_SECONDS = 30.0  # until a run whose messages nobody reads is ended, and what it wrote is forgotten
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
@@ -45,7 +48,11 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
     async def checked(body: Any, request: Any, username: Any) -> Any:
         if body.session_hash is None:
             body.session_hash = secrets.token_urlsafe(12)
-        if not SESSION.fullmatch(body.session_hash) or not isinstance(body.fn_index, int) or body.fn_index not in blocks.fns:
+        if (
+            not SESSION.fullmatch(body.session_hash)
+            or not isinstance(body.fn_index, int)
+            or body.fn_index not in blocks.fns
+        ):
             return False, "This is not a request that the page makes.", "error"
         inputs = blocks.fns[body.fn_index].inputs
         if len(body.data) != len(inputs):
@@ -57,8 +64,13 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
         wanted = blocks.fns.get(body.fn_index)
         if wanted and wanted.concurrency_id == MODEL["concurrency_id"]:
             mine = visitors(body.session_hash, request, proxies)
-            if sum(1 for event in held if mine & visitors(event.session_hash, event.request, proxies)) >= limits.waiting_per_visitor:
-                words = f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it."
+            if (
+                sum(1 for event in held if mine & visitors(event.session_hash, event.request, proxies))
+                >= limits.waiting_per_visitor
+            ):
+                words = (
+                    f"You may have at most {limits.waiting_per_visitor} runs waiting; wait for one to end, or stop it."
+                )
                 return False, words, "error"
             full = len(held) >= most
         else:

@@ -71,7 +71,11 @@ class MaxBody:
 
     async def _refuse(self, send: Send) -> None:
         body = f'{{"detail": "A request may have at most {self.limit:,} bytes."}}'.encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -82,7 +86,11 @@ class SafeHeaders:
     def __init__(self, app: ASGIApp):
         self.app = app
         # A Space shows the page in a frame with scripts of its own.
-        kept = {name: value for name, value in HEADERS.items() if name != "content-security-policy" or "SPACE_ID" not in os.environ}
+        kept = {
+            name: value
+            for name, value in HEADERS.items()
+            if name != "content-security-policy" or "SPACE_ID" not in os.environ
+        }
         self.headers = [(name.encode(), value.encode()) for name, value in kept.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +109,13 @@ def own_routes() -> list[Route]:
 
 
 def launch(
-    engine: Engine, limits: Limits, model: str = "worlds", *, proxies: int = 0, names: Sequence[str] = (), **options: Any
+    engine: Engine,
+    limits: Limits,
+    model: str = "worlds",
+    *,
+    proxies: int = 0,
+    names: Sequence[str] = (),
+    **options: Any,
 ) -> tuple[gr.Blocks, str]:
     """Serve the app without blocking; return it and its address.
 
@@ -111,22 +125,42 @@ def launch(
     say_no_words()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
-    blocks.space_id = None  # where a Space is named, Gradio draws a banner of its own, with fonts and pictures from elsewhere
+    blocks.space_id = (
+        None  # where a Space is named, Gradio draws a banner of its own, with fonts and pictures from elsewhere
+    )
     keep_alive(blocks)
     limit_waiting(blocks, limits, proxies)
     guard_connections(proxies)
     middleware = [
-        Middleware(Compressed), Middleware(SafeHeaders), Middleware(TimelyBody), Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
+        Middleware(Compressed),
+        Middleware(SafeHeaders),
+        Middleware(TimelyBody),
+        Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
         Middleware(Doors, blocks=blocks, names=named_here([*names, str(options.get("server_name", ""))])),
         Middleware(Embedded),
-    ]  # fmt: skip
+    ]
     settings: dict[str, Any] = {
-        "server_name": "127.0.0.1", "share": False, "show_error": False, "debug": False, "ssr_mode": False, "max_threads": 16,
-        "max_file_size": "64kb", "state_session_capacity": SESSIONS, "enable_monitoring": False, "run_history": False, "strict_cors": True,
-        "mcp_server": False, "allowed_paths": [], "footer_links": ["api", "settings"], "prevent_thread_lock": True, "quiet": True,
-        "theme": theme(), "css": style(), "head": head(limits),
+        "server_name": "127.0.0.1",
+        "share": False,
+        "show_error": False,
+        "debug": False,
+        "ssr_mode": False,
+        "max_threads": 16,
+        "max_file_size": "64kb",
+        "state_session_capacity": SESSIONS,
+        "enable_monitoring": False,
+        "run_history": False,
+        "strict_cors": True,
+        "mcp_server": False,
+        "allowed_paths": [],
+        "footer_links": ["api", "settings"],
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "theme": theme(),
+        "css": style(),
+        "head": head(limits),
         "app_kwargs": {"routes": [*own_routes(), health_route(blocks)], "middleware": middleware},
-    }  # fmt: skip
+    }
     with unproxied():  # Gradio asks its own address whether it is up
         _, address, _ = blocks.launch(**settings | options)
     return blocks, address
@@ -147,9 +181,14 @@ def can_listen(host: str, port: int | None) -> None:
 
 
 def serve(
-    host: str | None, port: int | None, model: str, limits: str | None, browser: bool,
-    proxies: int | None = None, names: Sequence[str] = (),
-) -> int:  # fmt: skip
+    host: str | None,
+    port: int | None,
+    model: str,
+    limits: str | None,
+    browser: bool,
+    proxies: int | None = None,
+    names: Sequence[str] = (),
+) -> int:
     """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be.
 
     proxies, names: see `launch`; None: the one that stands before a Space.

@@ -54,14 +54,27 @@ INK = {  # variable: (light, dark)
 def theme() -> gr.themes.Base:
     """Return the theme; it asks for nothing from outside the page."""
     base = gr.themes.Base(primary_hue="blue", neutral_hue="stone", radius_size="md", font=SANS, font_mono=MONO)
-    values = {name: light for name, (light, _) in INK.items()} | {f"{name}_dark": dark for name, (_, dark) in INK.items()}
+    values = {name: light for name, (light, _) in INK.items()} | {
+        f"{name}_dark": dark for name, (_, dark) in INK.items()
+    }
     plain = {  # the same in light and dark
-        "color_accent": "#0a5fa4", "block_border_width": "0px", "block_shadow": "none", "block_padding": "0px",
+        "color_accent": "#0a5fa4",
+        "block_border_width": "0px",
+        "block_shadow": "none",
+        "block_padding": "0px",
         "block_label_padding": "0px",
-        "block_title_text_weight": "600", "block_info_text_size": "*text_sm", "button_large_radius": "99px", "button_medium_radius": "99px",
-        "button_small_radius": "99px", "button_large_text_weight": "600", "input_border_width": "1px", "input_shadow": "none",
-        "input_shadow_focus": "0 0 0 3px *color_accent_soft", "layout_gap": "16px", "form_gap_width": "16px",
-    }  # fmt: skip
+        "block_title_text_weight": "600",
+        "block_info_text_size": "*text_sm",
+        "button_large_radius": "99px",
+        "button_medium_radius": "99px",
+        "button_small_radius": "99px",
+        "button_large_text_weight": "600",
+        "input_border_width": "1px",
+        "input_shadow": "none",
+        "input_shadow_focus": "0 0 0 3px *color_accent_soft",
+        "layout_gap": "16px",
+        "form_gap_width": "16px",
+    }
     return base.set(**values, **plain)
 
 

@@ -50,7 +50,10 @@ class Recorder:
         message: dict[str, object] = {"run": self.run, "from": self._sent, "done": False}
         if not self._sent:
             message |= {"header": encode_header(self.trace), "reasons": REASONS}
-        message |= {"vocab": self._vocab(frames), "frames": [encode_frame(before, frame, spec) for before, frame in pairs]}
+        message |= {
+            "vocab": self._vocab(frames),
+            "frames": [encode_frame(before, frame, spec) for before, frame in pairs],
+        }
         if frames[0].candidates is not None:
             message["candidates"] = [encode_candidates(before, frame) for before, frame in pairs]
         self._sent, self._last, self._held, self._at = self._sent + len(frames), frames[-1], [], self._clock()
@@ -63,7 +66,9 @@ class Recorder:
     def _vocab(self, frames: list[Frame]) -> dict[str, object]:
         ids = {int(token) for frame in frames for token in frame.ids}
         ids |= {int(token) for frame in frames if frame.candidates is not None for token in frame.candidates[0].ravel()}
-        new = {token for token in ids - self._known if token in self.trace.pieces}  # a piece that comes later is sent then
+        new = {
+            token for token in ids - self._known if token in self.trace.pieces
+        }  # a piece that comes later is sent then
         self._known |= new
         return encode_vocab(self.trace, new)
 

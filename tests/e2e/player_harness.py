@@ -32,10 +32,23 @@ STORY = (
     "the gulls complain.\nPlease be gentle with the small boats, and bring back my hat.\nYours,\nTomas"
 )
 HOSTILE = [
-    "<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", " `", "</script><script>window.hit=1</script>",
-    " \u202eabc", "\u200b", " &lt;b&gt;", "\u0000", " e\u0301\u0301\u0301", "javascript:window.hit=1", "\n", "\t<svg onload=window.hit=1>",
-    " \u2066x\u2069", "\ufffd", " end",
-]  # fmt: skip
+    "<img src=x onerror=window.hit=1>",
+    " ${window.hit=1}",
+    " {{window.hit=1}}",
+    " `",
+    "</script><script>window.hit=1</script>",
+    " \u202eabc",
+    "\u200b",
+    " &lt;b&gt;",
+    "\u0000",
+    " e\u0301\u0301\u0301",
+    "javascript:window.hit=1",
+    "\n",
+    "\t<svg onload=window.hit=1>",
+    " \u2066x\u2069",
+    "\ufffd",
+    " end",
+]
 NOISE_WORDS = [" zq", "##", " lorem", "~", " Qui", "vex", " 77", "%%", " ohm", "ex"]
 
 
@@ -54,25 +67,57 @@ def tokens_of(text: str) -> list[bytes]:
 class Maker:
     """Build one run step by step; positions hold ids of `pieces`, wrong guesses come from the same table."""
 
-    def __init__(self, target: Sequence[bytes], *, length: int, family: str = "masked", mode: str = "diffusion", steps: int = 16,
-                 seed: int = 0, pinned: Sequence[int] = (), given: Sequence[int] = (), block: int = 0,
-                 candidates: bool = True, view: str = ""):  # fmt: skip
+    def __init__(
+        self,
+        target: Sequence[bytes],
+        *,
+        length: int,
+        family: str = "masked",
+        mode: str = "diffusion",
+        steps: int = 16,
+        seed: int = 0,
+        pinned: Sequence[int] = (),
+        given: Sequence[int] = (),
+        block: int = 0,
+        candidates: bool = True,
+        view: str = "",
+    ):
         others = [] if view else [w.encode() for w in NOISE_WORDS]
         self.pieces = list(dict.fromkeys([b"", *target, *others]))
         self.index = {piece: i for i, piece in enumerate(self.pieces)}
         n = len(self.pieces)
         mask = None if family == "uniform" else n
         modes = ("diffusion", "ar")
-        self.spec = ModelSpec("made-up", "Made-up model", family, n, (0,), mask, default_block=block or length, modes=modes, view=view)
+        self.spec = ModelSpec(
+            "made-up", "Made-up model", family, n, (0,), mask, default_block=block or length, modes=modes, view=view
+        )
         settings = Settings(steps=steps, new_tokens=length, block_length=block or 0, seed=seed)
-        self.trace = Trace(self.spec, mode, settings.as_dict(), "Write a letter from a lighthouse keeper to the sea.", (1, 2, 3),
-                           dtype="float32", device="cpu", hardware="a made-up processor", versions={"numpy": np.__version__})  # fmt: skip
+        self.trace = Trace(
+            self.spec,
+            mode,
+            settings.as_dict(),
+            "Write a letter from a lighthouse keeper to the sea.",
+            (1, 2, 3),
+            dtype="float32",
+            device="cpu",
+            hardware="a made-up processor",
+            versions={"numpy": np.__version__},
+        )
         self.trace.pieces = dict(enumerate(self.pieces))
         self.rng = np.random.default_rng(seed)
         self.final = np.zeros(length, np.int32)
         self.final[: min(length, len(target))] = [self.index[piece] for piece in target[:length]]
-        self.length, self.family, self.steps, self.block, self.has_candidates = length, family, steps, block or length, candidates
-        self.ids, self.states = np.full(length, -1, np.int32), np.full(length, NOISE if family == "uniform" else MASK, np.uint8)
+        self.length, self.family, self.steps, self.block, self.has_candidates = (
+            length,
+            family,
+            steps,
+            block or length,
+            candidates,
+        )
+        self.ids, self.states = (
+            np.full(length, -1, np.int32),
+            np.full(length, NOISE if family == "uniform" else MASK, np.uint8),
+        )
         self.p, self.nats = np.zeros(length), np.zeros(length)
         self.ease = self.rng.uniform(0.15, 0.9, length)
         for places, state in ((pinned, PINNED), (given, PROMPT)):
@@ -97,7 +142,9 @@ class Maker:
 
     def look(self, progress: float, where: np.ndarray) -> None:
         """One forward pass: the model grows surer."""
-        self.p[where] = np.clip(self.ease[where] * (0.35 + 0.8 * progress) + self.rng.normal(0, 0.05, len(where)), 0.02, 0.99)
+        self.p[where] = np.clip(
+            self.ease[where] * (0.35 + 0.8 * progress) + self.rng.normal(0, 0.05, len(where)), 0.02, 0.99
+        )
         self.nats[where] = (1 - self.p[where]) * 3.0
         self.forwards += 1
         self.seconds = round(self.seconds + float(self.rng.uniform(0.03, 0.06)), 5)
@@ -112,16 +159,31 @@ class Maker:
 
     def frame(self, span: tuple[int, int], block: int = 0) -> None:
         ids, p = np.full((self.length, TOP), -1, np.int32), np.zeros((self.length, TOP), np.uint8)
-        undecided = np.isin(self.states, (MASK, NOISE, TAKEN_BACK)) & (np.arange(self.length) < span[1]) & (self.forwards > 0)
+        undecided = (
+            np.isin(self.states, (MASK, NOISE, TAKEN_BACK)) & (np.arange(self.length) < span[1]) & (self.forwards > 0)
+        )
         for i in np.flatnonzero(undecided):
             wrong = self.rng.integers(1, len(self.pieces), TOP)
             right = self.p[i] > 0.3
             ids[i] = [self.final[i], wrong[0], wrong[1]] if right else [wrong[0], self.final[i], wrong[1]]
             p[i] = pack_probability([self.p[i], (1 - self.p[i]) * 0.5, (1 - self.p[i]) * 0.2])
         seen = pack_probability(self.p)
-        self.trace.frames.append(Frame(
-            self.step, block, span, self.forwards, self.seconds, round(self.seconds * 0.95, 5), self.ids.copy(), self.states.copy(), seen,
-            pack_entropy(self.nats, self.spec.vocab_size), (ids, p) if self.has_candidates else None, tuple(self.reasons)))  # fmt: skip
+        self.trace.frames.append(
+            Frame(
+                self.step,
+                block,
+                span,
+                self.forwards,
+                self.seconds,
+                round(self.seconds * 0.95, 5),
+                self.ids.copy(),
+                self.states.copy(),
+                seen,
+                pack_entropy(self.nats, self.spec.vocab_size),
+                (ids, p) if self.has_candidates else None,
+                tuple(self.reasons),
+            )
+        )
         self.step += 1
 
     def close(self) -> bool:
@@ -138,8 +200,15 @@ class Maker:
         return self.trace
 
 
-def masked(target: Sequence[bytes], *, length: int, steps: int = 16, block: int = 0, taken: Mapping[int, int] | None = None,
-           **more: object) -> Trace:  # fmt: skip
+def masked(
+    target: Sequence[bytes],
+    *,
+    length: int,
+    steps: int = 16,
+    block: int = 0,
+    taken: Mapping[int, int] | None = None,
+    **more: object,
+) -> Trace:
     """A run with a mask token, block by block; `taken` maps a step to the position that loses a wrong token in it."""
     maker = Maker(target, length=length, steps=steps, block=block, **more)  # type: ignore[arg-type]
     edges = [(a, min(a + maker.block, length)) for a in range(0, length, maker.block)]
@@ -150,8 +219,14 @@ def masked(target: Sequence[bytes], *, length: int, steps: int = 16, block: int 
             maker.age()
             here = maker.open[(maker.open >= a) & (maker.open < b)]
             maker.look((k + 1) / share, here)
-            for i in here[np.argsort(-maker.p[here], kind="stable")][: count + (taken is not None and k == share - 1) * len(here)]:
-                wrong = taken is not None and i in taken.values() and maker.step < next(s for s, at in taken.items() if at == i)
+            for i in here[np.argsort(-maker.p[here], kind="stable")][
+                : count + (taken is not None and k == share - 1) * len(here)
+            ]:
+                wrong = (
+                    taken is not None
+                    and i in taken.values()
+                    and maker.step < next(s for s, at in taken.items() if at == i)
+                )
                 maker.commit(i, 1 if wrong else int(maker.final[i]), bound=float(count))
             if taken and maker.step in taken and maker.states[taken[maker.step]] == SETTLED:
                 maker.take_back(taken[maker.step])
@@ -175,7 +250,9 @@ GIVEN = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..
 def board() -> Trace:
     """A Sudoku: given cells, candidates, and a wrong digit that clashes from step 2 on and is taken back in step 7."""
     given = [i for i, digit in enumerate(GIVEN) if digit != "."]
-    return masked([digit.encode() for digit in SOLVED], length=81, steps=14, pinned=given, taken={7: 5}, view="board", seed=11)
+    return masked(
+        [digit.encode() for digit in SOLVED], length=81, steps=14, pinned=given, taken={7: 5}, view="board", seed=11
+    )
 
 
 def uniform(length: int = 64, steps: int = 12, seed: int = 3) -> Trace:
@@ -222,7 +299,9 @@ def shapes() -> dict[str, Trace]:
     """Every kind of run the player must show."""
     story = tokens_of(STORY)
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
-    emoji = tokens_of(f"A na\u00efve wave \U0001f44b and a family {family} say \u00e7a va \u2014 \u4f60\u597d\uff01 ok.")
+    emoji = tokens_of(
+        f"A na\u00efve wave \U0001f44b and a family {family} say \u00e7a va \u2014 \u4f60\u597d\uff01 ok."
+    )
     hostile = [text.encode() for text in HOSTILE]
     return {
         "full": masked(story, length=64, steps=20),

@@ -16,8 +16,15 @@ from playground.web.components.assets import page_html
 from tests.e2e.player_harness import shapes
 
 CHROMIUM = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 RUNS = shapes()
 PLAYER = "document.getElementById('player').__player"
 
@@ -39,8 +46,14 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     said: list[str] = []
     contexts = []
 
-    def open_page(shape: str | Trace, *, width: int = 1280, height: int = 900, options: dict[str, Any] | None = None,
-                  **context: Any) -> Any:  # fmt: skip
+    def open_page(
+        shape: str | Trace,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        options: dict[str, Any] | None = None,
+        **context: Any,
+    ) -> Any:
         trace = RUNS[shape] if isinstance(shape, str) else shape
         file = tmp_path / f"{len(contexts)}.html"
         file.write_text(page_html(trace.to_json(), **(options or {})), encoding="utf-8")
@@ -65,7 +78,9 @@ def index(page: Any) -> int:
 
 def copied(page: Any) -> str:
     """What a visitor who selects the canvas and copies it gets."""
-    return page.evaluate("(getSelection().selectAllChildren(document.querySelector('.ib-text')), getSelection().toString())")
+    return page.evaluate(
+        "(getSelection().selectAllChildren(document.querySelector('.ib-text')), getSelection().toString())"
+    )
 
 
 def until(page: Any, condition: str, seconds: float = 15) -> None:

@@ -33,7 +33,11 @@ def found(page, axe: str) -> list[str]:
         page.evaluate(axe)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     assert len(result["passes"]) > 20  # it looked
-    return [f"{v['id']}: {json.dumps([n['target'] for n in v['nodes']][:3])}" for v in result["violations"] if v["impact"] in BAD]
+    return [
+        f"{v['id']}: {json.dumps([n['target'] for n in v['nodes']][:3])}"
+        for v in result["violations"]
+        if v["impact"] in BAD
+    ]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -56,5 +60,7 @@ def test_axe_finds_nothing_serious(shown, visit, axe, width, dark):
 
 def test_axe_would_find_something(shown, visit, axe):
     page = visit(shown)
-    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<button></button><p style=\"color:#777;background:#888\">faint</p>')")
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<button></button><p style=\"color:#777;background:#888\">faint</p>')"
+    )
     assert {line.split(":")[0] for line in found(page, axe)} == {"button-name", "color-contrast"}

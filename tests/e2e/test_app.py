@@ -36,7 +36,9 @@ def slow(server, delay: float, first_delay: float | None = None) -> None:
 
 def until(page, truth: str, seconds: float = 15.0):
     """Wait until a JavaScript expression about the player `p` holds; return its value."""
-    return page.wait_for_function(f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000).json_value()
+    return page.wait_for_function(
+        f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000
+    ).json_value()
 
 
 def picture(page, name: str) -> None:
@@ -178,13 +180,18 @@ def test_time_is_the_visitors_even_without_the_server(server, visit):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda page: page.locator("#prompt textarea").fill("  "), "Write a prompt first: it must have at least 1 character."),
+        (
+            lambda page: page.locator("#prompt textarea").fill("  "),
+            "Write a prompt first: it must have at least 1 character.",
+        ),
         (lambda page: knob(page, "block_length", 999), None),
-        (lambda page: (page.locator("#extras").click(), page.locator("#pinned textarea").fill("<b>x</b>")),
-         "Pinned words must be lines like '5: upon'; this one was '<b>x</b>'."),
+        (
+            lambda page: (page.locator("#extras").click(), page.locator("#pinned textarea").fill("<b>x</b>")),
+            "Pinned words must be lines like '5: upon'; this one was '<b>x</b>'.",
+        ),
     ],
     ids=["empty prompt", "a slider takes only what it allows", "pinned words"],
-)  # fmt: skip
+)
 def test_a_refusal_is_one_sentence_and_the_page_stays_usable(server, visit, change, said):
     page, before = visit(server), server.fake.passes
     page.locator("#more").get_by_role("button").first.click()
@@ -230,7 +237,12 @@ def test_hostile_text_in_prompt_and_in_generated_tokens_stays_text(serve, visit)
     expect(page.locator("#recipe-shell")).to_contain_text("playground run")
     time.sleep(0.3)  # whatever was going to run would have run
     assert page.title() == title
-    assert page.evaluate("document.querySelectorAll('#player :is(img, iframe, script, style), #recipe :is(img, iframe)').length") == 0
+    assert (
+        page.evaluate(
+            "document.querySelectorAll('#player :is(img, iframe, script, style), #recipe :is(img, iframe)').length"
+        )
+        == 0
+    )
     assert page.locator("#run").is_visible()
 
 
@@ -294,7 +306,7 @@ def test_help_shows_on_its_knob_and_nowhere_else(server, visit):
 
 def test_the_copied_command_and_python_give_the_same_run(server, visit, capsys):
     page = visit(server)
-    page.locator("#prompt textarea").fill("it's \"so\" $HOME")
+    page.locator("#prompt textarea").fill('it\'s "so" $HOME')
     knob(page, "steps", 19)
     knob(page, "seed", 5) if page.locator("#knob-seed").is_visible() else None
     page.locator("#extras").get_by_role("button").first.click()

@@ -39,7 +39,9 @@ def test_given_cells_and_clashes_are_marked_at_every_step(show: Any):
     page = show("board")
     seen = page.evaluate(f"""() => {{ const p = {PLAYER}; return p.run.frames.map((_, k) => (p.seek(k),
         {CELLS}.map(c => [c.dataset.s, c.classList.contains('ib-clash')]))) }}""")
-    assert [i for i, (state, _) in enumerate(seen[0]) if state == "pinned"] == [i for i, c in enumerate(GIVEN) if c != "."]
+    assert [i for i, (state, _) in enumerate(seen[0]) if state == "pinned"] == [
+        i for i, c in enumerate(GIVEN) if c != "."
+    ]
     wrong = [[i for i, (_, clash) in enumerate(cells) if clash] for cells in seen]
     assert wrong == [clashing(frame) for frame in BOARD.frames]
     assert wrong[5] == [0, 5, 14] and wrong[-1] == []
@@ -66,24 +68,38 @@ def test_the_arrows_move_by_cells_and_the_inspector_names_them(show: Any):
     page = show("board")
     page.evaluate(f"{PLAYER}.seek(9)")
     cell(page, 40).click()
-    assert "row 5, column 5" in page.locator(".ib-card").inner_text() and "Empty: not decided yet." in page.locator(".ib-card").inner_text()
+    assert (
+        "row 5, column 5" in page.locator(".ib-card").inner_text()
+        and "Empty: not decided yet." in page.locator(".ib-card").inner_text()
+    )
     for i in (38, 40, 42):  # beside the board: at most a column of it is hidden
         cell(page, i).click()
-        card, board = (page.evaluate(f"document.querySelector('{name}').getBoundingClientRect()") for name in (".ib-card", ".ib-text"))
+        card, board = (
+            page.evaluate(f"document.querySelector('{name}').getBoundingClientRect()")
+            for name in (".ib-card", ".ib-text")
+        )
         hidden = min(card["right"], board["right"]) - max(card["left"], board["left"])
         assert hidden < board["width"] / 9
     cell(page, 40).click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     assert page.evaluate(f"{PLAYER}.canvas.active") == 50
-    assert page.locator(".ib-text").get_attribute("aria-activedescendant") == page.locator('.ib-cell[data-i="50"]').get_attribute("id")
-    labels = page.evaluate("[0, 1, 5].map(i => document.querySelector(`.ib-cell[data-i='${i}']`).getAttribute('aria-label'))")
+    assert page.locator(".ib-text").get_attribute("aria-activedescendant") == page.locator(
+        '.ib-cell[data-i="50"]'
+    ).get_attribute("id")
+    labels = page.evaluate(
+        "[0, 1, 5].map(i => document.querySelector(`.ib-cell[data-i='${i}']`).getAttribute('aria-label'))"
+    )
     assert labels[0] == "row 1, column 1: 5, given" and labels[2].startswith("row 1, column 6: ")
 
 
-@pytest.mark.parametrize(("faults", "said"), [
-    ((), "Solved \u2013 every row"), ((("The 5 stands twice in row 1.", (0, 5)),), "1 contradiction \u2013 The 5 stands twice"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ((), "Solved \u2013 every row"),
+        ((("The 5 stands twice in row 1.", (0, 5)),), "1 contradiction \u2013 The 5 stands twice"),
+    ],
+)
 def test_the_exact_check_is_told_at_the_end(show: Any, faults: Any, said: str):
     trace = replace(BOARD, result=replace(BOARD.result, faults=faults))
     page = show(trace)

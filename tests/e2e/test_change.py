@@ -25,7 +25,9 @@ def shown(tmp_path_factory):
     """A page of the small worlds that opens with a consistent notice."""
     model, words = load(), worlds.write(random.Random(3), "notice").words
     ids = (*worlds.encode(words), *[worlds.END] * (worlds.CANVAS - len(words)))
-    trace = model.denoise("notice", Settings(steps=2), draft=Draft(ids, kept=tuple(range(len(words) + 1)), about="")).finish()
+    trace = model.denoise(
+        "notice", Settings(steps=2), draft=Draft(ids, kept=tuple(range(len(words) + 1)), about="")
+    ).finish()
     folder = tmp_path_factory.mktemp("traces")
     (folder / "1.json").write_text(trace.to_json())
     engine = Engine(LOCAL, loader=lambda model_id, progress: model)

@@ -35,7 +35,12 @@ def reader(browser):
     context, wrong = browser.new_context(viewport={"width": 900, "height": 900}), []
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and "favicon" not in said.location["url"] else None)
+    page.on(
+        "console",
+        lambda said: (
+            wrong.append(said.text) if said.type == "error" and "favicon" not in said.location["url"] else None
+        ),
+    )
     yield page
     context.close()
     assert wrong == []
@@ -67,7 +72,10 @@ def test_only_the_player_may_be_framed_and_only_recordings_are_shown(shared):
     for run in ("no-such-run", "../../README", "1-notice.json", "%00"):
         assert httpx.get(shared.url + "/", params={"embed": "player", "run": run}).status_code == 404
     assert "<script>x" not in httpx.get(shared.url + "/", params={"embed": "player", "theme": "<script>x"}).text
-    assert httpx.get(shared.url + "/?embed=other").headers["content-security-policy"] == plain.headers["content-security-policy"]
+    assert (
+        httpx.get(shared.url + "/?embed=other").headers["content-security-policy"]
+        == plain.headers["content-security-policy"]
+    )
 
 
 def test_the_element_needs_one_file_and_says_what_it_cannot_show(shared, blog, reader):

@@ -13,15 +13,34 @@ from tests.e2e.test_watch import until
 
 pytestmark = pytest.mark.e2e
 HOSTILE = [
-    "<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>", " ${window.hit=1}", " $& $1", "\u2028", "<!--", "-->",
-    "<svg onload=window.hit=1>", "<svg><script>window.hit=1</script></svg>", '"><script>window.hit=1</script>', "'-window.hit=1-'",
-    "javascript:window.hit=1", "{{window.hit=1}}", "<iframe srcdoc='<script>parent.hit=1</script>'>", "<style>*{display:none}</style>",
-    "</style><script>window.hit=1</script>", "<base href=//evil.example/>", "<link rel=stylesheet href=//evil.example/x.css>",
+    "<img src=x onerror=window.hit=1>",
+    "</script><script>window.hit=1</script>",
+    " ${window.hit=1}",
+    " $& $1",
+    "\u2028",
+    "<!--",
+    "-->",
+    "<svg onload=window.hit=1>",
+    "<svg><script>window.hit=1</script></svg>",
+    '"><script>window.hit=1</script>',
+    "'-window.hit=1-'",
+    "javascript:window.hit=1",
+    "{{window.hit=1}}",
+    "<iframe srcdoc='<script>parent.hit=1</script>'>",
+    "<style>*{display:none}</style>",
+    "</style><script>window.hit=1</script>",
+    "<base href=//evil.example/>",
+    "<link rel=stylesheet href=//evil.example/x.css>",
     "\\u003cscript>",
-    "<object data=data:text/html,x>", "<math><mtext></mtext><img src=x onerror=window.hit=1></math>", "]]><script>window.hit=1</script>",
-    "<meta http-equiv=refresh content=0;url=//evil.example>", "&lt;script&gt;", "__INKBLOT_TRACE__", "\u2029",
+    "<object data=data:text/html,x>",
+    "<math><mtext></mtext><img src=x onerror=window.hit=1></math>",
+    "]]><script>window.hit=1</script>",
+    "<meta http-equiv=refresh content=0;url=//evil.example>",
+    "&lt;script&gt;",
+    "__INKBLOT_TRACE__",
+    "\u2029",
     "<a href=//evil.example ping=//evil.example>",
-]  # fmt: skip
+]
 
 
 def finished(page):
@@ -41,7 +60,9 @@ def test_a_saved_page_plays_the_run_from_disk_and_asks_nobody(shared, visit, bro
     page = visit(shared, width=1440, height=1200)
     finished(page)
     path = saved(page, "as a page", tmp_path)
-    assert path.name.startswith("inkblot_fake_") and path.name.endswith("_seed-0.html") and path.stat().st_size < 400_000
+    assert (
+        path.name.startswith("inkblot_fake_") and path.name.endswith("_seed-0.html") and path.stat().st_size < 400_000
+    )
     context = browser.new_context(viewport={"width": 1000, "height": 800})
     asked, problems = [], []
     copy = context.new_page()
@@ -90,11 +111,16 @@ def test_a_trace_from_disk_is_shown_and_what_is_none_is_refused(shared, visit, t
     document = json.loads(path.read_text(encoding="utf-8"))
     before = until(page, "p.run.id")
     broken = {
-        "empty.json": "", "list.json": "[]", "text.json": "hello", "none.json": "null", "other.json": json.dumps({"format": "x"}),
-        "frames.json": json.dumps(document | {"frames": []}), "version.json": json.dumps(document | {"version": 9}),
+        "empty.json": "",
+        "list.json": "[]",
+        "text.json": "hello",
+        "none.json": "null",
+        "other.json": json.dumps({"format": "x"}),
+        "frames.json": json.dumps(document | {"frames": []}),
+        "version.json": json.dumps(document | {"version": 9}),
         "long.json": json.dumps(document | {"frames": [{**document["frames"][0], "l": 10**9}]}),
         "header.json": json.dumps(document | {"header": {}}),
-    }  # fmt: skip
+    }
     for name, text in broken.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         with page.expect_file_chooser() as chooser:

@@ -58,7 +58,9 @@ def test_every_frame_of_a_gif_shows_what_the_trace_says(shared, visit, tmp_path,
     page, document = opened(visit, shared, trace)
     told = page.evaluate(PLACES, [document])
     path = saved(page, "as GIF", tmp_path)
-    assert path.name.startswith("inkblot_made-up_write-a-letter") and path.name.endswith(f"_seed-{trace.settings['seed']}.gif")
+    assert path.name.startswith("inkblot_made-up_write-a-letter") and path.name.endswith(
+        f"_seed-{trace.settings['seed']}.gif"
+    )
     assert path.stat().st_size < 3e6
     frames, colours = frames_of(path), told["colours"]
     assert len(frames) == len(trace.frames) <= 120

@@ -19,7 +19,16 @@ def slot(name, state="masked", **more):
 
 def viz(**changes):
     """A run of three words: two are decided, one of them is taken back and decided anew."""
-    commit = lambda name, token, text, p: {"type": "commit", "slotId": name, "tokenId": token, "text": text, "confidence": p}  # noqa: E731
+
+    def commit(name, token, text, p):
+        return {
+            "type": "commit",
+            "slotId": name,
+            "tokenId": token,
+            "text": text,
+            "confidence": p,
+        }
+
     guesses = [{"text": " hat", "probability": 0.6, "rank": 0}, {"text": " cap", "probability": 0.3, "rank": 1}]
     steps = [
         [commit("s1", 5, "A", 0.9), commit("s3", 7, " cap", 0.4)],
@@ -28,14 +37,24 @@ def viz(**changes):
         [commit("s3", 8, " hat", 1.0), {"type": "set-token", "slotId": "s1", "state": "fixed"}],
     ]
     return {
-        "schemaVersion": "0.1", "traceId": "t", "source": {"adapter": "by hand"}, "model": {"name": "Some model"},
-        "geometry": {"timeDomain": "discrete", "stateSpace": "token", "generationMode": "full-sequence"}, "generation": {"seed": 4},
-        "provenance": {"mode": "illustrative"}, "prompt": {"text": "What is on <b>?"},
-        "initial": {"checkpointId": "c", "frameOrdinal": -1,
-                    "slots": [slot("s0", "prompt", text="What?"), slot("s1"), slot("s2"), slot("s3")]},
-        "frames": [{"frameId": f"f{i}", "ordinal": i, "kind": "denoise", "operations": ops} for i, ops in enumerate(steps)],
+        "schemaVersion": "0.1",
+        "traceId": "t",
+        "source": {"adapter": "by hand"},
+        "model": {"name": "Some model"},
+        "geometry": {"timeDomain": "discrete", "stateSpace": "token", "generationMode": "full-sequence"},
+        "generation": {"seed": 4},
+        "provenance": {"mode": "illustrative"},
+        "prompt": {"text": "What is on <b>?"},
+        "initial": {
+            "checkpointId": "c",
+            "frameOrdinal": -1,
+            "slots": [slot("s0", "prompt", text="What?"), slot("s1"), slot("s2"), slot("s3")],
+        },
+        "frames": [
+            {"frameId": f"f{i}", "ordinal": i, "kind": "denoise", "operations": ops} for i, ops in enumerate(steps)
+        ],
         "final": {"text": "A red hat"},
-    } | changes  # fmt: skip
+    } | changes
 
 
 def lines(trace):
@@ -64,11 +83,19 @@ def test_a_dllm_viz_trace_is_shown_step_by_step_and_says_where_it_comes_from(sha
     expect(page.locator("#player .ib-notice")).to_have_text(said)
     expect(page.locator("#player .ib-model")).to_have_text("Some model")
     expect(page.locator("#player .ib-prompt p")).to_have_text("What is on <b>?")
-    texts = page.evaluate("(() => { const p = document.querySelector('#player .ib-host').__player;"
-                          " return p.run.frames.map((f) => p.run.text(f, '_')); })()")  # fmt: skip
+    texts = page.evaluate(
+        "(() => { const p = document.querySelector('#player .ib-host').__player;"
+        " return p.run.frames.map((f) => p.run.text(f, '_')); })()"
+    )
     assert texts == ["___", "A_ cap", "A red_", "A red_", "A red hat"]
     trace = Trace.from_json(saved(page, "as JSON", tmp_path).read_text(encoding="utf-8"))
-    assert [[int(state) for state in frame.states] for frame in trace.frames] == [[2, 2, 2], [4, 2, 4], [5, 4, 6], [5, 5, 2], [5, 5, 4]]
+    assert [[int(state) for state in frame.states] for frame in trace.frames] == [
+        [2, 2, 2],
+        [4, 2, 4],
+        [5, 4, 6],
+        [5, 5, 2],
+        [5, 5, 4],
+    ]
     assert trace.frames[1].confidence.tolist() == [230, 0, 102] and trace.seed == 4
     guesses = trace.frames[3].candidates[0][2].tolist()
     assert [trace.pieces[token] for token in guesses if token >= 0] == [b" hat", b" cap"]
@@ -80,24 +107,48 @@ def broken():
     own, text = json.loads(shapes()["plain"].to_json()), shapes()["plain"].to_json()
     first, changed = own["frames"][0], lambda **changes: json.dumps(own | changes)
     header = lambda **changes: json.dumps(own | {"header": own["header"] | changes})  # noqa: E731
-    ops = lambda *operations: json.dumps(viz(frames=[{"frameId": "f", "ordinal": 0, "kind": "denoise", "operations": operations}]))  # noqa: E731
+
+    def ops(*operations):
+        frame = {"frameId": "f", "ordinal": 0, "kind": "denoise", "operations": operations}
+        return json.dumps(viz(frames=[frame]))
+
     return {
-        "empty": "", "blank": "  \n ", "text": "hello", "null": "null", "number": "7", "list": "[]", "string": '"x"',
-        "half": text[: len(text) // 2], "binary": "\x00\x01\x89PNG", "deep": "[" * 100_000,
-        "page": "<!doctype html><script>window.hit=1</script>", "other": '{"format": "x"}',
-        "version": changed(version=9), "states": changed(states="abc"), "no-frames": changed(frames=[]),
-        "frames-a-word": changed(frames="many"), "frames-of-null": changed(frames=[None]),
-        "huge": changed(frames=[{**first, "l": 10**9}]), "negative": changed(frames=[{**first, "l": -5}]),
-        "many": changed(frames=[first] * 20_001), "no-header": changed(header={}), "header-null": changed(header=None),
-        "model-null": header(model=None), "prompt-a-list": header(prompt=[]), "settings-a-word": header(settings="none"),
+        "empty": "",
+        "blank": "  \n ",
+        "text": "hello",
+        "null": "null",
+        "number": "7",
+        "list": "[]",
+        "string": '"x"',
+        "half": text[: len(text) // 2],
+        "binary": "\x00\x01\x89PNG",
+        "deep": "[" * 100_000,
+        "page": "<!doctype html><script>window.hit=1</script>",
+        "other": '{"format": "x"}',
+        "version": changed(version=9),
+        "states": changed(states="abc"),
+        "no-frames": changed(frames=[]),
+        "frames-a-word": changed(frames="many"),
+        "frames-of-null": changed(frames=[None]),
+        "huge": changed(frames=[{**first, "l": 10**9}]),
+        "negative": changed(frames=[{**first, "l": -5}]),
+        "many": changed(frames=[first] * 20_001),
+        "no-header": changed(header={}),
+        "header-null": changed(header=None),
+        "model-null": header(model=None),
+        "prompt-a-list": header(prompt=[]),
+        "settings-a-word": header(settings="none"),
         "bad-heat": changed(frames=[{**first, "hp": "!!!", "hv": "???"}]),
-        "viz-version": json.dumps(viz(schemaVersion="9")), "viz-no-slots": json.dumps(viz(initial={})),
+        "viz-version": json.dumps(viz(schemaVersion="9")),
+        "viz-no-slots": json.dumps(viz(initial={})),
         "viz-no-steps": json.dumps(viz(frames=[])),
-        "viz-unknown-deed": ops({"type": "explode", "slotId": "s1"}), "viz-no-such-slot": ops({"type": "mask", "slotId": "s99"}),
-        "viz-proto": ops({"type": "__proto__", "slotId": "s1"}), "viz-null": ops(None),
+        "viz-unknown-deed": ops({"type": "explode", "slotId": "s1"}),
+        "viz-no-such-slot": ops({"type": "mask", "slotId": "s99"}),
+        "viz-proto": ops({"type": "__proto__", "slotId": "s1"}),
+        "viz-null": ops(None),
         "viz-line": '{"type": "metadata", "trace": {"schemaVersion": "0.1"}}\n{half\n',
         "viz-order": '{"type": "metadata", "trace": {"schemaVersion": "0.1"}}\n{"type": "metadata"}\n',
-    }  # fmt: skip
+    }
 
 
 def test_thirty_broken_files_are_refused_each_in_a_sentence_and_what_was_shown_stays(shared, visit, tmp_path):

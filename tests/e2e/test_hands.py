@@ -200,7 +200,9 @@ def test_a_live_run_is_paused_at_a_step_and_goes_on_exactly(serve, visit):
     picture(page, "paused")
     pause.click()
     until(page, "p.run.result && p.document && !p.live")
-    assert until(page, "p.run.result.stopped === 'cancelled' && [p.index]") == [at] and until(page, "p.length") < len(whole)
+    assert until(page, "p.run.result.stopped === 'cancelled' && [p.index]") == [at] and until(page, "p.length") < len(
+        whole
+    )
     expect(page.locator("#player .ib-revise-words")).to_have_text("Stopped: change words, or go on as it is.")
     go, stopped = page.locator("#player .ib-revise-go"), until(page, "p.run.id")
     expect(go).to_have_text(f"Go on from step {at}")

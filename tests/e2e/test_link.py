@@ -73,7 +73,9 @@ def test_a_link_to_a_model_that_is_not_here_says_so(shared, visit):
     expect(page.locator("#prompt textarea")).to_have_value("hello")
 
 
-@pytest.mark.parametrize("hash_", ["#v1=", "#v1=!!!!", "#v1=bnVsbA", "#v1=e30", "#v9=abc", "#v1=W10", "#v1=IjxzY3JpcHQ-Ig"])
+@pytest.mark.parametrize(
+    "hash_", ["#v1=", "#v1=!!!!", "#v1=bnVsbA", "#v1=e30", "#v9=abc", "#v1=W10", "#v1=IjxzY3JpcHQ-Ig"]
+)
 def test_a_broken_link_opens_the_page_as_it_is(shared, visit, hash_):
     before = visit(shared).locator("#prompt textarea").input_value()
     page = visit(shared, path="/" + hash_)
@@ -92,7 +94,9 @@ def test_every_knob_comes_back_from_its_link(shared, visit):
         link = page.evaluate("([p, v]) => inkblotLink.fragment('fake', 'diffusion', p, 's', '3: x', ...v)", asked)
         assert link == link_of("fake", "diffusion", prompt, "s", "3: x", values)  # the command line's own
         told = page.evaluate("(link) => inkblotLink.read(link)", link)
-        assert told["prompt"] == prompt and told["system"] == "s" and told["pinned"] == "3: x" and told["model"] == "fake"
+        assert (
+            told["prompt"] == prompt and told["system"] == "s" and told["pinned"] == "3: x" and told["model"] == "fake"
+        )
         start = page.evaluate("INKBLOT.models.fake.start")
         assert {**start, **told["knobs"]} == {**start, **values}
 

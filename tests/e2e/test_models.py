@@ -36,7 +36,11 @@ def test_a_model_brings_its_knobs_its_words_and_leaves_again(server, visit):
     expect(line).to_contain_text("Writes 256 tokens at a time")
     expect(line).to_contain_text("Apache-2.0")
     expect(page.locator("#knob-steps input[type=number]").first).to_have_value("48")
-    assert value(page, "new_tokens") == "256" and not page.locator("#preset").is_visible() and page.locator("#image").is_visible()
+    assert (
+        value(page, "new_tokens") == "256"
+        and not page.locator("#preset").is_visible()
+        and page.locator("#image").is_visible()
+    )
     page.locator("#more button").first.click()
     expect(page.locator("#knob-entropy_bound input[type=number]").first).to_have_value("0.1")
     assert value(page, "t_max") == "0.8" and not page.locator("#knob-order").is_visible()
@@ -57,7 +61,9 @@ def test_a_model_that_is_not_here_says_so_and_the_page_goes_on(server, visit, mo
     page = visit(server)
     choose(page, BIG)
     page.locator("#run").click()
-    expect(page.locator("[data-testid=toast-body]")).to_contain_text("cannot be loaded here: it needs a GPU", timeout=8000)
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text(
+        "cannot be loaded here: it needs a GPU", timeout=8000
+    )
     assert server.engine.loaded.id == "fake"
     choose(page, "Fake")
     page.locator("#run").click()

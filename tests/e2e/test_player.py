@@ -44,7 +44,9 @@ def test_every_frame_is_decoded_as_python_has_it(show: Any, shape: str):
             here = np.isin(frame.states, UNDECIDED)
             assert js["mean"] == pytest.approx(unpack_entropy(frame.entropy[here], trace.spec.vocab_size).mean())
     assert got[-1]["answer"] == trace.final_ids
-    assert dict(got[1]["why"])[trace.frames[1].reasons[0].position] == str(trace.frames[1].reasons[0]).replace(".0 ", " ")
+    assert dict(got[1]["why"])[trace.frames[1].reasons[0].position] == str(trace.frames[1].reasons[0]).replace(
+        ".0 ", " "
+    )
 
 
 @pytest.mark.parametrize("shape", ["full", "blocks", "after_end", "pinned", "bytes", "uniform", "ar", "long"])
@@ -79,10 +81,16 @@ def test_what_is_drawn_is_what_the_frame_holds(show: Any, shape: str):
 
 def test_no_replacement_character_ever_shows(show: Any):
     page = show("bytes")
-    texts = page.evaluate(f"""() => {{ const p = {PLAYER}; return p.run.frames.map((_, k) => (p.seek(k), document.body.innerText)) }}""")
+    texts = page.evaluate(
+        f"""() => {{ const p = {PLAYER}; return p.run.frames.map((_, k) => (p.seek(k), document.body.innerText)) }}"""
+    )
     assert all("\ufffd" not in text for text in texts)
     assert any("\u25cc" in text for text in texts)  # bytes that wait for their neighbours
-    assert "\u25cc" not in texts[-1] and "\U0001f44b" in texts[-1] and "\U0001f468\u200d\U0001f469\u200d\U0001f467" in texts[-1]
+    assert (
+        "\u25cc" not in texts[-1]
+        and "\U0001f44b" in texts[-1]
+        and "\U0001f468\u200d\U0001f469\u200d\U0001f467" in texts[-1]
+    )
 
 
 def test_hostile_text_stays_text(show: Any):
@@ -97,10 +105,17 @@ def test_hostile_text_stays_text(show: Any):
     badges = page.locator(".ib-text .ib-badge")
     assert badges.all_inner_texts() == ["RLO", "ZWSP", "0", "LRI", "PDI", "?"]
     assert badges.first.get_attribute("title") == "U+202E"
-    assert {"isolate"} == set(page.evaluate("[...document.querySelectorAll('.ib-ink')].map(e => getComputedStyle(e).unicodeBidi)"))
-    prompt = Trace(RUNS["hostile"].spec, "diffusion", {}, "<img src=x onerror=window.hit=1>", (), frames=RUNS["hostile"].frames)
+    assert {"isolate"} == set(
+        page.evaluate("[...document.querySelectorAll('.ib-ink')].map(e => getComputedStyle(e).unicodeBidi)")
+    )
+    prompt = Trace(
+        RUNS["hostile"].spec, "diffusion", {}, "<img src=x onerror=window.hit=1>", (), frames=RUNS["hostile"].frames
+    )
     prompt.pieces = RUNS["hostile"].pieces
-    assert show(prompt, options={"title": "</script><img>"}).locator(".ib-prompt p").inner_text() == "<img src=x onerror=window.hit=1>"
+    assert (
+        show(prompt, options={"title": "</script><img>"}).locator(".ib-prompt p").inner_text()
+        == "<img src=x onerror=window.hit=1>"
+    )
 
 
 # ---------------------------------------------------------------- how it looks
@@ -139,7 +154,9 @@ def test_every_state_differs_by_form_and_by_colour(show: Any):
                 found = page.locator(f'.ib-text .ib-cell[data-s="{state}"] .ib-ink:not([data-k="end"], [data-o="end"])')
                 if found.count():
                     forms[state] = found.first.evaluate(FORM)
-                    colours[state] = found.first.evaluate("e => [getComputedStyle(e).color, getComputedStyle(e).background].join()")
+                    colours[state] = found.first.evaluate(
+                        "e => [getComputedStyle(e).color, getComputedStyle(e).background].join()"
+                    )
     assert forms.keys() == set(STATES)
     assert len(set(forms.values())) == len(STATES), forms
     assert len(set(colours.values())) == len(STATES)
@@ -152,7 +169,9 @@ def test_probability_is_drawn_under_every_token(show: Any):
     for i, confidence in enumerate(trace.frames[-1].confidence):
         if STATES[trace.frames[-1].states[i]] == "settled":
             assert p[i] == pytest.approx(confidence / 255, abs=0.026)
-    sizes = [cell(page, i).evaluate("e => getComputedStyle(e).backgroundSize") for i in np.argsort(p[:40])[[0, -1]].tolist()]
+    sizes = [
+        cell(page, i).evaluate("e => getComputedStyle(e).backgroundSize") for i in np.argsort(p[:40])[[0, -1]].tolist()
+    ]
     assert sizes[0] != sizes[1]
 
 
@@ -176,8 +195,11 @@ def test_the_block_under_work_is_outlined_and_later_ones_are_fainter(show: Any):
 @pytest.mark.parametrize("shape", ["uniform", "ar", "blocks"])
 def test_the_legend_lists_what_occurs_and_noise_is_never_called_mask(show: Any, shape: str):
     page = show(shape)
-    names = {"uniform": ("noise, undecided", "accepted in this step", "un-accepted in this step"), "ar": ("written in this step",),
-             "blocks": ("mask, undecided", "committed in this step")}  # fmt: skip
+    names = {
+        "uniform": ("noise, undecided", "accepted in this step", "un-accepted in this step"),
+        "ar": ("written in this step",),
+        "blocks": ("mask, undecided", "committed in this step"),
+    }
     legend = page.locator(".ib-legend").inner_text()
     assert all(name in legend for name in names[shape]) and "pinned" not in legend
     for k in range(0, len(RUNS[shape].frames), 3):

@@ -29,8 +29,18 @@ def test_keys_move_in_time(show: Any):
     page = show("full")
     page.locator(".ib-slider").focus()
     last = LAST["full"]
-    for key, expected in [("Home", 0), ("ArrowRight", 1), ("PageDown", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("PageUp", 1),
-                          ("End", last), ("ArrowRight", last), ("Home", 0), ("ArrowLeft", 0)]:  # fmt: skip
+    for key, expected in [
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("PageDown", 2),
+        ("ArrowRight", 3),
+        ("ArrowLeft", 2),
+        ("PageUp", 1),
+        ("End", last),
+        ("ArrowRight", last),
+        ("Home", 0),
+        ("ArrowLeft", 0),
+    ]:
         page.keyboard.press(key)
         assert index(page) == expected, key
     page.keyboard.press("Space")
@@ -41,7 +51,13 @@ def test_keys_move_in_time(show: Any):
 
 def test_buttons_and_slider_move_in_time(show: Any):
     page = show("full")
-    for name, expected in [("First step", 0), ("Step forward", 1), ("Step forward", 2), ("Step back", 1), ("Last step", LAST["full"])]:
+    for name, expected in [
+        ("First step", 0),
+        ("Step forward", 1),
+        ("Step forward", 2),
+        ("Step back", 1),
+        ("Last step", LAST["full"]),
+    ]:
         page.get_by_role("button", name=name).click()
         assert index(page) == expected
     page.locator(".ib-slider").fill("7")
@@ -73,13 +89,21 @@ def test_even_steps_give_every_frame_the_same_time(show: Any):
 
 def test_a_race_can_drive_it_by_seconds_and_by_forward_passes(show: Any):
     page, trace = show("blocks"), RUNS["blocks"]
-    assert page.evaluate(f"[{PLAYER}.durationSeconds, {PLAYER}.durationForwards]") == [trace.frames[-1].seconds, trace.frames[-1].forwards]
+    assert page.evaluate(f"[{PLAYER}.durationSeconds, {PLAYER}.durationForwards]") == [
+        trace.frames[-1].seconds,
+        trace.frames[-1].forwards,
+    ]
     page.evaluate(f"{PLAYER}.host.addEventListener('ib-frame', e => (window.told = e.detail))")
     for k in (3, 9, 0, 20):
         page.evaluate(f"s => {PLAYER}.seekSeconds(s)", trace.frames[k].seconds + 1e-4)
         assert index(page) == k
-        assert page.evaluate("window.told") == {"index": k, "step": trace.frames[k].step, "seconds": trace.frames[k].seconds,
-                                                "forwards": trace.frames[k].forwards, "length": len(trace.frames)}  # fmt: skip
+        assert page.evaluate("window.told") == {
+            "index": k,
+            "step": trace.frames[k].step,
+            "seconds": trace.frames[k].seconds,
+            "forwards": trace.frames[k].forwards,
+            "length": len(trace.frames),
+        }
         page.evaluate(f"n => {PLAYER}.seekForwards(n)", trace.frames[5].forwards)
         assert index(page) == 5
 
@@ -103,14 +127,20 @@ def test_the_strips_show_the_run_against_its_plan(show: Any):
     assert f"{round(100 * share)}" in words[3] and "nats" in words[2]
     bars = page.locator(".ib-strip-committed .ib-done").get_attribute("d")
     assert bars.count("M") == sum(1 for frame in trace.frames if frame.committed)
-    assert page.locator(".ib-strip-committed .ib-plan").get_attribute("d").count("M") == sum(1 for frame in trace.frames if frame.reasons)
+    assert page.locator(".ib-strip-committed .ib-plan").get_attribute("d").count("M") == sum(
+        1 for frame in trace.frames if frame.reasons
+    )
 
 
 # ---------------------------------------------------------------- tokens
 def decided(trace: Trace, rule: str = "schedule") -> tuple[int, int, Any]:
     """A position in the middle, the frame that decided it, and why."""
-    return next((r.position, k, r) for k, frame in enumerate(trace.frames) for r in frame.reasons
-                if r.rule == rule and k > 3 and 5 < r.position < 30)  # fmt: skip
+    return next(
+        (r.position, k, r)
+        for k, frame in enumerate(trace.frames)
+        for r in frame.reasons
+        if r.rule == rule and k > 3 and 5 < r.position < 30
+    )
 
 
 def test_pointing_at_a_token_tells_everything_about_it(show: Any):
@@ -121,7 +151,10 @@ def test_pointing_at_a_token_tells_everything_about_it(show: Any):
     text = card.inner_text()
     piece = trace.pieces[int(trace.frames[k].ids[position])].decode().strip()
     assert piece in text and f"position {position}" in text and f"token {trace.frames[k].ids[position]}" in text
-    assert f"Committed in step {trace.frames[k].step}: score " in text and f"this step takes the best {reason.bound:g}" in text
+    assert (
+        f"Committed in step {trace.frames[k].step}: score " in text
+        and f"this step takes the best {reason.bound:g}" in text
+    )
     assert f"{trace.frames[k].confidence[position] / 255:.2f}" in text and "nats" in text
     before = trace.frames[k - 1]
     assert f"Candidates at step {before.step}" in text and f"{before.candidates[1][position, 1] / 255:.2f}" in text
@@ -185,12 +218,16 @@ def test_a_tap_opens_and_closes_the_card(show: Any):
     assert page.locator(".ib-card").is_hidden()
 
 
-@pytest.mark.parametrize(("shape", "words"), [("taken_back", "taken back"), ("uniform", "no longer within the entropy budget")])
+@pytest.mark.parametrize(
+    ("shape", "words"), [("taken_back", "taken back"), ("uniform", "no longer within the entropy budget")]
+)
 def test_a_token_taken_back_shows_what_it_was_and_when(show: Any, shape: str, words: str):
     page, trace = show(shape), RUNS[shape]
     k = next(i for i, frame in enumerate(trace.frames) if frame.taken_back)
     position = trace.frames[k].taken_back[0]
-    assert trace.frames[k - 1].states[position] in (COMMITTED, SETTLED) and trace.frames[k].states[position] == TAKEN_BACK
+    assert (
+        trace.frames[k - 1].states[position] in (COMMITTED, SETTLED) and trace.frames[k].states[position] == TAKEN_BACK
+    )
     lost = trace.pieces[int(trace.frames[k - 1].ids[position])].decode().strip()
     page.evaluate(f"k => {PLAYER}.seek(k)", k)
     struck = cell(page, position)
@@ -205,7 +242,9 @@ def test_a_token_taken_back_shows_what_it_was_and_when(show: Any, shape: str, wo
 @pytest.mark.parametrize("shape", RUNS)
 def test_the_numbers_are_the_results_own(show: Any, shape: str):
     page, result = show(shape), RUNS[shape].result
-    said = dict(zip(page.locator(".ib-term").all_inner_texts(), page.locator(".ib-numbers dd b").all_inner_texts(), strict=True))
+    said = dict(
+        zip(page.locator(".ib-term").all_inner_texts(), page.locator(".ib-numbers dd b").all_inner_texts(), strict=True)
+    )
     assert said["Forward passes"] == str(result.forwards)
     assert float(said["Tokens per forward"]) == pytest.approx(result.tokens_per_forward, abs=0.006)
     assert float(said["Tokens/s"]) == pytest.approx(result.tokens_per_second, abs=0.51)
@@ -239,7 +278,9 @@ def test_a_live_run_is_followed_and_can_be_scrubbed_meanwhile(show: Any):
     for k, frame in enumerate(trace.frames[:12]):
         send(page, recorder.add(frame))
         assert index(page) == k
-    assert "still running" in page.locator(".ib-numbers").inner_text() and "live" in page.locator(".ib-title").inner_text()
+    assert (
+        "still running" in page.locator(".ib-numbers").inner_text() and "live" in page.locator(".ib-title").inner_text()
+    )
     page.keyboard.press("Tab")
     page.locator(".ib-slider").press("ArrowLeft")
     send(page, recorder.add(trace.frames[12]))
@@ -317,9 +358,13 @@ def test_a_broken_document_is_told_and_does_no_harm(show: Any):
 def test_two_players_share_a_page(show: Any):
     page = show("full")
     page.evaluate("() => { const d = document.createElement('div'); d.id = 'two'; document.body.append(d); }")
-    page.evaluate("t => mountPlayer(document.getElementById('two'), { trace: t, numbers: false })", RUNS["ar"].to_json())
+    page.evaluate(
+        "t => mountPlayer(document.getElementById('two'), { trace: t, numbers: false })", RUNS["ar"].to_json()
+    )
     page.evaluate("document.getElementById('two').__player.seek(3)")
     assert index(page) == LAST["full"] and page.evaluate("document.getElementById('two').__player.index") == 3
-    assert page.evaluate("new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size === document.querySelectorAll('[id]').length")
+    assert page.evaluate(
+        "new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size === document.querySelectorAll('[id]').length"
+    )
     page.evaluate("document.getElementById('two').__player.destroy()")
     assert page.locator("#two *").count() == 0

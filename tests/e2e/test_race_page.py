@@ -22,7 +22,9 @@ SCRUB = """(value) => {
   slider.value = value;
   slider.dispatchEvent(new Event('input', { bubbles: true }));
 }"""
-CLICK = "([chart, point]) => document.querySelector(chart + ' .js-plotly-plot').emit('plotly_click', { points: [point] })"
+CLICK = (
+    "([chart, point]) => document.querySelector(chart + ' .js-plotly-plot').emit('plotly_click', { points: [point] })"
+)
 STAGE = "document.querySelector('.rs-stage').__stage"
 
 
@@ -57,7 +59,9 @@ def test_a_race_is_timed_in_silence_and_then_replays_by_itself(visit, server):
     page.wait_for_function(f"!{STAGE}.playing && {STAGE}.at >= {STAGE}.duration()", timeout=60_000)
     places = [page.locator(".rs-state").nth(i).inner_text() for i in (0, 1)]
     assert sorted(place[:3] for place in places) == ["1st", "2nd"] and all("52 tokens" in place for place in places)
-    texts = page.evaluate("[...document.querySelectorAll('#race-stage .rs-player')].map((h) => h.__player.run.text(h.__player.frame, ''))")
+    texts = page.evaluate(
+        "[...document.querySelectorAll('#race-stage .rs-player')].map((h) => h.__player.run.text(h.__player.frame, ''))"
+    )
     assert texts == [SCRIPT, SCRIPT]
     assert "on a script, not on hardware" in page.locator("#race-verdict").inner_text()
     rows = page.locator(".ink-figures tbody tr")
@@ -77,7 +81,10 @@ def test_both_clocks_scrub_every_lane(visit, server):
         scrub(page, passes)
         for lane in (0, 1):
             stand = page.evaluate(STAND, lane)
-            assert stand["forwards"] <= passes and (stand["next"] is None or stand["next"]["forwards"] > passes), (lane, stand)
+            assert stand["forwards"] <= passes and (stand["next"] is None or stand["next"]["forwards"] > passes), (
+                lane,
+                stand,
+            )
     assert page.locator(".rs-time").inner_text() == "52 of 52 passes"
     page.get_by_role("button", name="Seconds", exact=True).click()
     end = page.evaluate(f"{STAGE}.duration()")
@@ -100,7 +107,9 @@ def test_the_replay_needs_no_server_and_follows_reduced_motion(serve, visit):
     run_race(page)
     page.locator(".rs-play").wait_for()
     assert not page.evaluate(f"{STAGE}.playing") and page.evaluate(f"{STAGE}.at === {STAGE}.duration()")
-    page.wait_for_timeout(500)  # the run's stream closes a moment after its last message; cut then, it would be an error in the console
+    page.wait_for_timeout(
+        500
+    )  # the run's stream closes a moment after its last message; cut then, it would be an error in the console
     page.context.set_offline(True)
     scrub(page, 0)
     assert page.evaluate(STAND, 1)["index"] == 0
@@ -128,7 +137,10 @@ def test_a_failed_lane_is_named_and_the_page_goes_on(serve, visit):
     server = serve(fail_at=40)
     page = open_tab(visit, server, "Race")
     run_race(page)
-    assert "autoregressive failed (An unexpected error ended it (RuntimeError)" in page.locator("#race-verdict").inner_text()
+    assert (
+        "autoregressive failed (An unexpected error ended it (RuntimeError)"
+        in page.locator("#race-verdict").inner_text()
+    )
     assert page.locator(".rs-lane").nth(1).get_attribute("data-phase") == "failed" and server.idle()
     assert page.locator(".ink-none").first.inner_text() == "failed"
 
@@ -164,7 +176,9 @@ def test_phone_width(visit, server, dark):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     one, two = (page.locator(".rs-lane").nth(i).bounding_box() for i in (0, 1))
     assert two["y"] > one["y"] + one["height"] - 1 and one["width"] <= 340
-    wide = page.evaluate("[...document.querySelectorAll('#race-stage *')].filter((e) => e.getBoundingClientRect().right > 361).length")
+    wide = page.evaluate(
+        "[...document.querySelectorAll('#race-stage *')].filter((e) => e.getBoundingClientRect().right > 361).length"
+    )
     assert wide == 0
     for button in page.locator(".rs-transport button").all():
         assert button.bounding_box()["height"] >= 30
@@ -172,7 +186,13 @@ def test_phone_width(visit, server, dark):
 
 
 def test_nothing_a_model_or_a_visitor_writes_becomes_html(serve, visit):
-    hostile = ["<img src=x onerror=window.hit=1>", " ${window.hit=1}", " {{window.hit=1}}", "`", "</script><script>window.hit=1</script>"]
+    hostile = [
+        "<img src=x onerror=window.hit=1>",
+        " ${window.hit=1}",
+        " {{window.hit=1}}",
+        "`",
+        "</script><script>window.hit=1</script>",
+    ]
     server = serve(emit=hostile, delay=0.001)
     page = open_tab(visit, server, "Race")
     page.locator("#race-prompt textarea").fill(hostile[0])
@@ -199,7 +219,9 @@ def test_a_sweep_ends_in_charts_whose_points_open_their_run(visit, server):
     chart.wait_for()
     page.wait_for_function("document.querySelector('#lab-chart-0 .js-plotly-plot').data.length >= 4")
     page.evaluate(CLICK, ["#lab-chart-0", {"pointIndex": 1, "customdata": [1, -1]}])
-    page.wait_for_function("document.querySelector('#lab-player .ib-host').__player?.run?.header.settings.steps === 16", timeout=20_000)
+    page.wait_for_function(
+        "document.querySelector('#lab-player .ib-host').__player?.run?.header.settings.steps === 16", timeout=20_000
+    )
     assert "Steps 16" in page.locator("#lab-opened").inner_text()
     page.get_by_text("Two runs, token by token").click()
     page.get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=10_000)
@@ -255,8 +277,14 @@ def test_a_heatmap_follows_its_player_and_a_click_scrubs_there(browser):
     with gr.Blocks(analytics_enabled=False) as blocks:
         Player(trace_message(trace), elem_id="player")
         Chart(chart_value(heatmap(trace)), player="#player", elem_id="heat")
-    _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False, server_name="127.0.0.1",
-                              app_kwargs={"routes": [plotly_route()]})  # fmt: skip
+    _, url, _ = blocks.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        run_history=False,
+        server_name="127.0.0.1",
+        app_kwargs={"routes": [plotly_route()]},
+    )
     page = browser.new_page()
     try:
         page.goto(url)

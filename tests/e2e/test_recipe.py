@@ -31,7 +31,9 @@ def page(browser):
     opened.close()
 
 
-def copied(page, prompt: str, model: str, mode: str, knobs: dict, system: str = "", pinned: str = "") -> tuple[str, str, set[str]]:
+def copied(
+    page, prompt: str, model: str, mode: str, knobs: dict, system: str = "", pinned: str = ""
+) -> tuple[str, str, set[str]]:
     """Return the command line, the Python, and the knobs that are shown."""
     shown = [knobs[name] for name in ("rule", "remasking", "schedule")]
     page.evaluate("(v) => inkblot.sync(...v)", [model, mode, *shown])
@@ -57,15 +59,24 @@ def draws(model: str):
                 knobs[field.name] = rng.choice([1, 2, 8, 16, 64])
             else:
                 low, high = field.low or field.step, min(field.high, 2)
-                knobs[field.name] = rng.choice([low, high, round((low + high) / 2, 3)] if field.kind == "float" else [int(low), int(high)])
+                knobs[field.name] = rng.choice(
+                    [low, high, round((low + high) / 2, 3)] if field.kind == "float" else [int(low), int(high)]
+                )
         yield knobs
 
 
 @pytest.mark.parametrize(
     ("model", "mode"),
-    [("builtin", "diffusion"), ("builtin", "ar"), ("worlds", "diffusion"), ("fake", "diffusion"), ("llada-8b", "diffusion"),
-     ("sdar-1.7b", "diffusion"), ("diffusiongemma", "diffusion")],
-)  # fmt: skip
+    [
+        ("builtin", "diffusion"),
+        ("builtin", "ar"),
+        ("worlds", "diffusion"),
+        ("fake", "diffusion"),
+        ("llada-8b", "diffusion"),
+        ("sdar-1.7b", "diffusion"),
+        ("diffusiongemma", "diffusion"),
+    ],
+)
 def test_the_copied_command_asks_for_the_same_run(page, model, mode):
     for knobs in draws(model):
         command, python, shown = copied(page, "Why, -x 'quoted'?", model, mode, knobs)
@@ -74,9 +85,15 @@ def test_the_copied_command_asks_for_the_same_run(page, model, mode):
         (asked,) = requests_of(parser().parse_args(words[3:]))
         wanted = parse_request("Why, -x 'quoted'?", knobs, model=model, mode=mode)
         assert (asked.prompt, asked.model, asked.mode) == (wanted.prompt, model, mode)
-        read = [name for name in shown if set(FIELD[name].families) & {"autoregressive" if mode == "ar" else entry(model).spec.family}]
+        read = [
+            name
+            for name in shown
+            if set(FIELD[name].families) & {"autoregressive" if mode == "ar" else entry(model).spec.family}
+        ]
         assert len(read) > 3
-        assert {name: getattr(asked.settings, name) for name in read} == {name: getattr(wanted.settings, name) for name in read}, command
+        assert {name: getattr(asked.settings, name) for name in read} == {
+            name: getattr(wanted.settings, name) for name in read
+        }, command
         call = ast.parse("dict(" + python.split("Settings(", 1)[1].split(")", 1)[0] + ")", mode="eval").body
         said = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
         assert {name: said.get(name, FIELD[name].default) for name in read} == {name: knobs[name] for name in read}

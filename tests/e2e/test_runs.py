@@ -41,7 +41,10 @@ def test_after_a_reload_the_run_in_view_goes_on(shared, visit):
     page.locator("#run").wait_for()
     until(page, "p.run && p.run.result")
     erase_and_go_on(page, 1)
-    assert until(page, "p.run.text(p.run.frames[p.length - 1])") == SCRIPT and page.evaluate("inkblotRuns.list().length") == 2
+    assert (
+        until(page, "p.run.text(p.run.frames[p.length - 1])") == SCRIPT
+        and page.evaluate("inkblotRuns.list().length") == 2
+    )
 
 
 def test_the_store_drops_the_oldest_for_room_and_hangs_what_went_on_from_it_higher(shared, visit):

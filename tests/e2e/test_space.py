@@ -29,10 +29,23 @@ def space(**environment: str) -> Iterator[str]:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 7860)) == 0:
             pytest.skip("port 7860, a Space's own, is taken here")
-    told = {"SPACE_ID": "someone/inkblot", "SPACE_HOST": "someone-inkblot.hf.space", "SYSTEM": "spaces", "GRADIO_SERVER_NAME": "0.0.0.0",
-            "GRADIO_SERVER_PORT": "7860", "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1"}  # fmt: skip
-    process = subprocess.Popen([sys.executable, "app.py", "--model", "fake"], cwd=ROOT, env=os.environ | told | environment,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    told = {
+        "SPACE_ID": "someone/inkblot",
+        "SPACE_HOST": "someone-inkblot.hf.space",
+        "SYSTEM": "spaces",
+        "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_SERVER_PORT": "7860",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--model", "fake"],
+        cwd=ROOT,
+        env=os.environ | told | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         assert process.stdout
         said = list(iter(process.stdout.readline, "fake is ready\n"))  # Gradio has a line of its own on a Space

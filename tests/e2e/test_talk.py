@@ -56,7 +56,9 @@ def stage(browser, tmp_path):
         file.write_text(talk_html(items), encoding="utf-8")
         contexts.append(browser.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
-        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(file.as_uri()) else None)
+        page.on(
+            "request", lambda request: wrong.append(request.url) if not request.url.startswith(file.as_uri()) else None
+        )
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
         page.goto(file.as_uri())
@@ -172,7 +174,9 @@ def test_a_prompt_typed_in_the_talk_runs_and_joins_the_playlist(shared, visit):
     page.wait_for_selector(".ib-cell")
     before = now(page, "t.items.length")
     header = f"{TALK}.items[0].lanes[0].trace.header"
-    page.evaluate(f"(settings) => {{ {header}.model.id = 'fake'; {header}.settings = settings; }}", Settings().as_dict())
+    page.evaluate(
+        f"(settings) => {{ {header}.model.id = 'fake'; {header}.settings = settings; }}", Settings().as_dict()
+    )
     page.keyboard.press("n")
     page.keyboard.type("what the room wants?")
     assert now(page, "t.at") == 0 and "it joins the playlist" in page.locator("#ask").inner_text()
@@ -194,7 +198,10 @@ def test_runs_of_the_visit_come_along_to_the_talk(serve, visit):
         page.get_by_role("link", name="Talk mode").click()
     talk = opened.value
     talk.wait_for_selector(".ib-cell")
-    assert now(talk, "t.items.at(-1).title") == "for the <b>room</b>" and now(talk, "t.items.length") == len(playlist(SHIPPED)) + 1
+    assert (
+        now(talk, "t.items.at(-1).title") == "for the <b>room</b>"
+        and now(talk, "t.items.length") == len(playlist(SHIPPED)) + 1
+    )
     talk.keyboard.press("Shift+?")
     assert "for the <b>room</b>" in talk.locator("#help").inner_text()
 
@@ -224,9 +231,18 @@ def test_the_playlist_that_ships_has_eight_runs_with_two_or_three_notes_each():
 
 def test_the_command_writes_one_file(folder, tmp_path, capsys):
     assert main(["talk", str(folder), "--html", str(tmp_path / "it.html")]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "it.html") and "A letter" in (tmp_path / "it.html").read_text()
-    assert main(["talk", str(folder / "1-letter.json"), "--html", str(tmp_path / "one.html")]) == 0  # a file is a playlist of one
-    assert "A letter" in (one := (tmp_path / "one.html").read_text()) and '"title":"A letter"' in one and one.count('"lanes":') == 1
+    assert (
+        capsys.readouterr().out.strip() == str(tmp_path / "it.html")
+        and "A letter" in (tmp_path / "it.html").read_text()
+    )
+    assert (
+        main(["talk", str(folder / "1-letter.json"), "--html", str(tmp_path / "one.html")]) == 0
+    )  # a file is a playlist of one
+    assert (
+        "A letter" in (one := (tmp_path / "one.html").read_text())
+        and '"title":"A letter"' in one
+        and one.count('"lanes":') == 1
+    )
     for bad in (tmp_path / "none", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         assert main(["talk", str(bad), "--html", str(tmp_path / "it.html")]) == 2

@@ -86,6 +86,8 @@ def test_a_server_that_is_gone_ends_the_run_and_says_so(serve, visit):
     run(page)
     length = until(page, "p.live && p.length > 2 && p.length")
     server.blocks.close(verbose=False)
-    expect(page.locator("#alive")).to_contain_text("The server does not answer: the run was interrupted", timeout=20_000)
+    expect(page.locator("#alive")).to_contain_text(
+        "The server does not answer: the run was interrupted", timeout=20_000
+    )
     assert seen(page.locator("#alive")) and until(page, "!p.live && p.length") >= length
     page.watched.problems = []  # what the browser notes of a server that is gone

@@ -36,7 +36,9 @@ def shown(tmp_path_factory):
 
 def until(page, truth: str, seconds: float = 15.0):
     """Wait until a JavaScript expression about the player `p` holds; return its value."""
-    return page.wait_for_function(f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000).json_value()
+    return page.wait_for_function(
+        f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000
+    ).json_value()
 
 
 def picture(page, name: str) -> None:
@@ -89,7 +91,11 @@ def test_the_tour_tells_the_recorded_run_and_leaves_the_visitors_own_alone(shown
     opener = page.get_by_role("button", name="How it works")
     opener.focus()
     page.keyboard.press("Enter")
-    dialog, told, count = page.get_by_role("dialog"), [], 7  # nothing is taken back in this run, and no other one is of its model
+    dialog, told, count = (
+        page.get_by_role("dialog"),
+        [],
+        7,
+    )  # nothing is taken back in this run, and no other one is of its model
     for k in range(count):
         expect(dialog.locator(".ink-tour-count")).to_have_text(f"{k + 1} of {count}")
         told.append(dialog.locator(".ink-tour-text").inner_text())
@@ -141,8 +147,10 @@ def test_the_tour_tells_of_a_token_that_was_taken_back(serve, visit, tmp_path):
 def test_the_tour_of_the_small_worlds_ends_at_a_control_to_try(serve, visit):
     """On the run that ships: what too few passes and the twin do is shown on real runs, and what is said of them is so."""
     page, told = visit(serve(recordings=TRACES), reduced_motion="reduce"), {}
-    runs = {name: Trace.from_json((SHIPPED / file).read_text()) for name, file in
-            {"hasty": "02-four-steps.json", "twin": "05-race/2-left-to-right.json"}.items()}  # fmt: skip
+    runs = {
+        name: Trace.from_json((SHIPPED / file).read_text())
+        for name, file in {"hasty": "02-four-steps.json", "twin": "05-race/2-left-to-right.json"}.items()
+    }
     page.get_by_role("button", name="How it works").click()
     last, seconds = "", 0
     while last != "Now you":
@@ -152,7 +160,10 @@ def test_the_tour_of_the_small_worlds_ends_at_a_control_to_try(serve, visit):
         if scene.name in runs:
             assert page.evaluate(f"{TOUR}.run.text({TOUR}.frame)").strip() == runs[scene.name].final_text
         else:
-            assert page.evaluate(f"{TOUR}.run.header.recorded && {TOUR}.run.answerIds({TOUR}.run.frames.at(-1)).length") > 0
+            assert (
+                page.evaluate(f"{TOUR}.run.header.recorded && {TOUR}.run.answerIds({TOUR}.run.frames.at(-1)).length")
+                > 0
+            )
         picture(page, f"tour-worlds-{scene.name}")
         press(page, "next")
     assert 50 <= seconds <= 72 and {"empty", "step", "first", "hasty", "twin", "yours"} <= told.keys()
@@ -204,7 +215,9 @@ def test_the_map_shows_what_python_computes_also_without_a_server(mapped):
     page.context.set_offline(True)
     for of in HEATS:
         page.locator("#heatmap label", has_text=of.capitalize()).click()
-        page.wait_for_function(f"(n) => document.querySelector('#heatmap .ink-chart').layout.uirevision.endsWith({json.dumps(of)})", arg=0)
+        page.wait_for_function(
+            f"(n) => document.querySelector('#heatmap .ink-chart').layout.uirevision.endsWith({json.dumps(of)})", arg=0
+        )
         np.testing.assert_allclose(drawn(page), heat(trace, of), atol=1e-6)
     page.context.set_offline(False)
 
@@ -275,23 +288,37 @@ def other(name: str):
         return 24
     if name == "block_length":
         return 8
-    return round(min(field.high, field.default + 3 * field.step) if field.default < field.high else field.high - 3 * field.step, 6)
+    return round(
+        min(field.high, field.default + 3 * field.step) if field.default < field.high else field.high - 3 * field.step,
+        6,
+    )
 
 
 def test_every_knob_reaches_the_run(shown, visit):
     page = visit(shown, width=1366, height=1400)
     page.locator("#more").get_by_role("button").first.click()
     choose(page, "order", "margin")
-    backs = [("schedule", name) for name in REMASKING if name != "recheck"]  # the stand-in has no second look of its own
+    backs = [
+        ("schedule", name) for name in REMASKING if name != "recheck"
+    ]  # the stand-in has no second look of its own
     for rule, remasking in [*((rule, "none") for rule in RULES if rule != "schedule"), *backs]:
         choose(page, "rule", rule)
         choose(page, "remasking", remasking)
-        asked, wanted = Settings(rule=rule, remasking=remasking), {"rule": rule, "remasking": remasking, "order": "margin"}
+        asked, wanted = (
+            Settings(rule=rule, remasking=remasking),
+            {"rule": rule, "remasking": remasking, "order": "margin"},
+        )
         if rule == "schedule":
             choose(page, "schedule", "cosine")
             wanted["schedule"] = "cosine"
-        for name in [name for name, field in FIELD.items() if field.kind != "choice" and page.locator(f"#knob-{name}").is_visible()]:
-            assert "masked" in FIELD[name].families and applies(FIELD[name], asked), f"{name} is shown and does not apply"
+        for name in [
+            name
+            for name, field in FIELD.items()
+            if field.kind != "choice" and page.locator(f"#knob-{name}").is_visible()
+        ]:
+            assert "masked" in FIELD[name].families and applies(FIELD[name], asked), (
+                f"{name} is shown and does not apply"
+            )
             wanted[name] = other(name)
             page.locator(f"#knob-{name} input[type=number]").first.fill(str(wanted[name]))
             page.locator(f"#knob-{name} input[type=number]").first.blur()
@@ -299,7 +326,10 @@ def test_every_knob_reaches_the_run(shown, visit):
         page.locator("#run").click()
         used = until(page, f"p.run && p.run.result && p.run.id !== {json.dumps(before)} && p.run.header.settings")
         assert {name: used[name] for name in wanted} == wanted
-        expected = {n for n, f in FIELD.items() if "masked" in f.families and applies(f, asked)} - {"guidance", "schedule"}
+        expected = {n for n, f in FIELD.items() if "masked" in f.families and applies(f, asked)} - {
+            "guidance",
+            "schedule",
+        }
         assert expected <= set(wanted)
 
 
@@ -332,7 +362,21 @@ def test_at_twice_the_size_nothing_is_lost(shown, visit):
     picture(page, "zoomed-tour")
 
 
-ORDER = ("prompt", "run", "stop", "examples", "open-tour", "player", "heatmap", "preset", "mode", "knob-steps", "more", "extras", "recipe")
+ORDER = (
+    "prompt",
+    "run",
+    "stop",
+    "examples",
+    "open-tour",
+    "player",
+    "heatmap",
+    "preset",
+    "mode",
+    "knob-steps",
+    "more",
+    "extras",
+    "recipe",
+)
 FOCUS = """(order) => { const e = document.activeElement;
     const around = ['label', '.wrap', '.wrap-inner', '.container']; // a choice is lit around its word
     const near = [e, ...around.map((q) => e.closest(q))].filter(Boolean);
@@ -372,6 +416,9 @@ def test_a_stopped_run_can_be_continued_and_the_button_is_there_only_then(serve,
     picture(page, "continue")
     go_on.click()
     expect(go_on).to_be_hidden()
-    assert until(page, f"p.run.result && p.run.result.stopped !== 'cancelled' && p.length > {stopped} && p.length", 30) > 30
+    assert (
+        until(page, f"p.run.result && p.run.result.stopped !== 'cancelled' && p.length > {stopped} && p.length", 30)
+        > 30
+    )
     expect(page.locator("#player .ib-sr")).to_contain_text("This text is scripted")
     expect(go_on).to_be_hidden()

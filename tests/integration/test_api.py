@@ -51,7 +51,9 @@ def test_every_frame_comes_and_the_last_message_is_the_whole_run(server):
         client.close()
     pieces = [message for message in messages if "frames" in message]
     starts, counts = [message["from"] for message in pieces], [len(message["frames"]) for message in pieces]
-    assert len(pieces) > 2 and starts == [sum(counts[:i]) for i in range(len(counts))]  # no frame is left out or sent twice
+    assert len(pieces) > 2 and starts == [
+        sum(counts[:i]) for i in range(len(counts))
+    ]  # no frame is left out or sent twice
     last = messages[-1]
     trace = Trace.from_json(json.dumps(last["trace"]))
     assert last["done"] and trace.final_text == SCRIPT and len(trace.frames) == 10 and trace.result.forwards == 8
@@ -149,7 +151,9 @@ def test_a_deadline_ends_a_run_nobody_listens_to(client, server):
     assert kind == "complete" and json.loads(said[0])["trace"]["result"]["stopped"] == "deadline"
 
 
-@pytest.mark.parametrize(("options", "said"), [({"nan_at": 2}, "step 2"), ({"fail_at": 2, "error": MemoryError}, "Memory ran out")])
+@pytest.mark.parametrize(
+    ("options", "said"), [({"nan_at": 2}, "step 2"), ({"fail_at": 2, "error": MemoryError}, "Memory ran out")]
+)
 def test_a_failed_run_is_told_in_a_sentence_and_its_frames_stay(client, server, options, said):
     vars(server.fake).update(options)
     events = client.denoise(steps=8)

@@ -17,7 +17,9 @@ import pytest
 from scripts.budgets import ROOT
 
 TEXT = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
-OFFLINE = dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"], "http://127.0.0.1:9")
+OFFLINE = dict.fromkeys(
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"], "http://127.0.0.1:9"
+)
 
 
 def command(pattern: str) -> list[str]:
@@ -30,12 +32,20 @@ START, HEALTH = command(r"^CMD (\[.*\])$"), command(r"^HEALTHCHECK .*CMD (\[.*\]
 
 
 def state(*folders: Path) -> dict[str, tuple[int, int]]:
-    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for folder in folders for path in sorted(folder.rglob("*"))}
+    return {
+        str(path): (path.stat().st_mtime_ns, path.stat().st_size)
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 def test_it_runs_as_no_root_and_what_it_leaves_out_is_not_needed():
     user = re.findall(r"^USER (\S+)$", TEXT, re.M)
-    assert user == ["inkblot"] and TEXT.index("\nUSER") < TEXT.index("\nCMD") and "useradd --create-home --uid 1000 inkblot" in TEXT
+    assert (
+        user == ["inkblot"]
+        and TEXT.index("\nUSER") < TEXT.index("\nCMD")
+        and "useradd --create-home --uid 1000 inkblot" in TEXT
+    )
     copied = set(re.findall(r"^COPY (\S+)", TEXT, re.M))
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == kept and all((ROOT / name).exists() for name in copied)
@@ -52,7 +62,9 @@ def test_it_starts_from_its_own_files_without_a_network_and_writes_nothing(tmp_p
     home.mkdir(), temporary.mkdir(), app.mkdir()
     for name in re.findall(r"^COPY (\S+)", TEXT, re.M):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, app / name, ignore=ignored) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, app / name)
+        shutil.copytree(ROOT / name, app / name, ignore=ignored) if (ROOT / name).is_dir() else shutil.copy(
+            ROOT / name, app / name
+        )
     told = dict(pair.split("=", 1) for line in re.findall(r"^ENV (.*)$", TEXT, re.M) for pair in line.split())
     told = {name: value.replace("/tmp/", f"{temporary}/") for name, value in told.items()}
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(temporary)} | OFFLINE | told
@@ -67,4 +79,6 @@ def test_it_starts_from_its_own_files_without_a_network_and_writes_nothing(tmp_p
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
     assert state(app, home) == before and process.returncode == 0, out
-    assert subprocess.run(HEALTH, env=env, capture_output=True, timeout=20).returncode != 0, "a server that is gone is not healthy"
+    assert subprocess.run(HEALTH, env=env, capture_output=True, timeout=20).returncode != 0, (
+        "a server that is gone is not healthy"
+    )

@@ -47,7 +47,9 @@ def test_back_doors_are_closed(http, path, status):
 
 def test_a_large_body_is_refused_before_anybody_reads_it(http):
     for path in ("/gradio_api/call/denoise", "/gradio_api/queue/join", "/gradio_api/run/denoise", "/gradio_api/upload"):
-        answer = http.post(path, content=json.dumps({"data": ["x" * 1_000_000]}), headers={"content-type": "application/json"})
+        answer = http.post(
+            path, content=json.dumps({"data": ["x" * 1_000_000]}), headers={"content-type": "application/json"}
+        )
         assert answer.status_code == 413 and "at most 256,000 bytes" in answer.text
     pieces = (b"x" * 10_000 for _ in range(100))
     streamed = http.post("/gradio_api/queue/join", content=pieces, headers={"content-type": "application/json"})

@@ -32,7 +32,9 @@ def test_a_full_queue_says_so_at_once_and_recovers(serve):
         asked = list(pool.map(lambda client: client.call(steps=10, rule="schedule"), clients))
         taken = [(c, a) for c, a in zip(clients, asked, strict=True) if a.status_code == 200]
         refused = [a for a in asked if a.status_code != 200]
-        assert 3 <= len(taken) <= 5 and all(a.status_code == 503 and "Queue is full" in a.json()["detail"] for a in refused)
+        assert 3 <= len(taken) <= 5 and all(
+            a.status_code == 503 and "Queue is full" in a.json()["detail"] for a in refused
+        )
         ended = list(pool.map(lambda pair: list(pair[0].events(pair[1].json()["event_id"]))[-1], taken))
         assert all(kind == "complete" and len(json.loads(said[0])["trace"]["frames"]) == 12 for kind, said in ended)
         assert clients[0].denoise()[-1][0] == "complete"
@@ -49,7 +51,10 @@ def test_a_visitor_may_wait_only_so_often(serve):
         refused = [a for a in asked if a.status_code != 200]
         assert all(a.status_code == 400 and "at most 2 runs waiting" in a.json()["detail"] for a in refused)
         assert client.join("bob", steps=4).status_code == 200
-        client.post("/cancel", {"session_hash": "ann", "fn_index": client.fn_index("denoise"), "event_id": asked[0].json()["event_id"]})
+        client.post(
+            "/cancel",
+            {"session_hash": "ann", "fn_index": client.fn_index("denoise"), "event_id": asked[0].json()["event_id"]},
+        )
     assert wait_for(lambda: not server.engine.busy and server.engine.runs("ann") == [], 15)
 
 
@@ -59,7 +64,11 @@ def test_runs_never_overlap_and_nobody_sees_anothers(server):
         ended = list(pool.map(lambda i: client.denoise(prompt=f"visitor {i}", seed=i)[-1], range(6)))
     for i, (kind, said) in enumerate(ended):
         trace = json.loads(said[0])["trace"]
-        assert kind == "complete" and trace["header"]["prompt"] == f"visitor {i}" and trace["header"]["settings"]["seed"] == i
+        assert (
+            kind == "complete"
+            and trace["header"]["prompt"] == f"visitor {i}"
+            and trace["header"]["settings"]["seed"] == i
+        )
 
 
 @pytest.mark.parametrize("after", [0, 5])
@@ -107,7 +116,11 @@ def test_stop_ends_the_run_before_its_next_step_and_all_its_frames_arrive(server
             if message["msg"] == "process_generating" and stopped_at is None and server.fake.passes - before >= 3:
                 stopped_at = server.fake.passes - before
                 client.trigger("ann", stopping, [])
-            if message["msg"] == "process_completed" and "output" in message and len(message["output"].get("data") or []) == 2:
+            if (
+                message["msg"] == "process_completed"
+                and "output" in message
+                and len(message["output"].get("data") or []) == 2
+            ):
                 last = message["output"]["data"][0]
             if message["msg"] == "close_stream":
                 break
@@ -122,7 +135,9 @@ def streamed(client: Client, session: str) -> list[str]:
     for message in client.listen(session):
         if message["msg"] == "process_completed" and "output" in message:
             said = message["output"]
-            out += [said["data"][0]] if len(said.get("data") or []) == 2 else [said["error"]] if said.get("error") else []
+            out += (
+                [said["data"][0]] if len(said.get("data") or []) == 2 else [said["error"]] if said.get("error") else []
+            )
         if message["msg"] == "close_stream":
             return out
     return out
@@ -146,7 +161,10 @@ def test_a_stopped_run_continues_for_its_own_visitor_only(server):
         whole = json.loads(streamed(client, "ann")[0])["trace"]
         alone = json.loads(client.denoise(**knobs)[-1][1][0])["trace"]
     a, b = (Trace.from_json(json.dumps(trace)) for trace in (whole, alone))
-    assert all(x.same_as(y, times=False) for x, y in zip(a.frames, b.frames, strict=True)) and a.result.text == b.result.text
+    assert (
+        all(x.same_as(y, times=False) for x, y in zip(a.frames, b.frames, strict=True))
+        and a.result.text == b.result.text
+    )
     assert len(first["frames"]) < len(a.frames) and not server.engine.resumable("ann")
 
 
@@ -189,7 +207,9 @@ def test_a_session_that_waits_is_never_forgotten(serve, monkeypatch):
         assert all(answer.status_code == 200 for answer in held)
         for number in range(40):
             queue.pending_messages_per_session[f"page-{number}"] = object()
-        assert {"first", "second", "third"} <= set(queue.pending_messages_per_session) and len(queue.pending_messages_per_session) <= 8
+        assert {"first", "second", "third"} <= set(queue.pending_messages_per_session) and len(
+            queue.pending_messages_per_session
+        ) <= 8
         queue.pending_messages_per_session.pop("third")  # whatever else may lose one
         assert client.denoise(steps=2)[-1][0] == "complete"
         assert client.http.get(server.url + "/health").status_code == 200

@@ -29,14 +29,30 @@ def test_race_streams_progress_and_ends_with_lanes_verdict_and_traces(client):
     for lane, document in zip(last["lanes"], last["traces"], strict=True):
         trace = Trace.from_json(json.dumps(document))
         assert lane["text"] == trace.final_text and lane["finished"] == 2 and lane["ids"] == trace.final_ids
-        assert {"text", "ids", "mode", "tokens", "forwards", "tokens_per_forward", "seconds", "tokens_per_second", "first_frame_seconds",
-                "stopped", "seed"} <= set(lane)  # fmt: skip
+        assert {
+            "text",
+            "ids",
+            "mode",
+            "tokens",
+            "forwards",
+            "tokens_per_forward",
+            "seconds",
+            "tokens_per_second",
+            "first_frame_seconds",
+            "stopped",
+            "seed",
+        } <= set(lane)
     assert " on a script, not on hardware" in last["verdict"]
 
 
 def test_race_by_preset(client):
     last = client.predict(prompt="hi", preset="orders", settings={"model": "fake"}, api_name="/race")
-    assert [lane["label"] for lane in last["lanes"]] == ["Order margin", "Order confidence", "Order random", "Order left to right"]
+    assert [lane["label"] for lane in last["lanes"]] == [
+        "Order margin",
+        "Order confidence",
+        "Order random",
+        "Order left to right",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +81,13 @@ def test_race_refuses_in_one_sentence(client, server, values, words):
 
 
 def test_sweep_streams_points_and_ends_with_every_run(client):
-    asked = {"knob": "steps", "values": "8, 16", "prompts": ["a", "b"], "settings": {"model": "fake"}, "reference": False}
+    asked = {
+        "knob": "steps",
+        "values": "8, 16",
+        "prompts": ["a", "b"],
+        "settings": {"model": "fake"},
+        "reference": False,
+    }
     said = list(client.submit(**asked, api_name="/sweep"))
     assert any("points" in one for one in said[:-1])
     assert [point["value"] for point in said[-1]["points"]] == [8, 16] and len(said[-1]["runs"]) == 4
@@ -83,7 +105,13 @@ def test_sweep_streams_points_and_ends_with_every_run(client):
     ],
 )
 def test_sweep_refuses_in_one_sentence(client, server, values, words):
-    given = {"knob": "steps", "values": "8", "prompts": ["hi"], "settings": {"model": "fake"}, "api_name": "/sweep"} | values
+    given = {
+        "knob": "steps",
+        "values": "8",
+        "prompts": ["hi"],
+        "settings": {"model": "fake"},
+        "api_name": "/sweep",
+    } | values
     with pytest.raises(Exception) as caught:
         client.predict(**given)
     assert words in str(caught.value) and server.idle()
@@ -108,7 +136,9 @@ def run_cli(capsys, *arguments):
 
 
 def test_cli_race_ends_with_one_json_line(capsys, tmp_path):
-    status, out, _ = run_cli(capsys, "race", "--prompt", "hi", "--model", "fake", "--repeats", "2", "--traces", str(tmp_path), "--json")
+    status, out, _ = run_cli(
+        capsys, "race", "--prompt", "hi", "--model", "fake", "--repeats", "2", "--traces", str(tmp_path), "--json"
+    )
     record = json.loads(out[-1])
     assert status == 0 and [lane["label"] for lane in record["lanes"]] == ["Diffusion", "Autoregressive"]
     assert out[-2] == record["verdict"] and out[1].startswith("Tokens per second")
@@ -119,7 +149,12 @@ def test_cli_lanes_are_given_by_what_they_change(capsys):
     lanes = ["--lane", "steps=8 rule=schedule", "--lane", "mode=ar, temperature=0.5"]
     status, out, _ = run_cli(capsys, "race", "--prompt", "hi", "--model", "fake", *lanes, "--json")
     one, other = json.loads(out[-1])["lanes"]
-    assert status == 0 and one["settings"]["steps"] == 8 and other["mode"] == "ar" and other["settings"]["temperature"] == 0.5
+    assert (
+        status == 0
+        and one["settings"]["steps"] == 8
+        and other["mode"] == "ar"
+        and other["settings"]["temperature"] == 0.5
+    )
 
 
 def test_cli_sweep_prints_points_writes_csv_and_ends_with_json(capsys, tmp_path):
@@ -139,7 +174,10 @@ def test_cli_sweep_prints_points_writes_csv_and_ends_with_json(capsys, tmp_path)
         (["race", "--prompt", "hi", "--lane", "model=nope"], "There is no model called 'nope'"),
         (["race", "--prompt", " ", "--model", "fake"], "Write a prompt first"),
         (["race", "--prompt", "hi", "--model", "fake", "--repeats", "0"], "Repeats must be between 1 and 20"),
-        (["sweep", "--knob", "steps", "--prompt", "hi", "--model", "fake", "--values", "0"], "Steps must be between 1 and"),
+        (
+            ["sweep", "--knob", "steps", "--prompt", "hi", "--model", "fake", "--values", "0"],
+            "Steps must be between 1 and",
+        ),
         (["sweep", "--knob", "steps", "--prompt", "hi", "--model", "nope"], "There is no model called 'nope'"),
         (["sweep", "--knob", "steps", "--prompts", "/nowhere/x"], "The file of prompts cannot be read"),
     ],
@@ -154,6 +192,12 @@ def test_cli_says_what_failed_and_ends_with_1(capsys, monkeypatch):
     from model.models.scripted import Fake
 
     usual = engine.Engine.__init__.__kwdefaults__
-    monkeypatch.setattr(engine.Engine.__init__, "__kwdefaults__", {**usual, "loader": lambda model_id, progress: Fake(fail_at=1)})
+    monkeypatch.setattr(
+        engine.Engine.__init__, "__kwdefaults__", {**usual, "loader": lambda model_id, progress: Fake(fail_at=1)}
+    )
     status, out, err = run_cli(capsys, "race", "--prompt", "hi", "--model", "fake")
-    assert status == 1 and out[-1].startswith("No lane reached its end, so nobody won") and "Diffusion: An unexpected error" in err
+    assert (
+        status == 1
+        and out[-1].startswith("No lane reached its end, so nobody won")
+        and "Diffusion: An unexpected error" in err
+    )

@@ -23,18 +23,24 @@ def start(*flags: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, "app.py", *flags]
     # A shell that starts the tests in the background has them ignore interrupts, and a child would inherit that.
     listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=listen)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=listen
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("space", "steps"), [({"GRADIO_SERVER_NAME": "127.0.0.1"}, 1024), ({"SPACE_ID": "someone/inkblot"}, 256)], ids=["here", "on a Space"]
+    ("space", "steps"),
+    [({"GRADIO_SERVER_NAME": "127.0.0.1"}, 1024), ({"SPACE_ID": "someone/inkblot"}, 256)],
+    ids=["here", "on a Space"],
 )
 def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
     port = free_port()
     process = start("--model", "fake", "--no-browser", "--port", str(port), **space)
     try:
-        where = "localhost" if "SPACE_ID" in space else "127.0.0.1"  # as Gradio calls 0.0.0.0, where a Space's visitors arrive
+        where = (
+            "localhost" if "SPACE_ID" in space else "127.0.0.1"
+        )  # as Gradio calls 0.0.0.0, where a Space's visitors arrive
         assert process.stdout.readline() == f"Inkblot is at http://{where}:{port}/\n"
         assert process.stdout.readline() == "fake is ready\n"
         config = httpx.get(f"http://127.0.0.1:{port}/config", timeout=5)
@@ -48,11 +54,18 @@ def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
 
 
 PROXIES = {
-    "dead": {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+    "dead": {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+    },
     "socks": {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks5h://127.0.0.1:9"},
     "no address": {"HTTP_PROXY": "proxy.example:port", "ALL_PROXY": "::::"},
-    "exceptions": {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "localhost , 10.0.0.0/8, ::1, [fe80::1]:80 ,*.example, http://x y"},
-}  # fmt: skip
+    "exceptions": {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "localhost , 10.0.0.0/8, ::1, [fe80::1]:80 ,*.example, http://x y",
+    },
+}
 
 
 @pytest.mark.slow
@@ -94,7 +107,9 @@ def test_variables_that_name_a_proxy_come_back(monkeypatch):
     ],
 )
 def test_a_wrong_flag_is_told_in_one_line(flags, status, said):
-    done = subprocess.run([sys.executable, "app.py", *flags, "--no-browser"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "app.py", *flags, "--no-browser"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == status and said in done.stderr and done.stderr.count("\n") == 1
 
 
@@ -158,11 +173,20 @@ def test_what_is_trusted_reaches_the_server(monkeypatch, flags, space, proxies, 
 @pytest.mark.slow
 def test_a_name_that_was_allowed_is_answered_and_no_other():
     port = free_port()
-    process = start("--model", "fake", "--no-browser", "--host", "127.0.0.1", "--port", str(port), "--allow-host", "Talk.Example")
+    process = start(
+        "--model", "fake", "--no-browser", "--host", "127.0.0.1", "--port", str(port), "--allow-host", "Talk.Example"
+    )
     try:
         process.stdout.readline()
-        for name, status in (("talk.example", 200), (f"talk.example:{port}", 200), ("other.example", 403), ("talk.example.evil", 403)):
-            assert httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": name}, timeout=5).status_code == status, name
+        for name, status in (
+            ("talk.example", 200),
+            (f"talk.example:{port}", 200),
+            ("other.example", 403),
+            ("talk.example.evil", 403),
+        ):
+            assert (
+                httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": name}, timeout=5).status_code == status
+            ), name
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)

@@ -23,7 +23,9 @@ def under_way(server):
 
 def test_a_run_is_steered_by_who_started_it_and_by_nobody_else(server, client):
     server.fake.delay, server.begun = 0.1, server.fake.passes
-    job = client.submit(prompt="hello", steps=60, rule="threshold", threshold=0.99, block_length=32, api_name="/denoise")
+    job = client.submit(
+        prompt="hello", steps=60, rule="threshold", threshold=0.99, block_length=32, api_name="/denoise"
+    )
     under_way(server)
     stranger = Client(server.url, verbose=False)
     try:

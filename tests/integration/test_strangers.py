@@ -50,7 +50,9 @@ def test_invented_addresses_get_no_more_places_and_take_nobody_elses(serve):
 
         def join(number: int, forwarded: str) -> int:
             body = {"data": data(steps=40, rule="schedule"), "fn_index": index, "session_hash": f"s{number}"}
-            return client.http.post(f"{client.url}/queue/join", json=body, headers={"x-forwarded-for": forwarded}).status_code
+            return client.http.post(
+                f"{client.url}/queue/join", json=body, headers={"x-forwarded-for": forwarded}
+            ).status_code
 
         assert join(0, "198.51.100.1") == 200  # it computes
         until = time.monotonic() + 5
@@ -88,7 +90,9 @@ def test_cancelling_a_run_that_waits_leaves_the_one_that_computes(server):
     server.fake.delay = server.fake.first_delay = 0.05
     with Client(server.url) as ann:
         first, second = (ann.join("ann", steps=12, rule="schedule").json()["event_id"] for _ in range(2))
-        assert ann.post("/cancel", {"session_hash": "ann", "fn_index": ann.fn_index("denoise"), "event_id": second}).json()["success"]
+        assert ann.post(
+            "/cancel", {"session_hash": "ann", "fn_index": ann.fn_index("denoise"), "event_id": second}
+        ).json()["success"]
         done = [m for m in ann.listen("ann") if m["msg"] == "process_completed" and m["event_id"] == first]
         assert json.loads(done[-1]["output"]["data"][0])["done"]
 
@@ -96,13 +100,25 @@ def test_cancelling_a_run_that_waits_leaves_the_one_that_computes(server):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/upload"), ("GET", "/upload_progress?upload_id=x"), ("GET", "/dev/reload"), ("POST", "/component_server"),
-        ("POST", "/process_recording"), ("POST", "/run/denoise"), ("POST", "/run/nope"), ("POST", "/api/denoise"), ("POST", "/call/nope"),
-        ("POST", "/call/v2/denoise"), ("POST", "/call/v2/nope"), ("POST", "/stream/x"), ("GET", "/vibe-code"),
-        ("GET", "/queue/data?session_hash=nobody"), ("GET", "/queue/data?session_hash=%00"), ("GET", "/call/denoise/nobody"),
+        ("POST", "/upload"),
+        ("GET", "/upload_progress?upload_id=x"),
+        ("GET", "/dev/reload"),
+        ("POST", "/component_server"),
+        ("POST", "/process_recording"),
+        ("POST", "/run/denoise"),
+        ("POST", "/run/nope"),
+        ("POST", "/api/denoise"),
+        ("POST", "/call/nope"),
+        ("POST", "/call/v2/denoise"),
+        ("POST", "/call/v2/nope"),
+        ("POST", "/stream/x"),
+        ("GET", "/vibe-code"),
+        ("GET", "/queue/data?session_hash=nobody"),
+        ("GET", "/queue/data?session_hash=%00"),
+        ("GET", "/call/denoise/nobody"),
         ("POST", "/run/predict"),
     ],
-)  # fmt: skip
+)
 def test_what_the_page_does_not_use_is_shut_and_says_nothing_in_the_log(server, capfd, method, path):
     body = {"data": [], "fn_index": 999, "session_hash": "x", "component_id": 99_999, "fn_name": "f"}
     answer = httpx.request(method, f"{server.url}/gradio_api{path}", json=body, timeout=5)
@@ -124,14 +140,18 @@ def test_a_malformed_join_is_no_failure_of_the_server(server, capfd, fn_index, e
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"host": "rebound.example:7860"}, 403), ({"host": "127.0.0.1.nip.io"}, 403), ({"host": "localhost:1"}, 200),
+        ({"host": "rebound.example:7860"}, 403),
+        ({"host": "127.0.0.1.nip.io"}, 403),
+        ({"host": "localhost:1"}, 200),
         ({"host": "[::1]:1"}, 200),
-        ({"host": "ours.example"}, 200), ({"host": "ours.example", "origin": "https://ours.example"}, 200),
-        ({"host": "ours.example", "origin": "https://evil.example"}, 403), ({"host": "127.0.0.1", "origin": "null"}, 403),
+        ({"host": "ours.example"}, 200),
+        ({"host": "ours.example", "origin": "https://ours.example"}, 200),
+        ({"host": "ours.example", "origin": "https://evil.example"}, 403),
+        ({"host": "127.0.0.1", "origin": "null"}, 403),
         ({"host": "127.0.0.1:7860", "origin": "http://localhost:3000"}, 403),
         ({"host": "127.0.0.1:1", "origin": "http://127.0.0.1:1"}, 200),
     ],
-)  # fmt: skip
+)
 def test_a_foreign_name_or_page_gets_nothing(serve, headers, status):
     server = serve(names=["ours.example"])
     assert httpx.get(server.url + "/config", headers=headers).status_code == status
@@ -149,7 +169,14 @@ def failing(client: Client, server) -> None:
     client.post("/queue/join", {"data": {"a": SECRET}, "fn_index": SECRET, "session_hash": SECRET * 20})
     client.post(f"/call/{SECRET}", {"data": [SECRET]})
     client.http.get(f"{client.url}/queue/data", params={"session_hash": SECRET})
-    for changes in ({"mode": SECRET}, {"model": SECRET}, {"pinned": SECRET}, {"steps": SECRET}, {"image": SECRET}, {"rule": SECRET}):
+    for changes in (
+        {"mode": SECRET},
+        {"model": SECRET},
+        {"pinned": SECRET},
+        {"steps": SECRET},
+        {"image": SECRET},
+        {"rule": SECRET},
+    ):
         client.denoise(**changes)
     count = len(client.http.get(client.url.removesuffix("/gradio_api") + "/config").json()["dependencies"])
     for index in range(count):  # every function the page has, private ones too

@@ -54,7 +54,9 @@ def loss_of(causal: bool, device: str) -> Callable[[Any, Batch], Tensor]:
 def main(argv: list[str] | None = None) -> None:
     """Train until the schedule or this call ends."""
     cli = argparse.ArgumentParser(description=__doc__)
-    cli.add_argument("--causal", action="store_true", help="the autoregressive twin: a puzzle, then its solution from left to right")
+    cli.add_argument(
+        "--causal", action="store_true", help="the autoregressive twin: a puzzle, then its solution from left to right"
+    )
     add_options(cli)
     cli.set_defaults(batch=128)
     args = cli.parse_args(argv)

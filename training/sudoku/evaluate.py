@@ -92,10 +92,18 @@ def interval(right: Tensor, seed: int = 0) -> tuple[float, float]:
 def cell_of(right: Tensor, passes: float, **named: Any) -> dict[str, Any]:
     """Return one cell of the table."""
     low, high = interval(right)
-    return {**named, "solved": round(right.float().mean().item(), 4), "low": low, "high": high, "passes": round(passes, 1)}
+    return {
+        **named,
+        "solved": round(right.float().mean().item(), 4),
+        "low": low,
+        "high": high,
+        "passes": round(passes, 1),
+    }
 
 
-def measure(network: Network, count: int, at_once: tuple[int, ...], levels: tuple[str, ...] = tuple(LEVELS)) -> list[dict[str, Any]]:
+def measure(
+    network: Network, count: int, at_once: tuple[int, ...], levels: tuple[str, ...] = tuple(LEVELS)
+) -> list[dict[str, Any]]:
     """Return the table of the masked network."""
     passes, table = Passes(network, pairs()), []
     for level in levels:
@@ -104,7 +112,9 @@ def measure(network: Network, count: int, at_once: tuple[int, ...], levels: tupl
             for order in ORDERS if several == 1 else ("confidence", "margin"):
                 began, done = time.time(), [fill(passes, part, order, several) for part in boards.split(ROWS)]
                 right = (torch.cat([filled for filled, _ in done]) == solutions).all(1)
-                table.append(cell_of(right, sum(made for _, made in done) / len(done), level=level, order=order, at_once=several))
+                table.append(
+                    cell_of(right, sum(made for _, made in done) / len(done), level=level, order=order, at_once=several)
+                )
                 print(json.dumps(table[-1] | {"seconds": round(time.time() - began)}), flush=True)
     return table
 

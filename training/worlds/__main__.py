@@ -17,7 +17,11 @@ from . import export, train
 from .drill import drill
 
 # (kind, seconds on one core with AMX, the kind whose weights it begins from, the file that ships)
-STAGES = (("masked", 6700, "", "worlds"), ("causal", 6700, "", "worlds-twin"), ("noisy", 2700, "masked", "worlds-noisy"))
+STAGES = (
+    ("masked", 6700, "", "worlds"),
+    ("causal", 6700, "", "worlds-twin"),
+    ("noisy", 2700, "masked", "worlds-noisy"),
+)
 DRILL_SECONDS = 600
 
 
@@ -33,7 +37,16 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     for kind, seconds, before, ships in STAGES:
         run, drilled = args.runs / kind, args.runs / f"{kind}-drilled.safetensors"
-        given = ["--kind", kind, "--out", str(run), "--seconds", str(seconds * args.share), "--threads", str(args.threads)]
+        given = [
+            "--kind",
+            kind,
+            "--out",
+            str(run),
+            "--seconds",
+            str(seconds * args.share),
+            "--threads",
+            str(args.threads),
+        ]
         given += ["--init", str(args.runs / f"{before}-drilled.safetensors")] if before else []
         train.main(given + (["--smoke", "--no-compile", "--float32", "--batch", "4"] if args.smoke else []))
         drill(run, drilled, kind, 1 if args.smoke else DRILL_SECONDS * args.share, float32=args.smoke)

@@ -40,8 +40,16 @@ def sudoku_table(table: list[dict[str, Any]], puzzles: int) -> str:
     lines = [f"| order ({puzzles} puzzles a cell) | " + " | ".join(levels) + " |", "|---" * (len(levels) + 1) + "|"]
     for order, at_once in rows:
         found = {cell["level"]: cell for cell in table if (cell["order"], cell["at_once"]) == (order, at_once)}
-        name = "autoregressive twin" if order == "twin" else order.replace("_", " ") + (f", {at_once} cells a pass" if at_once > 1 else "")
-        lines.append(f"| {name} | " + " | ".join(percent(again(found[lv]), "solved") if lv in found else "" for lv in levels) + " |")
+        name = (
+            "autoregressive twin"
+            if order == "twin"
+            else order.replace("_", " ") + (f", {at_once} cells a pass" if at_once > 1 else "")
+        )
+        lines.append(
+            f"| {name} | "
+            + " | ".join(percent(again(found[lv]), "solved") if lv in found else "" for lv in levels)
+            + " |"
+        )
     return "\n".join(lines)
 
 

@@ -92,7 +92,9 @@ def loss(logits: Tensor, rows: Asked) -> tuple[Tensor, Tensor]:
     return F.nll_loss(log_p, rows.wanted) - BARRED * torch.log1p(-named).sum() / len(rows.ids), named.detach()
 
 
-def drill(run: Path, out: Path, kind: str, seconds: float, seed: int = 77, lr: float = RATE, float32: bool = False) -> float:
+def drill(
+    run: Path, out: Path, kind: str, seconds: float, seed: int = 77, lr: float = RATE, float32: bool = False
+) -> float:
     """Train the average of a run for so long and write it; return how probable a word that may not stand there was at the end."""
     network, about = load_average(run, torch.float32 if float32 else torch.bfloat16)
     optimizers, r, began, step, named = Optimizers(network.train(), lr), random.Random(seed), time.time(), 0, 0.05
@@ -106,10 +108,21 @@ def drill(run: Path, out: Path, kind: str, seconds: float, seed: int = 77, lr: f
         step += 1
         named += 0.05 * (float(still.mean()) - named) if len(still) else 0.0
         if step % 20 == 0:
-            line = {"step": step, "loss": round(float(value.detach()), 3), "named": round(named, 4), "seconds": round(time.time() - began)}
+            line = {
+                "step": step,
+                "loss": round(float(value.detach()), 3),
+                "named": round(named, 4),
+                "seconds": round(time.time() - began),
+            }
             print(json.dumps(line), flush=True)
-    about |= {"rows": about["rows"] + step * 2 * ROWS, "step": about["step"] + step, "spent": about["spent"] + time.time() - began}
-    save_file({name: p.detach().contiguous() for name, p in network.named_parameters()}, out, {"about": json.dumps(about)})
+    about |= {
+        "rows": about["rows"] + step * 2 * ROWS,
+        "step": about["step"] + step,
+        "spent": about["spent"] + time.time() - began,
+    }
+    save_file(
+        {name: p.detach().contiguous() for name, p in network.named_parameters()}, out, {"about": json.dumps(about)}
+    )
     return named
 
 
@@ -125,7 +138,9 @@ def main(argv: list[str] | None = None) -> None:
     cli.add_argument("--threads", type=int, default=1)
     args = cli.parse_args(argv)
     torch.set_num_threads(args.threads)
-    print(f"a word that may not stand there: {drill(args.run, args.out, args.kind, args.seconds, args.seed, args.lr):.2%}")
+    print(
+        f"a word that may not stand there: {drill(args.run, args.out, args.kind, args.seconds, args.seed, args.lr):.2%}"
+    )
 
 
 if __name__ == "__main__":

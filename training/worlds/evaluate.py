@@ -34,18 +34,27 @@ CAREFUL = {"rule": "threshold", "threshold": 0.9, "remask_strength": 0.1, "top_p
 CELLS: dict[str, dict[str, Any]] = {
     "one word a pass": PLANNED | {"steps": 72},
     **{f"fixed counts, {n} passes": PLANNED | {"steps": n} for n in (4, 6, 8, 12, 16, 24, 36)},
-    **{f"12 passes, {order}": PLANNED | {"steps": 12, "order": order} for order in ("margin", "entropy", "random", "left_to_right")},
+    **{
+        f"12 passes, {order}": PLANNED | {"steps": 12, "order": order}
+        for order in ("margin", "entropy", "random", "left_to_right")
+    },
     "12 passes and recheck 0.1": PLANNED | {"steps": 12, "remasking": "recheck", "remask_strength": 0.1},
     "12 passes of P2": PLANNED | {"steps": 12, "remasking": "p2"},
     "24 passes of P2": PLANNED | {"steps": 24, "remasking": "p2"},
     "threshold 0.9": SELF | {"remasking": "none", "rule": "threshold", "threshold": 0.9},
     **{f"entropy {b}": SELF | {"remasking": "none", "rule": "entropy", "entropy_bound": b} for b in (0.05, 0.3, 1.0)},
-    **{f"independent {b}": SELF | {"remasking": "none", "rule": "independent", "entropy_bound": b} for b in (0.05, 0.1, 0.3)},
-    **{f"independent {b}, recheck {s}": SELF | {"rule": "independent", "entropy_bound": b, "remask_strength": s}
-       for b in (0.05, 0.1, 0.3) for s in (0.1, 0.3)},
+    **{
+        f"independent {b}": SELF | {"remasking": "none", "rule": "independent", "entropy_bound": b}
+        for b in (0.05, 0.1, 0.3)
+    },
+    **{
+        f"independent {b}, recheck {s}": SELF | {"rule": "independent", "entropy_bound": b, "remask_strength": s}
+        for b in (0.05, 0.1, 0.3)
+        for s in (0.1, 0.3)
+    },
     "as the page begins (temperature 0.8)": DEFAULTS | {"steps": 40},
     "careful on the page (temperature 0.8)": DEFAULTS | CAREFUL,
-}  # fmt: skip
+}
 
 
 def prompts(count: int, held_out: bool | None = None, seed: str = SEED) -> Iterator[tuple[str, worlds.Text]]:
@@ -84,8 +93,14 @@ def order_of(trace: Trace) -> tuple[float, bool]:
     return float(ahead.sum() / pairs), bool(decided.mean() >= 0.25 and thirds)
 
 
-def measure(model: Worlds, settings: dict[str, Any], count: int, mode: str = "diffusion", held_out: bool | None = None,
-            pinned: bool = False) -> dict[str, Any]:  # fmt: skip
+def measure(
+    model: Worlds,
+    settings: dict[str, Any],
+    count: int,
+    mode: str = "diffusion",
+    held_out: bool | None = None,
+    pinned: bool = False,
+) -> dict[str, Any]:
     """Write `count` texts one by one; return the share of consistent ones with its interval, passes, seconds, order, and faults by kind."""
     r, right, passes, seconds, early = random.Random(SEED), 0, 0, 0.0, 0
     tau: list[float] = []
@@ -102,7 +117,14 @@ def measure(model: Worlds, settings: dict[str, Any], count: int, mode: str = "di
             value, fine = order_of(trace)
             tau, early = [*tau, value], early + fine
     low, high = wilson(right, count)
-    out = {"texts": count, "consistent": right / count, "low": low, "high": high, "passes": passes / count, "seconds": seconds / count}
+    out = {
+        "texts": count,
+        "consistent": right / count,
+        "low": low,
+        "high": high,
+        "passes": passes / count,
+        "seconds": seconds / count,
+    }
     if tau:
         out |= {"tau": float(np.mean(tau)), "early": early / count}
     return {name: round(float(value), 4) for name, value in out.items()} | {"faults": faults}
@@ -123,8 +145,12 @@ def main(argv: list[str] | None = None) -> None:
     best = CELLS["independent 0.3, recheck 0.3"]
     jobs: dict[str, dict[str, Any]] = {name: {"settings": cell} for name, cell in CELLS.items()}
     twin: dict[str, Any] = {"settings": {}, "mode": "ar"}
-    jobs |= {"twin, left to right": twin, "twin, held-out pairs": twin | {"held_out": True},
-             "held-out pairs": {"settings": best, "held_out": True}, "one to four pins": {"settings": best, "pinned": True}}  # fmt: skip
+    jobs |= {
+        "twin, left to right": twin,
+        "twin, held-out pairs": twin | {"held_out": True},
+        "held-out pairs": {"settings": best, "held_out": True},
+        "one to four pins": {"settings": best, "pinned": True},
+    }
     jobs[NOISY] = {"settings": NOISY_DEFAULTS}
     table: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     if table.get("weights") != model.weights_sha256:

@@ -87,7 +87,9 @@ def next_words(ids: Tensor, linked: Tensor, end: int, rng: torch.Generator) -> B
     ended = (ids == end).cumsum(1)[:, :-1] > 0
     counted = (torch.arange(1, ids.shape[1], device=ids.device) >= PROMPT) & ~ended
     order = counted.flatten().float() + drawn(rng, counted.numel())
-    rows = order.topk(int(0.6 * counted.numel())).indices  # always as many: a few positions behind the end may be among them
+    rows = order.topk(
+        int(0.6 * counted.numel())
+    ).indices  # always as many: a few positions behind the end may be among them
     weight = weight_of(linked[:, 1:]).flatten()[rows]
     return {"seen": ids[:, :-1].contiguous(), "rows": rows, "wanted": wanted.flatten()[rows], "weight": weight}
 

@@ -24,7 +24,10 @@ KINDS = ("masked", "noisy", "causal")
 ROWS = 1344  # of the embedding: room for words to come
 
 
-HARD = ("next", "less")  # what has to be worked out from another word, not copied: seven days and a few numbers, each its own case
+HARD = (
+    "next",
+    "less",
+)  # what has to be worked out from another word, not copied: seven days and a few numbers, each its own case
 RARE = 0.3  # share of the texts that are drawn until they hold such a word: in one of five only, it was not learnt
 
 
@@ -95,8 +98,13 @@ def main(argv: list[str] | None = None) -> None:
     trainer = Trainer(args, shape(args.kind, args.smoke), "cuda" if torch.cuda.is_available() else "cpu")
     stream = Stream(f"{args.seed} {trainer.step}", args.batch)
     ahead = 4 if args.workers else None
-    loader = DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead, pin_memory=trainer.device == "cuda")
-    print(f"{sum(p.numel() for p in trainer.network.parameters()) / 1e6:.2f} M parameters, {len(worlds.VOCABULARY)} words", flush=True)
+    loader = DataLoader(
+        stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead, pin_memory=trainer.device == "cuda"
+    )
+    print(
+        f"{sum(p.numel() for p in trainer.network.parameters()) / 1e6:.2f} M parameters, {len(worlds.VOCABULARY)} words",
+        flush=True,
+    )
     trainer.run(batches(args.kind, loader, trainer.generator), noise.loss)
 
 

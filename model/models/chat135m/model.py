@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from model.errors import WeightsError
 from model.loops.masked import Predictor
@@ -41,9 +43,12 @@ def chosen_dtype() -> torch.dtype:
 class Builtin(TorchModel):
     """The built-in network with its tokenizer. dtype: None chooses by the CPU, int8 keeps the weights as they are stored."""
 
-    def __init__(self, folder: Path | str = FOLDER, dtype: torch.dtype | None = None, progress: Callable[[float, str], None] | None = None):
-        from tokenizers import Tokenizer
-
+    def __init__(
+        self,
+        folder: Path | str = FOLDER,
+        dtype: torch.dtype | None = None,
+        progress: Callable[[float, str], None] | None = None,
+    ):
         report = progress or (lambda share, what: None)
         report(0.05, "Checking the weights")
         manifest = read_manifest(folder)
@@ -80,17 +85,20 @@ class Builtin(TorchModel):
 
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return SmolLM2's chat template around the prompt (system turn, user turn, start of the answer)."""
-        return [*self._turn("system", system or SYSTEM), *self._turn("user", prompt), START, *self.tokens("assistant\n")]
+        return [
+            *self._turn("system", system or SYSTEM),
+            *self._turn("user", prompt),
+            START,
+            *self.tokens("assistant\n"),
+        ]
 
     def tokens(self, text: str) -> list[int]:
         """Return ids of plain text: '<|im_end|>' or '<empty_output>' typed by a visitor stay ordinary text."""
         return self._plain.encode(text, add_special_tokens=False).ids
 
     @functools.cached_property
-    def _plain(self):
+    def _plain(self) -> Tokenizer:
         """The tokenizer with its special tokens treated as text."""
-        from tokenizers import Tokenizer
-
         plain = Tokenizer.from_str(self._tokenizer.to_str())
         plain.encode_special_tokens = True
         return plain
@@ -99,13 +107,15 @@ class Builtin(TorchModel):
         """Return the bytes of one token."""
         return self._bytes[token] if 0 <= token < len(self._bytes) else b""
 
-    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+    def predictor(
+        self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str
+    ) -> Predictor:
         """Return a session over the network; guidance is not offered for this model."""
         assert self.spec.mask_id is not None
         return Session(self.network, ids, length, self.spec.mask_id, self._prefix)
 
 
-def _byte_pieces(tokenizer) -> list[bytes]:
+def _byte_pieces(tokenizer: Tokenizer) -> list[bytes]:
     """Bytes of every id of a byte-level BPE vocabulary (GPT-2's printable stand-ins undone)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in printable]
@@ -117,6 +127,6 @@ def _byte_pieces(tokenizer) -> list[bytes]:
     return pieces
 
 
-def load(progress: Callable[[float, str], None] | None = None, **options) -> Builtin:
+def load(progress: Callable[[float, str], None] | None = None, **options: Any) -> Builtin:
     """Load the built-in model; raise WeightsError if its files are missing or damaged."""
     return Builtin(progress=progress, **options)

@@ -117,8 +117,15 @@ class Network:
         hidden = self._run(x, where, start, cache, seen, n)
         return torch.cat([hidden[n - rows : n, None], hidden[n:].view(rows, masks, -1)], 1)
 
-    def _run(self, x: torch.Tensor, where: slice | torch.Tensor, start: int, cache: torch.Tensor, mask: torch.Tensor | None,
-             first: int) -> torch.Tensor:  # fmt: skip
+    def _run(
+        self,
+        x: torch.Tensor,
+        where: slice | torch.Tensor,
+        start: int,
+        cache: torch.Tensor,
+        mask: torch.Tensor | None,
+        first: int,
+    ) -> torch.Tensor:
         """Run embeddings x (n, D) at positions `where`, those from `first` on by the denoiser's weights; keys and values go to
         [start, start + n) of the cache."""
         c, n = self.config, len(x)
@@ -126,7 +133,9 @@ class Network:
         cos, sin = self.cos[where, None], self.sin[where, None]
         if mask is not None:
             mask = mask.repeat(group, 1)
-        for (norm1, norm2), (qkv, o, gate_up, down), (keys, values) in zip(self.norms, self.linears, cache, strict=True):
+        for (norm1, norm2), (qkv, o, gate_up, down), (keys, values) in zip(
+            self.norms, self.linears, cache, strict=True
+        ):
             h = qkv(F.rms_norm(x, (c.width,), norm1, c.norm_eps), first).view(n, -1, c.head_dim)
             qk, v = h[:, : c.heads + c.kv_heads], h[:, c.heads + c.kv_heads :]
             qk = qk * cos + qk.roll(c.head_dim // 2, -1) * sin
@@ -148,7 +157,10 @@ class Network:
             return hidden
         into, out = self.follower
         carried = torch.zeros_like(hidden) if told is None else self._unit(told)
-        return hidden + out(F.silu(into(torch.cat([hidden, self._unit(self.embed(torch.tensor(before))), carried])[None])))[0]
+        return (
+            hidden
+            + out(F.silu(into(torch.cat([hidden, self._unit(self.embed(torch.tensor(before))), carried])[None])))[0]
+        )
 
     def _unit(self, x: torch.Tensor) -> torch.Tensor:
         """Return F.rms_norm of one row (D,), in fewer operations."""
@@ -176,8 +188,14 @@ class Session:
 
     passes = 1
 
-    def __init__(self, network: Network, prompt_ids: list[int], length: int, mask_id: int,
-                 prefix: tuple[list[int], torch.Tensor] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        network: Network,
+        prompt_ids: list[int],
+        length: int,
+        mask_id: int,
+        prefix: tuple[list[int], torch.Tensor] | None = None,
+    ):
         self.network, self.prompt, self.mask_id = network, prompt_ids, mask_id
         self.cache = network.new_cache(len(prompt_ids) + length + SPARE)
         self.hidden = self.logits = torch.empty(0)  # of the last pass ahead

@@ -79,15 +79,25 @@ def read_manifest(folder: Path | str = FOLDER) -> Manifest:
         found = json.loads(raw)
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']!r}, not {FORMAT!r}")
-        files = {str(name): {"sha256": str(row["sha256"]), "bytes": int(row["bytes"])} for name, row in found["files"].items()}
+        files = {
+            str(name): {"sha256": str(row["sha256"]), "bytes": int(row["bytes"])}
+            for name, row in found["files"].items()
+        }
         if any(Path(name).name != name for name in files):
             raise ValueError("it names a file outside its folder")
         everything = "".join(f"{name}:{files[name]['sha256']};" for name in sorted(files))
         _check(found)
         return Manifest(
-            Config(**found["config"]), files, found["rank"], found["mask_id"], found["eos_id"], tuple(found["block_lengths"]),
-            str(found["version"]), hashlib.sha256(everything.encode()).hexdigest(), dict(found.get("about", {})),
-        )  # fmt: skip
+            Config(**found["config"]),
+            files,
+            found["rank"],
+            found["mask_id"],
+            found["eos_id"],
+            tuple(found["block_lengths"]),
+            str(found["version"]),
+            hashlib.sha256(everything.encode()).hexdigest(),
+            dict(found.get("about", {})),
+        )
     except FileNotFoundError:
         raise WeightsError(f"The built-in weights are missing: there is no {path}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
@@ -116,7 +126,9 @@ def _check(found: dict[str, Any]) -> None:
     if config["heads"] % config["kv_heads"] or config["head_dim"] % 2:
         raise ValueError(f"{config['heads']} heads of {config['head_dim']} do not share {config['kv_heads']} keys")
     if max(found["mask_id"], found["eos_id"]) >= config["vocab"] or found["mask_id"] == found["eos_id"]:
-        raise ValueError(f"mask_id {found['mask_id']} and eos_id {found['eos_id']} are not two tokens of {config['vocab']}")
+        raise ValueError(
+            f"mask_id {found['mask_id']} and eos_id {found['eos_id']} are not two tokens of {config['vocab']}"
+        )
     if found.get("seal") != seal(found):
         raise ValueError("it was edited after it was written; fetch it again")
 
@@ -217,7 +229,9 @@ def _take(stored: dict[str, torch.Tensor], name: str, shape: tuple[int, ...], dt
         if values is None or scale is None:
             raise WeightsError(f"The weights lack the tensor {name}.")
         if values.dtype != torch.int8 or tuple(scale.shape) != shape[:1]:
-            raise WeightsError(f"The tensor {name} is stored as {values.dtype} with scales {tuple(scale.shape)}, not as 8-bit rows.")
+            raise WeightsError(
+                f"The tensor {name} is stored as {values.dtype} with scales {tuple(scale.shape)}, not as 8-bit rows."
+            )
     if tuple(values.shape) != shape:
         raise WeightsError(f"The tensor {name} has shape {tuple(values.shape)}, not {shape}.")
     if not torch.isfinite(values if scale is None else scale).all():

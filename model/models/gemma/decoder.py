@@ -20,7 +20,13 @@ class Decoder:
 
     first, ahead = 0, 1
 
-    def __init__(self, model: Any, extra: Mapping[str, Any] | None = None, decode: Callable[..., Any] | None = None, cache: Any = None):
+    def __init__(
+        self,
+        model: Any,
+        extra: Mapping[str, Any] | None = None,
+        decode: Callable[..., Any] | None = None,
+        cache: Any = None,
+    ):
         self.model, self.config = model, model.config
         self.length, self.vocab = self.config.canvas_length, self.config.text_config.vocab_size
         self.extra, self.decode, self.cache = dict(extra or {}), decode or model, cache
@@ -45,14 +51,23 @@ class Decoder:
         positions = torch.arange(state.cached, total, dtype=torch.int32, device=device)[None]
         nothing = torch.empty((*todo.shape, 0), dtype=self.model.dtype, device=device)
         masks = model.encoder.create_masks_for_generate(  # by place: transformers 5.24 renamed the cache's argument
-            self.config, nothing, state.attention, state.cache, positions, mm_token_type_ids=extra.get("mm_token_type_ids"),
-        )  # fmt: skip
-        model.encoder(input_ids=todo, attention_mask=masks, past_key_values=state.cache, position_ids=positions, **extra)
+            self.config,
+            nothing,
+            state.attention,
+            state.cache,
+            positions,
+            mm_token_type_ids=extra.get("mm_token_type_ids"),
+        )
+        model.encoder(
+            input_ids=todo, attention_mask=masks, past_key_values=state.cache, position_ids=positions, **extra
+        )
         state.cached = total
         state.decoder_mask = model.decoder.create_diffusion_decoder_attention_mask(
-            self.config, state.canvas[..., None], state.cache,
+            self.config,
+            state.canvas[..., None],
+            state.cache,
             decoder_attention_mask=torch.nn.functional.pad(state.attention, (0, length), value=True),
-        )  # fmt: skip
+        )
 
     @torch.inference_mode()
     def forward(self, state: State) -> torch.Tensor:
@@ -61,10 +76,12 @@ class Decoder:
         if self.decode is not self.model and device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # what a compiled pass returned last time may be overwritten now
         logits: torch.Tensor = self.decode(
-            decoder_input_ids=state.canvas, self_conditioning_logits=state.belief, past_key_values=state.cache,
+            decoder_input_ids=state.canvas,
+            self_conditioning_logits=state.belief,
+            past_key_values=state.cache,
             decoder_attention_mask=state.decoder_mask,
             decoder_position_ids=torch.arange(total, total + self.length, dtype=torch.int32, device=device)[None],
-        ).logits  # fmt: skip
+        ).logits
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # a pass is timed until its logits are there
         return logits

@@ -40,15 +40,26 @@ class DiffusionRun(Run):
     play: given a trace, a loop, notes, a clock, an event that cancels, a deadline and what steers, it yields the loop's frames.
     """
 
-    def __init__(self, trace: Trace, loop: Loop, piece: Callable[[int], bytes], cancelled: threading.Event,
-                 play: Callable[..., Iterator[Frame]], frames: Iterator[Frame]):  # fmt: skip
+    def __init__(
+        self,
+        trace: Trace,
+        loop: Loop,
+        piece: Callable[[int], bytes],
+        cancelled: threading.Event,
+        play: Callable[..., Iterator[Frame]],
+        frames: Iterator[Frame],
+    ):
         super().__init__(trace, frames, piece, cancelled)
         self._loop: Loop | None = loop
         self._play = play
 
     @property
     def _paused(self) -> Loop:
-        if self._loop is None or self._loop.state.frame is None or (self.trace.result and self.trace.result.stopped not in PAUSED):
+        if (
+            self._loop is None
+            or self._loop.state.frame is None
+            or (self.trace.result and self.trace.result.stopped not in PAUSED)
+        ):
             raise SettingError("A run can be continued from its first frame until it is finished or closed.", "frame")
         return self._loop
 
@@ -56,8 +67,9 @@ class DiffusionRun(Run):
         """Return all the run holds after its last frame; raise SettingError where there is nothing to continue from."""
         return self._paused.snapshot()
 
-    def resume(self, clock: Clock = time.perf_counter, cancelled: threading.Event | None = None,
-               deadline: float | None = None) -> DiffusionRun:  # fmt: skip
+    def resume(
+        self, clock: Clock = time.perf_counter, cancelled: threading.Event | None = None, deadline: float | None = None
+    ) -> DiffusionRun:
         """Return a run that yields this one's frames again and goes on behind them; raise SettingError as `snapshot` does."""
         loop, cancelled = self._paused.fork(), cancelled or threading.Event()
         trace = replace(self.trace, frames=[], pieces={}, result=None)
@@ -86,8 +98,16 @@ class DiffusionGemma(ChatModel):
         self._cache, self._room = None, 0
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: hub.Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None = None, *,
-                        thinking: bool = False, compiled: bool = False) -> DiffusionGemma:  # fmt: skip
+    def from_checkpoint(
+        cls,
+        checkpoint: hub.Checkpoint,
+        spec: ModelSpec,
+        place: Placement,
+        progress: Progress | None = None,
+        *,
+        thinking: bool = False,
+        compiled: bool = False,
+    ) -> DiffusionGemma:
         """Load tokenizer and weights; raise ModelUnavailable. An image processor is looked for when the first image comes."""
         from transformers import DiffusionGemmaForBlockDiffusion
 
@@ -97,12 +117,20 @@ class DiffusionGemma(ChatModel):
         model = hub.load_model(DiffusionGemmaForBlockDiffusion, checkpoint, place, spec.name, progress, KEEP)
         text, length = model.config.text_config, model.config.canvas_length
         known = replace(
-            spec, family="uniform", vocab_size=text.vocab_size, causal_prefix=True, self_conditioning=True, canvas=length,
+            spec,
+            family="uniform",
+            vocab_size=text.vocab_size,
+            causal_prefix=True,
+            self_conditioning=True,
+            canvas=length,
             vision=model.config.vision_config is not None,
-            default_block=length, block_lengths=(length,), max_tokens=text.max_position_embeddings,
+            default_block=length,
+            block_lengths=(length,),
+            max_tokens=text.max_position_embeddings,
             parameters=sum(p.numel() for p in model.parameters()),
-            eos_ids=chat.ends(model.generation_config.to_dict()), spaced=chat.pieces.leads,
-        )  # fmt: skip
+            eos_ids=chat.ends(model.generation_config.to_dict()),
+            spaced=chat.pieces.leads,
+        )
         out = cls(model, chat, known, compiled=compiled)
         out._find_image_processor = lambda: hub.load_image_processor(checkpoint, spec.name)
         if place.way == "fp8":
@@ -117,10 +145,23 @@ class DiffusionGemma(ChatModel):
         raise NotImplementedError
 
     # ------------------------------------------------------------ runs
-    def denoise(self, prompt: str, settings: Settings | None = None, *, mode: str = "diffusion", system: str = "",
-                pinned: Mapping[int, str] | None = None, limits: Limits = LOCAL, clock: Clock = time.perf_counter,
-                cancelled: threading.Event | None = None, deadline: float | None = None, start: Sequence[int] = (),
-                image: bytes = b"", state: State | None = None, draft: Draft | None = None) -> DiffusionRun:  # fmt: skip
+    def denoise(
+        self,
+        prompt: str,
+        settings: Settings | None = None,
+        *,
+        mode: str = "diffusion",
+        system: str = "",
+        pinned: Mapping[int, str] | None = None,
+        limits: Limits = LOCAL,
+        clock: Clock = time.perf_counter,
+        cancelled: threading.Event | None = None,
+        deadline: float | None = None,
+        start: Sequence[int] = (),
+        image: bytes = b"",
+        state: State | None = None,
+        draft: Draft | None = None,
+    ) -> DiffusionRun:
         """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
 
         start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt; state:
@@ -137,8 +178,18 @@ class DiffusionGemma(ChatModel):
             notes["image_sha256"] = hashlib.sha256(image).hexdigest()
         request.check(self.spec, len(ids), limits)
         known = self.standing(request, made)
-        trace = Trace(self.spec, mode, request.settings.as_dict(), prompt, tuple(ids), system, self.dtype, self.device, self.hardware,
-                      versions=_versions())  # fmt: skip
+        trace = Trace(
+            self.spec,
+            mode,
+            request.settings.as_dict(),
+            prompt,
+            tuple(ids),
+            system,
+            self.dtype,
+            self.device,
+            self.hardware,
+            versions=_versions(),
+        )
         trace.branch = made.about if made else ""
         if state is not None and state.frame is not None:
             trace.branch = f"step {state.frame.step}"
@@ -157,7 +208,14 @@ class DiffusionGemma(ChatModel):
         """The GPU's name, or the processor's."""
         return torch.cuda.get_device_name(self.torch_device) if self.torch_device.type == "cuda" else hardware()
 
-    def _loop(self, settings: Settings, ids: list[int], given: dict[int, int], start: torch.Tensor | None, extra: dict[str, Any]) -> Loop:
+    def _loop(
+        self,
+        settings: Settings,
+        ids: list[int],
+        given: dict[int, int],
+        start: torch.Tensor | None,
+        extra: dict[str, Any],
+    ) -> Loop:
         prompt = torch.tensor([ids], device=self.torch_device)
         tokens = len(ids) + settings.canvas_count(self.spec.canvas) * self.spec.canvas
         if self._decode and tokens > self._room:
@@ -166,11 +224,27 @@ class DiffusionGemma(ChatModel):
         extra = {name: value.to(self.torch_device) for name, value in extra.items()}
         start = None if start is None else start.to(self.torch_device)
         passes = Decoder(self.model, extra, self._decode, self._cache)
-        return Loop(passes, settings, prompt, eos_ids=self.spec.eos_ids, pad_id=self.pad_id, pinned=given, start=start,
-                    thinking=self.chat.thinking)  # fmt: skip
+        return Loop(
+            passes,
+            settings,
+            prompt,
+            eos_ids=self.spec.eos_ids,
+            pad_id=self.pad_id,
+            pinned=given,
+            start=start,
+            thinking=self.chat.thinking,
+        )
 
-    def _run(self, trace: Trace, loop: Loop, notes: dict[str, Any], clock: Clock, cancelled: threading.Event,
-             deadline: float | None, steering: Steering) -> Generator[Frame, None, None]:  # fmt: skip
+    def _run(
+        self,
+        trace: Trace,
+        loop: Loop,
+        notes: dict[str, Any],
+        clock: Clock,
+        cancelled: threading.Event,
+        deadline: float | None,
+        steering: Steering,
+    ) -> Generator[Frame, None, None]:
         try:
             why = yield from denoise(loop, Stopwatch(clock), Control(cancelled, deadline, steering), notes)
         except GeneratorExit:
@@ -206,8 +280,11 @@ class DiffusionGemma(ChatModel):
         at = ids.index(config.image_token_id)
         ids[at : at + 1] = [config.boi_token_id, *[config.image_token_id] * places, config.eoi_token_id]
         kinds = torch.tensor([[int(token == config.image_token_id) for token in ids]])
-        return ids, {"pixel_values": seen["pixel_values"].to(self.model.dtype), "image_position_ids": seen["image_position_ids"],
-                     "mm_token_type_ids": kinds}  # fmt: skip
+        return ids, {
+            "pixel_values": seen["pixel_values"].to(self.model.dtype),
+            "image_position_ids": seen["image_position_ids"],
+            "mm_token_type_ids": kinds,
+        }
 
     def close(self) -> None:
         """Free the model's memory, the GPU's too."""
@@ -238,7 +315,9 @@ def open_image(data: bytes) -> Any:
         picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
         width, height = picture.size
         if max(width, height) > IMAGE_SIDE:
-            raise SettingError(f"An image may have at most {IMAGE_SIDE} pixels a side; it has {width} x {height}.", "image")
+            raise SettingError(
+                f"An image may have at most {IMAGE_SIDE} pixels a side; it has {width} x {height}.", "image"
+            )
         return picture.convert("RGB")
     except SettingError:
         raise

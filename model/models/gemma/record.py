@@ -25,27 +25,66 @@ if TYPE_CHECKING:
     from model.run import Model
 
 SPEC = ModelSpec(
-    id="diffusiongemma", name="DiffusionGemma 26B-A4B", family="uniform", vocab_size=262_144, eos_ids=(1, 106, 50), causal_prefix=True,
-    block_lengths=(256,), default_block=256, canvas=256, self_conditioning=True, vision=True, twin="gemma4-26b-a4b", max_tokens=262_144,
-    parameters=25_823_778_864, memory_bytes=51_647_557_728, license="Apache-2.0",
-    url="https://huggingface.co/google/diffusiongemma-26B-A4B-it", revision="f7f5b7f5fa82ffc52addd066915886d497f5517b",
+    id="diffusiongemma",
+    name="DiffusionGemma 26B-A4B",
+    family="uniform",
+    vocab_size=262_144,
+    eos_ids=(1, 106, 50),
+    causal_prefix=True,
+    block_lengths=(256,),
+    default_block=256,
+    canvas=256,
+    self_conditioning=True,
+    vision=True,
+    twin="gemma4-26b-a4b",
+    max_tokens=262_144,
+    parameters=25_823_778_864,
+    memory_bytes=51_647_557_728,
+    license="Apache-2.0",
+    url="https://huggingface.co/google/diffusiongemma-26B-A4B-it",
+    revision="f7f5b7f5fa82ffc52addd066915886d497f5517b",
     note="Writes 256 tokens at a time on a canvas of random tokens. Experimental; Google recommends Gemma 4 where quality matters.",
-)  # fmt: skip
+)
 TWIN = ModelSpec(
-    id="gemma4-26b-a4b", name="Gemma 4 26B-A4B", family="autoregressive", vocab_size=262_144, eos_ids=(1, 106, 50), causal_prefix=True,
-    modes=("ar",), max_tokens=262_144, parameters=25_805_933_872, memory_bytes=51_612_009_916, license="Apache-2.0",
-    url="https://huggingface.co/google/gemma-4-26B-A4B-it", revision="4d7ae4984b7db7de8f8457170b3f1a419ee76d52",
+    id="gemma4-26b-a4b",
+    name="Gemma 4 26B-A4B",
+    family="autoregressive",
+    vocab_size=262_144,
+    eos_ids=(1, 106, 50),
+    causal_prefix=True,
+    modes=("ar",),
+    max_tokens=262_144,
+    parameters=25_805_933_872,
+    memory_bytes=51_612_009_916,
+    license="Apache-2.0",
+    url="https://huggingface.co/google/gemma-4-26B-A4B-it",
+    revision="4d7ae4984b7db7de8f8457170b3f1a419ee76d52",
     note="The autoregressive model that DiffusionGemma was made from.",
-)  # fmt: skip
+)
 WORKING = 4_000_000_000  # a step's logits (256 x 262,144) and what is computed from them, and the cache
 FP8 = 26_600_000_000  # FP8 matrices, the rest bf16: counted from the shapes
-KEEP = ("lm_head", "embed_tokens", "router", "vision_tower", "embed_vision", "self_conditioning")  # what FP8 leaves as it is
+KEEP = (
+    "lm_head",
+    "embed_tokens",
+    "router",
+    "vision_tower",
+    "embed_vision",
+    "self_conditioning",
+)  # what FP8 leaves as it is
 BIG = "a GPU with about 56 GB free (31 GB in FP8), 52 GB of disk"
 
 
 # The released generation_config.json, at the pinned revision; a loaded checkpoint's own goes before it.
-DEFAULTS = {"steps": 48, "new_tokens": 256, "canvases": 1, "entropy_bound": 0.1, "t_max": 0.8, "t_min": 0.4, "stability": 1,
-            "confidence_threshold": 0.005}  # fmt: skip
+DEFAULTS = {
+    "steps": 48,
+    "new_tokens": 256,
+    "canvases": 1,
+    "entropy_bound": 0.1,
+    "t_max": 0.8,
+    "t_min": 0.4,
+    "stability": 1,
+    "confidence_threshold": 0.005,
+}
 HUB = "https://huggingface.co/"
 
 
@@ -55,18 +94,36 @@ def available(spec: ModelSpec = SPEC) -> tuple[bool, str]:
         if os.environ.get("HF_HUB_OFFLINE") == "1" and not fetched(spec.url.removeprefix(HUB)):
             return False, "its weights are not on this machine, and HF_HUB_OFFLINE is set."
         return True, ""
-    return False, "it needs a GPU with 55.6 GB of free memory, or 30.6 GB in FP8, and this machine has none; the built-in model runs here."
+    return (
+        False,
+        "it needs a GPU with 55.6 GB of free memory, or 30.6 GB in FP8, and this machine has none; the built-in model runs here.",
+    )
 
 
 ENTRIES = tuple(
-    Entry(spec, "model.models.gemma.record:load", BIG, partial(available, spec), {"spec": spec},
-          partial(fetched, spec.url.removeprefix(HUB)), defaults)
+    Entry(
+        spec,
+        "model.models.gemma.record:load",
+        BIG,
+        partial(available, spec),
+        {"spec": spec},
+        partial(fetched, spec.url.removeprefix(HUB)),
+        defaults,
+    )
     for spec, defaults in ((SPEC, DEFAULTS), (TWIN, {"new_tokens": 256}))
-)  # fmt: skip
+)
 
 
-def load(progress: Progress | None = None, *, spec: ModelSpec = SPEC, where: str = "", way: str = "auto", revision: str = "",
-         thinking: bool = False, compiled: bool = False) -> Model:  # fmt: skip
+def load(
+    progress: Progress | None = None,
+    *,
+    spec: ModelSpec = SPEC,
+    where: str = "",
+    way: str = "auto",
+    revision: str = "",
+    thinking: bool = False,
+    compiled: bool = False,
+) -> Model:
     """Load a known model from its hub id, or from `where`: a folder, or another hub id. way: one of `placement.WAYS`.
 
     revision: another commit than the pinned one. Raises ModelUnavailable with one sentence.
@@ -75,7 +132,9 @@ def load(progress: Progress | None = None, *, spec: ModelSpec = SPEC, where: str
     needs = Needs(spec.name, spec.memory_bytes, FP8, WORKING)
     if not where:
         plan(needs, survey(), way)  # before anything is downloaded
-    return _open(own, replace(spec, revision=revision or ("" if where else spec.revision)), progress, way, thinking, compiled)
+    return _open(
+        own, replace(spec, revision=revision or ("" if where else spec.revision)), progress, way, thinking, compiled
+    )
 
 
 def own_entry(where: str) -> Entry:
@@ -101,8 +160,15 @@ def _unknown(where: str, revision: str = "") -> ModelSpec:
     return ModelSpec(id=where, name=name, family="", vocab_size=0, eos_ids=(), revision=revision)
 
 
-def open_checkpoint(where: str = "", progress: Progress | None = None, *, way: str = "auto", revision: str = "", thinking: bool = False,
-                    compiled: bool = False) -> Model:  # fmt: skip
+def open_checkpoint(
+    where: str = "",
+    progress: Progress | None = None,
+    *,
+    way: str = "auto",
+    revision: str = "",
+    thinking: bool = False,
+    compiled: bool = False,
+) -> Model:
     """Load any DiffusionGemma or causal checkpoint; `where` is a folder, a hub id, or either with 'hf:' before it.
 
     The model's spec has the id it was asked for. Masked models are another family's: their configs are refused here.
@@ -115,17 +181,23 @@ def _open(where: str, spec: ModelSpec, progress: Progress | None, way: str, thin
 
     def needs(weights: int) -> Needs:
         # FP8 halves what bf16 takes, but for the embedding and what KEEP names.
-        return Needs(spec.name, weights, FP8 * weights // SPEC.memory_bytes, WORKING if weights > 20e9 else WORKING // 4)
+        return Needs(
+            spec.name, weights, FP8 * weights // SPEC.memory_bytes, WORKING if weights > 20e9 else WORKING // 4
+        )
 
     hardware = survey()
-    checkpoint = hub.find(where, spec.revision, spec.name, progress, fits=lambda weights: plan(needs(weights), hardware, way))
+    checkpoint = hub.find(
+        where, spec.revision, spec.name, progress, fits=lambda weights: plan(needs(weights), hardware, way)
+    )
     place = plan(needs(checkpoint.weights), hardware, way)
     spec = replace(spec, revision=checkpoint.revision, memory_bytes=checkpoint.weights)
     with hub.told(spec.name, "its files"):
         return _load(checkpoint, spec, place, progress, thinking, compiled)
 
 
-def _load(checkpoint: Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None, thinking: bool, compiled: bool) -> Model:
+def _load(
+    checkpoint: Checkpoint, spec: ModelSpec, place: Placement, progress: Progress | None, thinking: bool, compiled: bool
+) -> Model:
     if checkpoint.kind == "diffusion_gemma":
         from model.models.gemma.model import DiffusionGemma
 
@@ -134,5 +206,7 @@ def _load(checkpoint: Checkpoint, spec: ModelSpec, place: Placement, progress: P
 
     if not knows(checkpoint.kind):
         kind = checkpoint.kind[:40] or "unknown"
-        raise ModelUnavailable(f"{spec.name} is of the type '{kind}', which is neither DiffusionGemma nor a causal model known here.")
+        raise ModelUnavailable(
+            f"{spec.name} is of the type '{kind}', which is neither DiffusionGemma nor a causal model known here."
+        )
     return Causal.from_checkpoint(checkpoint, spec, place, progress, thinking=thinking)

@@ -29,7 +29,9 @@ from model.spec import ModelSpec
 class HFMasked(ChatModel):
     """A loaded masked model. network: the class itself where there is an exact cache to keep, else what `predictors.Full` asks."""
 
-    def __init__(self, network: Any, tokenizer: Any, spec: ModelSpec, family: Family, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self, network: Any, tokenizer: Any, spec: ModelSpec, family: Family, device: torch.device, dtype: torch.dtype
+    ):
         self.network, self.spec, self.family, self.torch_device = network, spec, family, device
         self.chat = Chat(tokenizer)
         self.device, self.dtype = str(device), str(dtype).removeprefix("torch.")
@@ -39,7 +41,9 @@ class HFMasked(ChatModel):
         """The knobs that its authors decode with."""
         return Settings(**self.family.settings)
 
-    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+    def predictor(
+        self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str
+    ) -> Predictor:
         """Return what the loop asks; with guidance, twice: once more with the whole prompt hidden behind masks, as LLaDA was trained."""
         mask, family, device = self.spec.mask_id, self.family, self.torch_device
         assert mask is not None
@@ -63,8 +67,17 @@ class HFMasked(ChatModel):
             torch.cuda.empty_cache()
 
 
-def load(progress: Progress | None = None, *, spec: ModelSpec, family: Family, where: str = "", way: str = "auto", revision: str = "",
-         dtype: str = "", mask: str = "") -> HFMasked:  # fmt: skip
+def load(
+    progress: Progress | None = None,
+    *,
+    spec: ModelSpec,
+    family: Family,
+    where: str = "",
+    way: str = "auto",
+    revision: str = "",
+    dtype: str = "",
+    mask: str = "",
+) -> HFMasked:
     """Load a masked model from its hub id, or from `where`: a folder, or another hub id. Raises ModelUnavailable with one sentence.
 
     way: one of `placement.WAYS`. revision: another commit than the record's. dtype: 'float32' or 'bfloat16' (empty: what the place does
@@ -74,21 +87,42 @@ def load(progress: Progress | None = None, *, spec: ModelSpec, family: Family, w
     number = _dtype(dtype, hardware, way)
     if not where:  # refuse before anything is asked of the hub
         plan(Needs(spec.name, spec.parameters * number.itemsize, 0, WORKING), hardware, way)
-    checkpoint = hub.find(where or spec.url.removeprefix(HUB), revision or ("" if where else spec.revision), spec.name, progress,
-                          fits=lambda weights: plan(Needs(spec.name, weights, 0, WORKING), hardware, way))  # fmt: skip
+    checkpoint = hub.find(
+        where or spec.url.removeprefix(HUB),
+        revision or ("" if where else spec.revision),
+        spec.name,
+        progress,
+        fits=lambda weights: plan(Needs(spec.name, weights, 0, WORKING), hardware, way),
+    )
     size = checkpoint.weights * number.itemsize // _stored(checkpoint.config).itemsize
-    return open_masked(checkpoint, spec, family, plan(Needs(spec.name, size, 0, WORKING), hardware, way), number, progress, mask)
+    return open_masked(
+        checkpoint, spec, family, plan(Needs(spec.name, size, 0, WORKING), hardware, way), number, progress, mask
+    )
 
 
-def open_masked(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, place: Placement, dtype: torch.dtype,
-                progress: Progress | None = None, mask: str = "") -> HFMasked:  # fmt: skip
+def open_masked(
+    checkpoint: hub.Checkpoint,
+    spec: ModelSpec,
+    family: Family,
+    place: Placement,
+    dtype: torch.dtype,
+    progress: Progress | None = None,
+    mask: str = "",
+) -> HFMasked:
     """Load tokenizer and weights of a checkpoint on this disk; raise ModelUnavailable."""
     with hub.told(spec.name, "its files"):
         return _open(checkpoint, spec, family, place, dtype, progress, mask)
 
 
-def _open(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, place: Placement, dtype: torch.dtype, progress: Progress | None,
-          mask: str) -> HFMasked:  # fmt: skip
+def _open(
+    checkpoint: hub.Checkpoint,
+    spec: ModelSpec,
+    family: Family,
+    place: Placement,
+    dtype: torch.dtype,
+    progress: Progress | None,
+    mask: str,
+) -> HFMasked:
     layout = layouts.layout(spec.name, checkpoint.config)
     if family.block and layout.kind != "decoder":
         kind = f"a network of the type '{checkpoint.kind[:40]}' sees the whole canvas"
@@ -106,11 +140,19 @@ def _open(checkpoint: hub.Checkpoint, spec: ModelSpec, family: Family, place: Pl
     ends = [chat.token_id(text) for text in family.ends] + list(chat.ends(checkpoint.config, checkpoint.generation))
     ends = [end for end in dict.fromkeys(ends) if end is not None and end != mask_id and end < vocab]
     spec = replace(
-        spec, vocab_size=vocab, mask_id=mask_id, eos_ids=tuple(ends), shift=family.shift, causal_prefix=bool(family.block),
-        block_lengths=family.widths, default_block=family.block or spec.default_block,
-        max_tokens=min(spec.max_tokens or limit, limit) if limit else spec.max_tokens or 1024, revision=checkpoint.revision,
-        memory_bytes=checkpoint.weights, spaced=chat.pieces.leads,
-    )  # fmt: skip
+        spec,
+        vocab_size=vocab,
+        mask_id=mask_id,
+        eos_ids=tuple(ends),
+        shift=family.shift,
+        causal_prefix=bool(family.block),
+        block_lengths=family.widths,
+        default_block=family.block or spec.default_block,
+        max_tokens=min(spec.max_tokens or limit, limit) if limit else spec.max_tokens or 1024,
+        revision=checkpoint.revision,
+        memory_bytes=checkpoint.weights,
+        spaced=chat.pieces.leads,
+    )
     return HFMasked(network, tokenizer, spec, family, device, dtype)
 
 
@@ -131,8 +173,15 @@ def _stored(config: dict[str, Any]) -> torch.dtype:
     return said if isinstance(said, torch.dtype) else torch.bfloat16
 
 
-def _weights(checkpoint: hub.Checkpoint, layout: layouts.Layout, cached: bool, place: Placement, dtype: torch.dtype, name: str,
-             progress: Progress | None) -> tuple[Any, int, int, torch.device]:  # fmt: skip
+def _weights(
+    checkpoint: hub.Checkpoint,
+    layout: layouts.Layout,
+    cached: bool,
+    place: Placement,
+    dtype: torch.dtype,
+    name: str,
+    progress: Progress | None,
+) -> tuple[Any, int, int, torch.device]:
     """Return (the network or its pass, vocabulary size, most positions, the device its inputs go to)."""
     if layout.kind == "dit":
         files.check_quantization(checkpoint.config, name)
@@ -154,7 +203,11 @@ def most_positions(model: Any) -> int:
     """
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     for path, module in model.named_modules():
-        if path.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+        if (
+            path.endswith("position_embeddings")
+            and isinstance(module, torch.nn.Embedding)
+            and module.padding_idx is not None
+        ):
             return min(limit or module.num_embeddings, module.num_embeddings - module.padding_idx - 1)
     return limit
 
@@ -175,7 +228,11 @@ class _Recast:
             stock = getattr(transformers, f"{self.layout.stock}ForCausalLM")
             config = getattr(transformers, f"{self.layout.stock}Config")(**self.layout.config)
             config.is_causal = False
-            options |= {"config": config, "key_mapping": dict(self.layout.keys), "generation_config": transformers.GenerationConfig()}
+            options |= {
+                "config": config,
+                "key_mapping": dict(self.layout.keys),
+                "generation_config": transformers.GenerationConfig(),
+            }
         return stock.from_pretrained(folder, **options)
 
 
@@ -196,9 +253,15 @@ def _tokenizer(checkpoint: hub.Checkpoint, family: Family, name: str) -> Any:
         elif family.tokenizer:
             own = (folder / "vocab.json").is_file() or not family.tokenizer_from
             stock = getattr(transformers, family.tokenizer)
-            tokenizer = stock.from_pretrained(folder, local_files_only=True) if own else stock.from_pretrained(family.tokenizer_from)
+            tokenizer = (
+                stock.from_pretrained(folder, local_files_only=True)
+                if own
+                else stock.from_pretrained(family.tokenizer_from)
+            )
         else:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     if family.raw:
         tokenizer.chat_template = None
     elif not tokenizer.chat_template and family.template:
@@ -216,7 +279,11 @@ def _mask_id(chat: Chat, named: tuple[int | None, ...], name: str, vocab: int, w
         found = next((each for each in named if each is not None), None)
     if found is None:
         ask = "say which, as in 'hf:...?mask=<token>'"
-        raise ModelUnavailable(f"{name} cannot be used: neither its config nor its tokenizer names a mask token; {ask}.")
+        raise ModelUnavailable(
+            f"{name} cannot be used: neither its config nor its tokenizer names a mask token; {ask}."
+        )
     if not 0 <= found < vocab:
-        raise ModelUnavailable(f"{name} cannot be used: its mask token must be below its vocabulary's size, {vocab}; it was {found}.")
+        raise ModelUnavailable(
+            f"{name} cannot be used: its mask token must be below its vocabulary's size, {vocab}; it was {found}."
+        )
     return int(found)

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-Logits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # ids (n,), rows (k,) -> logits (k, V), every position seeing every other
+Logits = Callable[
+    [torch.Tensor, torch.Tensor], torch.Tensor
+]  # ids (n,), rows (k,) -> logits (k, V), every position seeing every other
 
 
 def decoder_logits(model: Any) -> Logits:
@@ -66,8 +68,17 @@ class Blocks:
     part: a block is filled part after part, each this wide, every pass over the whole of it (0: all at once).
     """
 
-    def __init__(self, model: Any, prompt: list[int], mask_id: int, shift: bool, block: int, from_answer: bool, device: torch.device,
-                 part: int = 0):  # fmt: skip
+    def __init__(
+        self,
+        model: Any,
+        prompt: list[int],
+        mask_id: int,
+        shift: bool,
+        block: int,
+        from_answer: bool,
+        device: torch.device,
+        part: int = 0,
+    ):
         from transformers import DynamicCache
 
         self.model, self.prompt, self.mask_id, self.shift = model, prompt, mask_id, int(shift)
@@ -125,9 +136,13 @@ class Blocks:
         number = (at - self.origin).div(self.block, rounding_mode="floor")
         sees = number[stored:, None] >= number[None, :]
         out = self.model(
-            input_ids=torch.tensor([new], device=self.device), attention_mask=sees[None, None], position_ids=at[None, stored:],
-            past_key_values=self.cache, use_cache=True, logits_to_keep=torch.tensor(rows, device=self.device),
-        )  # fmt: skip
+            input_ids=torch.tensor([new], device=self.device),
+            attention_mask=sees[None, None],
+            position_ids=at[None, stored:],
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=torch.tensor(rows, device=self.device),
+        )
         return out.logits[0].float().cpu()
 
 

@@ -51,7 +51,11 @@ class Family:
     @property
     def widths(self) -> tuple[int, ...]:
         """The block lengths that may be asked for, its own first; none where every position sees every other."""
-        return (self.block, *(part for part in self.parts if part < self.block and self.block % part == 0)) if self.block else ()
+        return (
+            (self.block, *(part for part in self.parts if part < self.block and self.block % part == 0))
+            if self.block
+            else ()
+        )
 
 
 # ZHZisZZ/dllm@ca17675, dllm/utils/models.py: mask and end tokens, and the two templates; dllm/core/samplers: which blocks, which shift
@@ -80,25 +84,58 @@ ONE_EACH: dict[str, Any] = {"steps": 128, "new_tokens": 128}
 LLADA = Family(mask="<|mdm_mask|>", ends=("<|endoftext|>", "<|eot_id|>"), template=LLADA_CHAT, settings=ONE_EACH)
 LLADA_MOE = Family(mask="<|mask|>", ends=("<|endoftext|>", "<|role_end|>"), settings=ONE_EACH)
 # DreamLM/Dream@fac0a7f, README
-DREAM = Family(shift=True, mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer",
-               settings={"steps": 512, "new_tokens": 512, "order": "entropy", "temperature": 0.2, "top_p": 0.95})  # fmt: skip
+DREAM = Family(
+    shift=True,
+    mask="<|mask|>",
+    ends=CHATML,
+    tokenizer="Qwen2Tokenizer",
+    settings={"steps": 512, "new_tokens": 512, "order": "entropy", "temperature": 0.2, "top_p": 0.95},
+)
 A2D_FULL = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", settings=ONE_EACH)
-A2D_BLOCKS = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", block=32, from_answer=True, settings=ONE_EACH)
+A2D_BLOCKS = Family(
+    mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", block=32, from_answer=True, settings=ONE_EACH
+)
 BERT = Family(mask="[MASK]", ends=("[PAD]", "[SEP]"), template=BERT_CHAT, settings=ONE_EACH)
 # pengzhangzhi/Open-dLLM@8b38787
-OPEN_DCODER = Family(shift=True, mask="<M>", ends=CHATML, tokenizer="Qwen2Tokenizer", raw=True, settings=ONE_EACH | {"remasking": "p2"})
+OPEN_DCODER = Family(
+    shift=True, mask="<M>", ends=CHATML, tokenizer="Qwen2Tokenizer", raw=True, settings=ONE_EACH | {"remasking": "p2"}
+)
 # JetAstra/SDAR@c2041a8, generate.py: the dynamic threshold
-SDAR = Family(block=4, mask="<|MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer",
-              settings=ONE_EACH | {"rule": "threshold", "threshold": 0.85, "temperature": 1.0})  # fmt: skip
+SDAR = Family(
+    block=4,
+    mask="<|MASK|>",
+    ends=CHATML,
+    tokenizer="Qwen2Tokenizer",
+    settings=ONE_EACH | {"rule": "threshold", "threshold": 0.85, "temperature": 1.0},
+)
 # HoangMaizzz/failfasttesting@7cc16bb, Fast_dLLM_v2_1.5B/modeling.py: blocks of the sequence, whose first token a clean pass decides
-FAST = Family(shift=True, block=32, parts=(8,), mask="|<MASK|>", ends=CHATML, tokenizer="Qwen2Tokenizer",
-              settings=ONE_EACH | {"block_length": 8, "rule": "threshold", "threshold": 0.9})  # fmt: skip
+FAST = Family(
+    shift=True,
+    block=32,
+    parts=(8,),
+    mask="|<MASK|>",
+    ends=CHATML,
+    tokenizer="Qwen2Tokenizer",
+    settings=ONE_EACH | {"block_length": 8, "rule": "threshold", "threshold": 0.9},
+)
 # kuleshov-group/mdlm@c112c52, diffusion.py and dataloader.py: GPT-2's tokens, and one more for the mask
-MDLM = Family(mask_is_last=True, ends=("<|endoftext|>",), raw=True, tokenizer="GPT2Tokenizer", tokenizer_from="openai-community/gpt2",
-              settings=ONE_EACH | {"order": "random", "temperature": 1.0})  # fmt: skip
+MDLM = Family(
+    mask_is_last=True,
+    ends=("<|endoftext|>",),
+    raw=True,
+    tokenizer="GPT2Tokenizer",
+    tokenizer_from="openai-community/gpt2",
+    settings=ONE_EACH | {"order": "random", "temperature": 1.0},
+)
 DEFAULTS = {
-    "llada": LLADA, "lladamoe": LLADA_MOE, "llada_moe": LLADA_MOE, "Dream": DREAM, "sdar": SDAR, "Fast_dLLM_Qwen": FAST, "mdlm": MDLM,
-}  # fmt: skip
+    "llada": LLADA,
+    "lladamoe": LLADA_MOE,
+    "llada_moe": LLADA_MOE,
+    "Dream": DREAM,
+    "sdar": SDAR,
+    "Fast_dLLM_Qwen": FAST,
+    "mdlm": MDLM,
+}
 
 
 def available(spec: ModelSpec) -> tuple[bool, str]:
@@ -122,21 +159,54 @@ class Ids(NamedTuple):
     mask: int
 
 
-def _record(id: str, name: str, hub_id: str, family: Family, parameters: int, ids: Ids, *, note: str, licence: str = "Apache-2.0",
-            twin: str = "", max_tokens: int = 1_024, block: int = 0, guidance: bool = False) -> Entry:  # fmt: skip
+def _record(
+    id: str,
+    name: str,
+    hub_id: str,
+    family: Family,
+    parameters: int,
+    ids: Ids,
+    *,
+    note: str,
+    licence: str = "Apache-2.0",
+    twin: str = "",
+    max_tokens: int = 1_024,
+    block: int = 0,
+    guidance: bool = False,
+) -> Entry:
     """block: the one that suits a model which sees the whole canvas (0: all of it). What is not in REVISIONS is pinned when loaded."""
     spec = ModelSpec(
-        id=id, name=name, family="masked", vocab_size=ids.vocab, eos_ids=ids.eos, mask_id=ids.mask, shift=family.shift,
-        causal_prefix=bool(family.block), block_lengths=family.widths,
-        default_block=family.block or block, guidance=guidance,
-        twin=twin and f"hf:{twin}", max_tokens=max_tokens, parameters=parameters, memory_bytes=2 * parameters,
-        license=licence, url=HUB + hub_id, note=note,
+        id=id,
+        name=name,
+        family="masked",
+        vocab_size=ids.vocab,
+        eos_ids=ids.eos,
+        mask_id=ids.mask,
+        shift=family.shift,
+        causal_prefix=bool(family.block),
+        block_lengths=family.widths,
+        default_block=family.block or block,
+        guidance=guidance,
+        twin=twin and f"hf:{twin}",
+        max_tokens=max_tokens,
+        parameters=parameters,
+        memory_bytes=2 * parameters,
+        license=licence,
+        url=HUB + hub_id,
+        note=note,
         revision=REVISIONS.get(hub_id, ""),
-    )  # fmt: skip
+    )
     size = 2 * parameters
     needs = f"{'a GPU' if size > SMALL else 'any CPU or GPU'} with {(size + WORKING) / 1e9:.1f} GB free, {size / 1e9:.1f} GB to download"
-    return Entry(spec, "model.models.masked.load:load", needs, partial(available, spec), {"spec": spec, "family": family},
-                 partial(fetched, hub_id), dict(family.settings))
+    return Entry(
+        spec,
+        "model.models.masked.load:load",
+        needs,
+        partial(available, spec),
+        {"spec": spec, "family": family},
+        partial(fetched, hub_id),
+        dict(family.settings),
+    )
 
 
 # commits of the hub that several independent public projects name in their own pins or caches; the rest could not be verified
@@ -163,40 +233,172 @@ LLAMA3, CODER = "meta-llama/Meta-Llama-3-8B-Instruct", "Qwen/Qwen2.5-Coder-0.5B-
 A2D_CODER = "dllm-hub/Qwen2.5-Coder-0.5B-Instruct-diffusion-{}-v0.1"
 CLOSES = WHOLE + "An encoder taught to chat; it closes its answers with the words [/Answer]."
 ENTRIES = (
-    _record("llada-8b", "LLaDA 8B Instruct", "GSAI-ML/LLaDA-8B-Instruct", LLADA, 8_015_581_184, LLADA_IDS, licence="MIT",
-            twin=LLAMA3, max_tokens=4_096, block=32, guidance=True,
-            note=WHOLE + "Trained from scratch as a masked model; small blocks suit it in chat."),
-    _record("llada-1.5", "LLaDA 1.5", "GSAI-ML/LLaDA-1.5", LLADA, 8_015_581_184, LLADA_IDS, licence="MIT", twin=LLAMA3, max_tokens=4_096,
-            block=16, guidance=True, note=WHOLE + "LLaDA 8B after preference tuning."),
-    _record("llada-moe", "LLaDA-MoE 7B-A1B Instruct", "inclusionAI/LLaDA-MoE-7B-A1B-Instruct", LLADA_MOE, 7_356_880_896, MOE_IDS,
-            twin="Qwen/Qwen2.5-3B-Instruct", max_tokens=4_096, block=32,
-            note=WHOLE + "64 experts, 8 a token. " + UNCONFIRMED + "the authors' code was read, their config.json was not."),
-    _record("dream-7b", "Dream 7B Instruct", "Dream-org/Dream-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
-            twin="Qwen/Qwen2.5-7B-Instruct", max_tokens=2_048,
-            note=WHOLE + "Made from Qwen2.5 7B; its authors use order 'entropy'."),
-    _record("dream-coder-7b", "Dream-Coder 7B Instruct", "Dream-org/Dream-Coder-v0-Instruct-7B", DREAM, 7_615_616_512, DREAM_IDS,
-            twin="Qwen/Qwen2.5-Coder-7B-Instruct", max_tokens=2_048,
-            note=WHOLE + UNCONFIRMED + "it is read as Dream 7B, by the same authors."),
-    _record("qwen3-0.6b-mdlm", "Qwen3 0.6B diffusion (MDLM)", "dllm-hub/Qwen3-0.6B-diffusion-mdlm-v0.1", A2D_FULL, 751_632_384, QWEN3_IDS,
-            twin="Qwen/Qwen3-0.6B", block=32, note=WHOLE + "Qwen3, taught to denoise on chat and code."),
-    _record("qwen3-0.6b-bd3lm", "Qwen3 0.6B diffusion (BD3-LM)", "dllm-hub/Qwen3-0.6B-diffusion-bd3lm-v0.1", A2D_BLOCKS, 751_632_384,
-            QWEN3_IDS, twin="Qwen/Qwen3-0.6B", note=BLOCKWISE + "Qwen3, taught to denoise on chat and code."),
-    _record("qwen2.5-coder-0.5b-mdlm", "Qwen2.5-Coder 0.5B diffusion (MDLM)", A2D_CODER.format("mdlm"), A2D_FULL, 630_167_424, QWEN2_IDS,
-            twin=CODER, block=32, note=WHOLE + "Qwen2.5-Coder, taught to denoise code."),
-    _record("qwen2.5-coder-0.5b-bd3lm", "Qwen2.5-Coder 0.5B diffusion (BD3-LM)", A2D_CODER.format("bd3lm"), A2D_BLOCKS, 630_167_424,
-            QWEN2_IDS, twin=CODER, note=BLOCKWISE + "Qwen2.5-Coder, taught to denoise code."),
-    _record("modernbert-base-chat", "ModernBERT base chat", "dllm-hub/ModernBERT-base-chat-v0.1", BERT, 149_655_232, BERT_IDS, block=32,
-            note=CLOSES),
-    _record("modernbert-large-chat", "ModernBERT large chat", "dllm-hub/ModernBERT-large-chat-v0.1", BERT, 395_881_664, BERT_IDS,
-            block=32, note=CLOSES),
-    _record("open-dcoder-0.5b", "Open-dCoder 0.5B", "fredzzp/open-dcoder-0.5B", OPEN_DCODER, 494_032_768, QWEN2_IDS,
-            twin="Qwen/Qwen2.5-Coder-0.5B", max_tokens=4_096,
-            note=WHOLE + "Continues code, does not chat; its authors decode with 'p2'. Its mask token is read from its tokenizer."),
-    _record("sdar-1.7b", "SDAR 1.7B Chat", "JetLM/SDAR-1.7B-Chat", SDAR, 2_031_739_904, QWEN3_IDS, licence="MIT", twin="Qwen/Qwen3-1.7B",
-            max_tokens=4_096, note=BLOCKWISE + "Qwen3, taught to denoise blocks of 4."),
-    _record("fast-dllm-v2-1.5b", "Fast-dLLM v2 1.5B", "Efficient-Large-Model/Fast_dLLM_v2_1.5B", FAST, 1_543_714_304, QWEN2_IDS,
-            twin="Qwen/Qwen2.5-1.5B-Instruct", max_tokens=4_096,
-            note=BLOCKWISE + "Qwen2.5 1.5B, taught to denoise blocks of 32, which its authors fill in parts of 8."),
-    _record("mdlm-owt", "MDLM (OpenWebText)", "kuleshov-group/mdlm-owt", MDLM, 169_627_218, MDLM_IDS,
-            note=WHOLE + "Continues web text, answers nothing."),
-)  # fmt: skip
+    _record(
+        "llada-8b",
+        "LLaDA 8B Instruct",
+        "GSAI-ML/LLaDA-8B-Instruct",
+        LLADA,
+        8_015_581_184,
+        LLADA_IDS,
+        licence="MIT",
+        twin=LLAMA3,
+        max_tokens=4_096,
+        block=32,
+        guidance=True,
+        note=WHOLE + "Trained from scratch as a masked model; small blocks suit it in chat.",
+    ),
+    _record(
+        "llada-1.5",
+        "LLaDA 1.5",
+        "GSAI-ML/LLaDA-1.5",
+        LLADA,
+        8_015_581_184,
+        LLADA_IDS,
+        licence="MIT",
+        twin=LLAMA3,
+        max_tokens=4_096,
+        block=16,
+        guidance=True,
+        note=WHOLE + "LLaDA 8B after preference tuning.",
+    ),
+    _record(
+        "llada-moe",
+        "LLaDA-MoE 7B-A1B Instruct",
+        "inclusionAI/LLaDA-MoE-7B-A1B-Instruct",
+        LLADA_MOE,
+        7_356_880_896,
+        MOE_IDS,
+        twin="Qwen/Qwen2.5-3B-Instruct",
+        max_tokens=4_096,
+        block=32,
+        note=WHOLE + "64 experts, 8 a token. " + UNCONFIRMED + "the authors' code was read, their config.json was not.",
+    ),
+    _record(
+        "dream-7b",
+        "Dream 7B Instruct",
+        "Dream-org/Dream-v0-Instruct-7B",
+        DREAM,
+        7_615_616_512,
+        DREAM_IDS,
+        twin="Qwen/Qwen2.5-7B-Instruct",
+        max_tokens=2_048,
+        note=WHOLE + "Made from Qwen2.5 7B; its authors use order 'entropy'.",
+    ),
+    _record(
+        "dream-coder-7b",
+        "Dream-Coder 7B Instruct",
+        "Dream-org/Dream-Coder-v0-Instruct-7B",
+        DREAM,
+        7_615_616_512,
+        DREAM_IDS,
+        twin="Qwen/Qwen2.5-Coder-7B-Instruct",
+        max_tokens=2_048,
+        note=WHOLE + UNCONFIRMED + "it is read as Dream 7B, by the same authors.",
+    ),
+    _record(
+        "qwen3-0.6b-mdlm",
+        "Qwen3 0.6B diffusion (MDLM)",
+        "dllm-hub/Qwen3-0.6B-diffusion-mdlm-v0.1",
+        A2D_FULL,
+        751_632_384,
+        QWEN3_IDS,
+        twin="Qwen/Qwen3-0.6B",
+        block=32,
+        note=WHOLE + "Qwen3, taught to denoise on chat and code.",
+    ),
+    _record(
+        "qwen3-0.6b-bd3lm",
+        "Qwen3 0.6B diffusion (BD3-LM)",
+        "dllm-hub/Qwen3-0.6B-diffusion-bd3lm-v0.1",
+        A2D_BLOCKS,
+        751_632_384,
+        QWEN3_IDS,
+        twin="Qwen/Qwen3-0.6B",
+        note=BLOCKWISE + "Qwen3, taught to denoise on chat and code.",
+    ),
+    _record(
+        "qwen2.5-coder-0.5b-mdlm",
+        "Qwen2.5-Coder 0.5B diffusion (MDLM)",
+        A2D_CODER.format("mdlm"),
+        A2D_FULL,
+        630_167_424,
+        QWEN2_IDS,
+        twin=CODER,
+        block=32,
+        note=WHOLE + "Qwen2.5-Coder, taught to denoise code.",
+    ),
+    _record(
+        "qwen2.5-coder-0.5b-bd3lm",
+        "Qwen2.5-Coder 0.5B diffusion (BD3-LM)",
+        A2D_CODER.format("bd3lm"),
+        A2D_BLOCKS,
+        630_167_424,
+        QWEN2_IDS,
+        twin=CODER,
+        note=BLOCKWISE + "Qwen2.5-Coder, taught to denoise code.",
+    ),
+    _record(
+        "modernbert-base-chat",
+        "ModernBERT base chat",
+        "dllm-hub/ModernBERT-base-chat-v0.1",
+        BERT,
+        149_655_232,
+        BERT_IDS,
+        block=32,
+        note=CLOSES,
+    ),
+    _record(
+        "modernbert-large-chat",
+        "ModernBERT large chat",
+        "dllm-hub/ModernBERT-large-chat-v0.1",
+        BERT,
+        395_881_664,
+        BERT_IDS,
+        block=32,
+        note=CLOSES,
+    ),
+    _record(
+        "open-dcoder-0.5b",
+        "Open-dCoder 0.5B",
+        "fredzzp/open-dcoder-0.5B",
+        OPEN_DCODER,
+        494_032_768,
+        QWEN2_IDS,
+        twin="Qwen/Qwen2.5-Coder-0.5B",
+        max_tokens=4_096,
+        note=WHOLE
+        + "Continues code, does not chat; its authors decode with 'p2'. Its mask token is read from its tokenizer.",
+    ),
+    _record(
+        "sdar-1.7b",
+        "SDAR 1.7B Chat",
+        "JetLM/SDAR-1.7B-Chat",
+        SDAR,
+        2_031_739_904,
+        QWEN3_IDS,
+        licence="MIT",
+        twin="Qwen/Qwen3-1.7B",
+        max_tokens=4_096,
+        note=BLOCKWISE + "Qwen3, taught to denoise blocks of 4.",
+    ),
+    _record(
+        "fast-dllm-v2-1.5b",
+        "Fast-dLLM v2 1.5B",
+        "Efficient-Large-Model/Fast_dLLM_v2_1.5B",
+        FAST,
+        1_543_714_304,
+        QWEN2_IDS,
+        twin="Qwen/Qwen2.5-1.5B-Instruct",
+        max_tokens=4_096,
+        note=BLOCKWISE + "Qwen2.5 1.5B, taught to denoise blocks of 32, which its authors fill in parts of 8.",
+    ),
+    _record(
+        "mdlm-owt",
+        "MDLM (OpenWebText)",
+        "kuleshov-group/mdlm-owt",
+        MDLM,
+        169_627_218,
+        MDLM_IDS,
+        note=WHOLE + "Continues web text, answers nothing.",
+    ),
+)

@@ -55,7 +55,9 @@ class Sudoku(TorchModel):
         """Return a digit."""
         return str(token).encode() if MASK < token < TOKENS else b""
 
-    def denoise(self, prompt: str, settings: Settings | None = None, *, pinned: Mapping[int, str] | None = None, **run: Any) -> Run:
+    def denoise(
+        self, prompt: str, settings: Settings | None = None, *, pinned: Mapping[int, str] | None = None, **run: Any
+    ) -> Run:
         """Return a run from the given cells of the puzzle that the prompt asks for, and what is pinned; see `TorchModel.denoise`."""
         asked = sudoku.read_prompt(prompt, (settings or Settings()).seed)
         cells = self.given(pinned or {}, sudoku.CELLS)
@@ -65,7 +67,9 @@ class Sudoku(TorchModel):
                 raise SettingError(f"No solution of this puzzle has a {digit} in {sudoku.name(cell)}.", "pinned")
         board = [cells.get(cell, digit) for cell, digit in enumerate(asked.puzzle)]
         if asked.solution is None and (clash := sudoku.conflicts(board)):
-            raise SettingError(f"No board can hold what is pinned: {clash[0].sentence[0].lower()}{clash[0].sentence[1:]}", "pinned")
+            raise SettingError(
+                f"No board can hold what is pinned: {clash[0].sentence[0].lower()}{clash[0].sentence[1:]}", "pinned"
+            )
         given = {cell: str(digit) for cell, digit in enumerate(board) if digit}
         return super().denoise(prompt, settings, pinned=given, **run)
 
@@ -79,7 +83,9 @@ class Sudoku(TorchModel):
             return None
         return tuple((fault.sentence, fault.positions) for fault in sudoku.check(trace.frames[-1].ids.tolist()))
 
-    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+    def predictor(
+        self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str
+    ) -> Predictor:
         """Return a session over the network of a mode."""
         if mode == "ar":
             return Reader(self.networks[mode], sudoku.read_prompt(prompt, settings.seed).puzzle, TASK)

@@ -10,14 +10,34 @@ from model.sudoku import CELLS
 FOLDER = ASSETS / "weights" / "small"
 MASKED, TWIN = FOLDER / "sudoku.safetensors", FOLDER / "sudoku-twin.safetensors"
 MASK, TOKENS = 0, 10  # ids: the mask, then the nine digits as themselves
-DEFAULTS = {"new_tokens": CELLS, "steps": CELLS, "temperature": 0.0, "rule": "schedule", "order": "margin", "remasking": "none"}
+DEFAULTS = {
+    "new_tokens": CELLS,
+    "steps": CELLS,
+    "temperature": 0.0,
+    "rule": "schedule",
+    "order": "margin",
+    "remasking": "none",
+}
 SUDOKU = ModelSpec(
-    id="sudoku", name="Sudoku (built in)", family="masked", vocab_size=TOKENS, eos_ids=(), mask_id=MASK, default_block=CELLS, canvas=CELLS,
-    modes=("diffusion", "ar"), twin="sudoku", max_tokens=0, parameters=2_658_144, memory_bytes=30_000_000, license="Apache-2.0",
-    checked=True, view="board",
+    id="sudoku",
+    name="Sudoku (built in)",
+    family="masked",
+    vocab_size=TOKENS,
+    eos_ids=(),
+    mask_id=MASK,
+    default_block=CELLS,
+    canvas=CELLS,
+    modes=("diffusion", "ar"),
+    twin="sudoku",
+    max_tokens=0,
+    parameters=2_658_144,
+    memory_bytes=30_000_000,
+    license="Apache-2.0",
+    checked=True,
+    view="board",
     note="Solves Sudokus by denoising: type one, or ask for easy, medium, hard or extreme. The order in which cells are decided makes all "
-         "the difference. Left to right: a twin of the same size, trained on as many boards.",
-)  # fmt: skip
+    "the difference. Left to right: a twin of the same size, trained on as many boards.",
+)
 
 
 def shipped() -> tuple[bool, str]:

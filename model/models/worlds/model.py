@@ -69,7 +69,9 @@ class Worlds(TorchModel):
     def given(self, pinned: Mapping[int, str], length: int) -> dict[int, int]:
         """Return {position: id} of pinned words; raise SettingError where no text can hold all of them."""
         out = super().given(pinned, length)
-        if out and (sentence := worlds.unholdable({position: worlds.VOCABULARY[token] for position, token in out.items()})):
+        if out and (
+            sentence := worlds.unholdable({position: worlds.VOCABULARY[token] for position, token in out.items()})
+        ):
             raise SettingError(sentence, "pinned")
         return out
 
@@ -82,7 +84,9 @@ class Worlds(TorchModel):
         asked = worlds.read_prompt(trace.prompt)
         return tuple((fault.sentence, fault.positions) for fault in worlds.check(words, asked.form, asked.topics))
 
-    def predictor(self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str) -> Predictor:
+    def predictor(
+        self, prompt: str, system: str, ids: list[int], length: int, settings: Settings, mode: str
+    ) -> Predictor:
         """Return a session over the network of a mode."""
         return (Reader if mode == "ar" else Whole)(self.networks[mode], ids, TASK)
 
@@ -92,18 +96,28 @@ class NoisyWorlds(Worlds):
 
     spec = WORLDS_NOISY
 
-    def _written(self, request: Request, ids: list[int], known: Standing, watch: Stopwatch,
-                 should_stop: Callable[[], str]) -> Generator[Frame, None, str]:  # fmt: skip
+    def _written(
+        self, request: Request, ids: list[int], known: Standing, watch: Stopwatch, should_stop: Callable[[], str]
+    ) -> Generator[Frame, None, str]:
         if request.mode == "ar":
             return (yield from super()._written(request, ids, known, watch, should_stop))
         start = known.start
         first = torch.tensor([[*start, *[-1] * (worlds.CANVAS - len(start))]]) if len(start) else None
-        loop = Loop(Noisy(self.networks["diffusion"], TASK), request.settings, torch.tensor([ids]), eos_ids=self.spec.eos_ids,
-                    pad_id=worlds.END, pinned=known.pinned | known.kept, start=first)  # fmt: skip
+        loop = Loop(
+            Noisy(self.networks["diffusion"], TASK),
+            request.settings,
+            torch.tensor([ids]),
+            eos_ids=self.spec.eos_ids,
+            pad_id=worlds.END,
+            pinned=known.pinned | known.kept,
+            start=first,
+        )
         return (yield from denoise(loop, watch, should_stop))
 
 
-def load_noisy(progress: Callable[[float, str], None] | None = None, noisy: Path = NOISY, twin: Path = TWIN) -> NoisyWorlds:
+def load_noisy(
+    progress: Callable[[float, str], None] | None = None, noisy: Path = NOISY, twin: Path = TWIN
+) -> NoisyWorlds:
     """Load the model for random words; raise WeightsError if its files are missing or damaged."""
     return NoisyWorlds(noisy, twin, progress)
 

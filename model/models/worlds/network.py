@@ -70,7 +70,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
         """Return (batch, positions, width). bias: added to scores, (positions, positions) or a head each; minus infinity: may not look."""
         b, t, d = x.shape
-        q, k, v = F.linear(rms(x, self.norm1), self.qkv.to(x.dtype)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            F.linear(rms(x, self.norm1), self.qkv.to(x.dtype)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        )
         q, k = turned(q, cos, sin), turned(k, cos, sin)
         scores = (q @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])
         weights = (scores if bias is None else scores + bias).softmax(-1).to(x.dtype)

@@ -37,7 +37,9 @@ class Passes:
         self.bias: Tensor | None = None
         if network.weighed is not None and pairs is not None:
             above = torch.full(pairs.shape, -torch.inf).triu(1) if shape.causal else torch.zeros(pairs.shape)
-            self.bias = (network.weighed.detach()[:, :, pairs] + above).to(dtype)  # (layers, heads, positions, positions)
+            self.bias = (network.weighed.detach()[:, :, pairs] + above).to(
+                dtype
+            )  # (layers, heads, positions, positions)
 
     def new_cache(self, rows: int) -> Tensor:
         """Return an empty cache (layers, 2, rows, heads, positions, width of a head)."""
@@ -52,7 +54,9 @@ class Passes:
         """
         x, (b, t), d = F.embedding(ids, self.embed).to(self.dtype), ids.shape, self.shape.width
         if self.guess is not None and guess is not None:
-            x = x + F.linear(F.rms_norm(guess @ self.embed[: guess.shape[-1]], (d,), None, EPS), self.guess).to(self.dtype)
+            x = x + F.linear(F.rms_norm(guess @ self.embed[: guess.shape[-1]], (d,), None, EPS), self.guess).to(
+                self.dtype
+            )
         cos, sin, half = self.cos[start : start + t], self.sin[start : start + t], self.head // 2
         for i, (norm1, norm2, qkv, out, up, down) in enumerate(self.layers):
             z = F.linear(F.rms_norm(x, (d,), norm1, EPS), qkv).view(b, t, 3, self.shape.heads, self.head)

@@ -18,7 +18,15 @@ from model.errors import WeightsError
 
 from .network import Network, Shape
 
-BOUNDS = {"vocabulary": 65_536, "positions": 4_096, "width": 2_048, "layers": 64, "heads": 64, "hidden": 8_192, "relations": 4_096}
+BOUNDS = {
+    "vocabulary": 65_536,
+    "positions": 4_096,
+    "width": 2_048,
+    "layers": 64,
+    "heads": 64,
+    "hidden": 8_192,
+    "relations": 4_096,
+}
 
 
 def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
@@ -46,7 +54,9 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
                 raise ValueError("what it says of itself was edited after it was written")
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a mapping)
     except FileNotFoundError:
-        raise WeightsError(f"{path} is missing; fetch it with the repository, or make it with 'make worlds' or 'make sudoku'.") from None
+        raise WeightsError(
+            f"{path} is missing; fetch it with the repository, or make it with 'make worlds' or 'make sudoku'."
+        ) from None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {str(error)[:100]}.") from None
     network = Network(_shape(path, about.get("shape")))
@@ -59,7 +69,9 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
             if not bool(torch.isfinite(weight).all()):
                 raise WeightsError(f"{path} holds values in {name} that are not numbers; fetch the file again.")
     if stored:
-        raise WeightsError(f"{path} holds {sorted(stored)[0]}, which no network of its shape has; fetch the file again.")
+        raise WeightsError(
+            f"{path} holds {sorted(stored)[0]}, which no network of its shape has; fetch the file again."
+        )
     return network.eval(), about | {"sha256": hashlib.sha256(raw).hexdigest()}
 
 
@@ -68,7 +80,14 @@ def _shape(path: Path, told: Any) -> Shape:
         told = {"relations": 0} | {key: value for key, value in told.items() if key != "groups"}
     if not isinstance(told, dict) or told.keys() != Shape(1, 1).as_dict().keys():
         raise WeightsError(f"{path} does not say the shape of its network; fetch the file again.")
-    whole = all(isinstance(told[name], int) and not isinstance(told[name], bool) and told[name] >= (name != "relations") for name in BOUNDS)
-    if not whole or any(told[name] > most for name, most in BOUNDS.items()) or math.remainder(told["width"], told["heads"]):
+    whole = all(
+        isinstance(told[name], int) and not isinstance(told[name], bool) and told[name] >= (name != "relations")
+        for name in BOUNDS
+    )
+    if (
+        not whole
+        or any(told[name] > most for name, most in BOUNDS.items())
+        or math.remainder(told["width"], told["heads"])
+    ):
         raise WeightsError(f"{path} names a shape that no network has; fetch the file again.")
     return Shape(**(told | {"causal": told["causal"] is True, "conditioned": told["conditioned"] is True}))

@@ -51,7 +51,9 @@ STAGE_LAYOUT = f"""<div class="rs-stage rs-empty" role="region" aria-label="Race
 @cache
 def stage_script() -> str:
     """Return the script that defines `mountPlayer` and `mountStage`."""
-    return f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n" + (RACE / "stage.js").read_text("utf-8")
+    return f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n" + (
+        RACE / "stage.js"
+    ).read_text("utf-8")
 
 
 @cache
@@ -67,7 +69,9 @@ def player_route() -> Route:
     """Return the route of a page that holds the player and a place for one trace; the browser fills it in and saves it."""
 
     def serve(request: Request) -> HTMLResponse:
-        return HTMLResponse(page_html(PLACE, loop=True), headers={"cache-control": "no-cache", "content-disposition": "inline"})
+        return HTMLResponse(
+            page_html(PLACE, loop=True), headers={"cache-control": "no-cache", "content-disposition": "inline"}
+        )
 
     return Route("/player.html", serve)
 
@@ -76,7 +80,9 @@ def encoder_route() -> Route:
     """Return the route of the GIF encoder, which the page loads when somebody saves one (gifenc, MIT; see assets/vendor)."""
 
     def serve(request: Request) -> FileResponse:
-        return FileResponse(ASSETS / "vendor" / "gifenc.min.js", media_type="text/javascript", headers={"cache-control": "no-cache"})
+        return FileResponse(
+            ASSETS / "vendor" / "gifenc.min.js", media_type="text/javascript", headers={"cache-control": "no-cache"}
+        )
 
     return Route("/gifenc.js", serve)
 

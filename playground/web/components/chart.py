@@ -47,9 +47,10 @@ class Chart(gr.HTML):
         super().__init__(
             value=value,
             html_template=f'<div class="ink-chart" role="img" aria-label="{named}" data-player="{escape(player, quote=True)}" hidden></div>'
-                          '<p class="ink-chart-note" role="status"></p>',
-            js_on_load=script() + START, **kwargs,
-        )  # fmt: skip
+            '<p class="ink-chart-note" role="status"></p>',
+            js_on_load=script() + START,
+            **kwargs,
+        )
 
     @property
     def skip_api(self) -> bool:

@@ -40,7 +40,9 @@ def frame(run: str, theme: str) -> Response:
         return PlainTextResponse("There is no recorded run of that name.", 404)
     options = {"theme": theme} if theme in ("light", "dark") else {}
     html = page_html(path.read_text("utf-8"), "Inkblot", loop=True, autoplay=True, extra=TELLS, **options)
-    return HTMLResponse(html, headers={"content-security-policy": f"{POLICY}; frame-ancestors *", "cache-control": "no-cache"})
+    return HTMLResponse(
+        html, headers={"content-security-policy": f"{POLICY}; frame-ancestors *", "cache-control": "no-cache"}
+    )
 
 
 def recorded_route() -> Route:
@@ -61,7 +63,9 @@ def choices() -> str:
     out = []
     for name, path in recordings().items():
         header = json.loads(path.read_text("utf-8"))["header"]
-        said = f"{header['prompt'][:50]} ({header['model']['name']}{', left to right' if header['mode'] == 'ar' else ''})"
+        said = (
+            f"{header['prompt'][:50]} ({header['model']['name']}{', left to right' if header['mode'] == 'ar' else ''})"
+        )
         out.append(f'<option value="{escape(name)}">{escape(said)}</option>')
     return "".join(out)
 
@@ -73,7 +77,9 @@ class Embedded:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope) if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" else None
+        request = (
+            Request(scope) if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" else None
+        )
         if request is None or request.query_params.get("embed") != "player":
             return await self.app(scope, receive, send)
         answer = frame(request.query_params.get("run", ""), request.query_params.get("theme", ""))

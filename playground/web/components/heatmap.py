@@ -14,7 +14,9 @@ START = "mountHeatmap(element);"
 
 def _choice(value: str, name: str, first: bool) -> str:
     checked = " checked" if first else ""
-    return f'<label><input type="radio" name="{name}" value="{value}"{checked}><span>{value.capitalize()}</span></label>'
+    return (
+        f'<label><input type="radio" name="{name}" value="{value}"{checked}><span>{value.capitalize()}</span></label>'
+    )
 
 
 class Heatmap(gr.HTML):
@@ -30,8 +32,9 @@ class Heatmap(gr.HTML):
 <div class="ink-chart" role="img" aria-label="Position by step" data-player="{player}" hidden></div>
 <p class="ink-chart-note" role="status"></p>
 <p class="ink-small">The line is the step in view; a click goes there and asks about the position.</p></details>""",
-            js_on_load=f"{script()}{heat_script}{START}", **kwargs,
-        )  # fmt: skip
+            js_on_load=f"{script()}{heat_script}{START}",
+            **kwargs,
+        )
 
     @property
     def skip_api(self) -> bool:

@@ -23,8 +23,10 @@ from playground.web.handlers.runs import shown
 HUB = "https://huggingface.co/"
 MARKS = {"ready": "ready", "download": "to download", "unavailable": "not here"}
 WHY = '<button type="button" class="ink-open-tour" data-open="tour">It writes in short blocks: see why.</button>'
-OWN = ("A folder on this machine, or <code>hf:owner/name</code> from the hub. Weights are read from safetensors files; "
-       "no code of a checkpoint runs.")  # fmt: skip
+OWN = (
+    "A folder on this machine, or <code>hf:owner/name</code> from the hub. Weights are read from safetensors files; "
+    "no code of a checkpoint runs."
+)
 
 
 def size_words(known: Entry, needs: bool = True) -> str:
@@ -38,7 +40,11 @@ def revision_words(known: Entry) -> str:
     """Return which revision of a model on the hub is taken, '' for models that come with the playground."""
     if not known.spec.url.startswith(HUB):
         return ""
-    return f" Taken at revision {known.spec.revision[:8]}." if known.spec.revision else " Taken at its newest revision; runs name it."
+    return (
+        f" Taken at revision {known.spec.revision[:8]}."
+        if known.spec.revision
+        else " Taken at its newest revision; runs name it."
+    )
 
 
 def model_line(known: Entry) -> str:
@@ -48,8 +54,10 @@ def model_line(known: Entry) -> str:
     told = f"<b>{escape(told + colon)}</b>{escape(why)}" if state != "ready" else ""
     tour = f" {WHY}" if known.spec.id == "builtin" else ""
     facts = size_words(known, needs=state != "unavailable")  # its reason says them already
-    return (f'<p class="ink-model" data-model="{escape(known.spec.id, quote=True)}">{told} {escape(known.spec.note)}{tour} '
-            f"<span>{escape(facts[:1].upper() + facts[1:])}.</span></p>")  # fmt: skip
+    return (
+        f'<p class="ink-model" data-model="{escape(known.spec.id, quote=True)}">{told} {escape(known.spec.note)}{tour} '
+        f"<span>{escape(facts[:1].upper() + facts[1:])}.</span></p>"
+    )
 
 
 def model_list(entries: tuple[Entry, ...]) -> str:
@@ -61,8 +69,10 @@ def model_list(entries: tuple[Entry, ...]) -> str:
         url = escape(known.spec.url, quote=True)
         more = f' <a href="{url}" target="_blank" rel="noopener noreferrer">Its page</a>' if url else ""
         note = f"{size_words(known)}. {known.spec.note}{revision_words(known)}"
-        rows.append(f'<li data-standing="{state}"><details><summary>{name} <em>{MARKS[state]}</em></summary>'
-                    f"<p>{escape(note[0].upper() + note[1:])}{'' if state == 'ready' else ' ' + why}{more}</p></details></li>")  # fmt: skip
+        rows.append(
+            f'<li data-standing="{state}"><details><summary>{name} <em>{MARKS[state]}</em></summary>'
+            f"<p>{escape(note[0].upper() + note[1:])}{'' if state == 'ready' else ' ' + why}{more}</p></details></li>"
+        )
     return f'<ul class="ink-models">{"".join(rows)}</ul>'
 
 
@@ -80,7 +90,12 @@ def build_list(ctx: Context, model: gr.Dropdown, touched: list[gr.components.Com
     """
     with gr.Accordion("All models", open=False, elem_id="models"):
         if ctx.limits.name == "local":
-            own = gr.Textbox(label="A checkpoint of your own", placeholder="hf:owner/name, or a folder", max_length=300, elem_id="own")
+            own = gr.Textbox(
+                label="A checkpoint of your own",
+                placeholder="hf:owner/name, or a folder",
+                max_length=300,
+                elem_id="own",
+            )
             use = gr.Button("Choose it", size="sm", elem_id="own-choose")
             gr.HTML(f"<p>{OWN}</p>", elem_classes="ink-small", apply_default_css=False, container=False)
             told = gr.Textbox(visible="hidden", elem_id="own-told", show_label=False)
@@ -90,8 +105,14 @@ def build_list(ctx: Context, model: gr.Dropdown, touched: list[gr.components.Com
             chosen = learnt.then(offer(ctx.model_choices), told, model, concurrency_limit=None, **silent)
             chosen.then(None, [model, *touched], touched, js="(...values) => inkblot.choose(...values)", **silent)
         Status(model_list(ctx.entries), apply_default_css=False, container=False, padding=False)
-    model.input(None, [model, *touched], touched, js="(...values) => inkblot.choose(...values)",
-                api_visibility="private", show_progress="hidden")  # fmt: skip
+    model.input(
+        None,
+        [model, *touched],
+        touched,
+        js="(...values) => inkblot.choose(...values)",
+        api_visibility="private",
+        show_progress="hidden",
+    )
 
 
 def look(text: str) -> str:

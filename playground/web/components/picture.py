@@ -61,7 +61,10 @@ class Picture(gr.HTML):
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value to API clients."""
-        return {"type": "string", "description": "a picture before the prompt as a data URL, '' for none; for models that take one"}
+        return {
+            "type": "string",
+            "description": "a picture before the prompt as a data URL, '' for none; for models that take one",
+        }
 
 
 def picture_of(value: Any) -> bytes:

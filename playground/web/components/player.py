@@ -53,7 +53,9 @@ class Player(gr.HTML):
     hands: words can be changed; `.go_on(fn)` then fires with trace, step, edits and keep, `.steer(fn)` with knobs moved meanwhile.
     """
 
-    def __init__(self, value: str | None = None, *, options: dict[str, Any] | None = None, hands: bool = False, **kwargs: Any):
+    def __init__(
+        self, value: str | None = None, *, options: dict[str, Any] | None = None, hands: bool = False, **kwargs: Any
+    ):
         chosen = escape(json.dumps(options or {}), quote=True).replace("{", "&#123;").replace("$", "&#36;")
         kwargs.setdefault("apply_default_css", False)
         marked = ' data-hands="yes"' if hands else ""
@@ -67,4 +69,7 @@ class Player(gr.HTML):
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value to API clients."""
-        return {"type": "string", "description": 'JSON text: {"run", "frames", ...} as they come, last {"run", "trace", "done": true}'}
+        return {
+            "type": "string",
+            "description": 'JSON text: {"run", "frames", ...} as they come, last {"run", "trace", "done": true}',
+        }

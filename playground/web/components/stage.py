@@ -30,8 +30,12 @@ class Stage(gr.HTML):
     def __init__(self, value: str | None = None, **kwargs: Any):
         kwargs.setdefault("apply_default_css", False)
         super().__init__(
-            value=value, html_template=STAGE_LAYOUT, js_on_load=stage_script() + START, css_template=css_literal(stage_style()), **kwargs,
-        )  # fmt: skip
+            value=value,
+            html_template=STAGE_LAYOUT,
+            js_on_load=stage_script() + START,
+            css_template=css_literal(stage_style()),
+            **kwargs,
+        )
 
     @property
     def skip_api(self) -> bool:
@@ -62,8 +66,12 @@ def final_message(name: str, results: Sequence[LaneResult], max_bytes: int, play
 
 def _lane(result: LaneResult, max_bytes: int) -> dict[str, Any]:
     run = result.shown
-    lane: dict[str, Any] = {"label": result.label, "phase": "failed" if result.error else "stopped", "share": 0,
-                            "words": result.error or ("stopped" if result.runs else "not run")}  # fmt: skip
+    lane: dict[str, Any] = {
+        "label": result.label,
+        "phase": "failed" if result.error else "stopped",
+        "share": 0,
+        "words": result.error or ("stopped" if result.runs else "not run"),
+    }
     if run is None or run.trace is None:
         return lane
     return lane | lane_of(result.label, run.trace, max_bytes) | {"phase": "written" if run.finished else lane["phase"]}

@@ -28,7 +28,9 @@ def choices(kept: list[racing.Kept]) -> tuple[Any, Any]:
     """Offer the kept runs; at first two of them: of a sweep, the first two values' first runs."""
     offered = [(run.label, i) for i, run in enumerate(kept)]
     second = next((i for i, run in enumerate(kept) if run.run == 0 and run.point == 1), 1)
-    return gr.Dropdown(choices=offered, value=0 if kept else None), gr.Dropdown(choices=offered, value=second if len(kept) > 1 else None)
+    return gr.Dropdown(choices=offered, value=0 if kept else None), gr.Dropdown(
+        choices=offered, value=second if len(kept) > 1 else None
+    )
 
 
 def lay(kept: list[racing.Kept], first: Any, second: Any) -> str:

@@ -115,7 +115,9 @@ class Kept:
 def race_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
     """Return the handler of the endpoint /race."""
 
-    def handler(request: gr.Request, prompt: Any, lanes: Any, settings: Any, preset: Any, repeats: Any, new_seeds: Any) -> Iterator[Any]:
+    def handler(
+        request: gr.Request, prompt: Any, lanes: Any, settings: Any, preset: Any, repeats: Any, new_seeds: Any
+    ) -> Iterator[Any]:
         """Race lanes: yields {"progress": ...}, and last {"lanes": [...], "verdict": ..., "traces": [...]}.
 
         lanes: a list of mappings, each what the lane changes ('mode', 'model', 'label' or a setting); without it, `preset` counts.
@@ -148,7 +150,9 @@ def _document(result: Any, engine: Engine) -> Any:
 def race_page(engine: Engine, running: Running, lane_names: Sequence[str]) -> Callable[..., Iterator[tuple[Any, ...]]]:
     """Return the page's handler: (stage, status, verdict, table, two charts, record, kept runs)."""
 
-    def handler(request: gr.Request, prompt: Any, repeats: Any, new_seeds: Any, count: Any, **values: Any) -> Iterator[tuple[Any, ...]]:
+    def handler(
+        request: gr.Request, prompt: Any, repeats: Any, new_seeds: Any, count: Any, **values: Any
+    ) -> Iterator[tuple[Any, ...]]:
         """Race the page's lanes."""
         nothing = [gr.skip()] * 6
         yield gr.skip(), status(strings.STARTING), *nothing
@@ -177,22 +181,40 @@ def race_views(race: Race, name: str, engine: Engine) -> tuple[Any, ...]:
     drawn = [(r.label, r.shown.trace) for r in results if r.shown and r.shown.trace]
     charts = [chart_value(text_over_time(drawn, clock)) if drawn else "" for clock in ("seconds", "forwards")]
     kept = [Kept(label, packed(trace, engine.limits.trace_bytes)) for label, trace in drawn]
-    said = {"cancelled": "Stopped; what was finished is below.", "deadline": "The time for one race is over; what was finished is below."}
+    said = {
+        "cancelled": "Stopped; what was finished is below.",
+        "deadline": "The time for one race is over; what was finished is below.",
+    }
     return (
-        final_message(name, results, engine.limits.trace_bytes), status(said.get(race.series.stopped, "")), verdict_html(race.verdict),
-        table_html(results), *charts, json.dumps(race.record()), kept,
-    )  # fmt: skip
+        final_message(name, results, engine.limits.trace_bytes),
+        status(said.get(race.series.stopped, "")),
+        verdict_html(race.verdict),
+        table_html(results),
+        *charts,
+        json.dumps(race.record()),
+        kept,
+    )
 
 
 # ---------------------------------------------------------------- sweep
 def sweep_api(engine: Engine, running: Running) -> Callable[..., Iterator[Any]]:
     """Return the handler of the endpoint /sweep."""
 
-    def handler(request: gr.Request, knob: Any, values: Any, prompts: Any, seeds: Any, settings: Any, reference: Any) -> Iterator[Any]:
+    def handler(
+        request: gr.Request, knob: Any, values: Any, prompts: Any, seeds: Any, settings: Any, reference: Any
+    ) -> Iterator[Any]:
         """Sweep one knob: yields {"progress": ...} and after every run {"progress", "points"}, and last the whole record."""
         yield {"progress": {"words": strings.STARTING}}
         with shown():
-            what = plan(knob, values, lines(prompts), seeds, mapping(settings, "settings"), engine.limits, truth(reference, "Reference"))
+            what = plan(
+                knob,
+                values,
+                lines(prompts),
+                seeds,
+                mapping(settings, "settings"),
+                engine.limits,
+                truth(reference, "Reference"),
+            )
             with running.hold(request.session_hash or "", Sweep(engine, what, request.session_hash or "")) as sweep:
                 for progress in spoken(sweep):
                     partial = {"points": sweep.record()["points"]} if progress.phase == "written" else {}
@@ -210,7 +232,9 @@ def sweep_page(
     base: from a model's id to the settings that the page has no controls for.
     """
 
-    def handler(request: gr.Request, knob: Any, values: Any, prompts: Any, seeds: Any, reference: Any, **given: Any) -> Iterator[Any]:
+    def handler(
+        request: gr.Request, knob: Any, values: Any, prompts: Any, seeds: Any, reference: Any, **given: Any
+    ) -> Iterator[Any]:
         """Sweep one knob on the page."""
         visitor, nothing = request.session_hash or "", [gr.skip()] * 5
         yield status(strings.STARTING), *nothing
@@ -224,7 +248,11 @@ def sweep_page(
                     yield status(words(progress)), *drawn, *nothing[2:]
                 said = {"cancelled": "Stopped", "deadline": "The time for one sweep is over"}.get(sweep.series.stopped)
                 kept = sweep_runs(sweep, engine)
-                ended = f"{said}; the finished runs are kept." if said else f"{len(kept)} runs. Click a point to play its run."
+                ended = (
+                    f"{said}; the finished runs are kept."
+                    if said
+                    else f"{len(kept)} runs. Click a point to play its run."
+                )
                 yield status(ended), *sweep_charts(sweep), csv_text(sweep), json.dumps(sweep.record()), kept
 
     return handler
@@ -242,8 +270,10 @@ def sweep_runs(sweep: Sweep, engine: Engine) -> list[Kept]:
     most = engine.limits.trace_bytes
     return [
         Kept(f"{run.job.label}: {run.trace.prompt[:40]}", packed(run.trace, most), i, n, point.shown is run)
-        for i, point in enumerate(sweep.points) for n, run in enumerate(point.runs) if run.trace and run.finished
-    ]  # fmt: skip
+        for i, point in enumerate(sweep.points)
+        for n, run in enumerate(point.runs)
+        if run.trace and run.finished
+    ]
 
 
 def clicked(kept: Sequence[Kept], point: Any) -> Kept | None:
@@ -290,6 +320,10 @@ def truth(value: Any, label: str) -> bool:
 
 def whole(value: Any, label: str) -> int:
     """Return a whole number that the page's slider sends as a float; raise SettingError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and not value.is_integer()):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and not value.is_integer())
+    ):
         raise SettingError(f"{label} must be a whole number; it was {str(value)[:20]}.", label.lower())
     return int(value)

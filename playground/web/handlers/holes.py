@@ -23,8 +23,9 @@ from playground.web.wire import Recorder
 def fill(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     """Return the handler of the endpoint /fill."""
 
-    def handler(request: gr.Request, *, text: Any, prompt: Any = "", model: Any = "worlds",
-                settings: Any = None) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    def handler(
+        request: gr.Request, *, text: Any, prompt: Any = "", model: Any = "worlds", settings: Any = None
+    ) -> Iterator[tuple[str, Any]]:
         """Fill a text's holes: ___ for one to a few words, [5] for exactly five tokens. Yields as /denoise does."""
         given = {} if settings is None else settings
         with shown():

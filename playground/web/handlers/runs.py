@@ -44,12 +44,15 @@ def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     """Return the handler that streams one run as (wire message, status line)."""
 
     # What defaults to None is optional for API clients: a knob that is left out is the model's own. The page gives all of them.
-    def handler(request: gr.Request, *, system: Any = None, pinned: Any = None, image: Any = None,
-                **values: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    def handler(
+        request: gr.Request, *, system: Any = None, pinned: Any = None, image: Any = None, **values: Any
+    ) -> Iterator[tuple[str, Any]]:
         """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
         with shown():
             asked = request_of(values | {"system": system, "pinned": pinned, "image": image}, engine.limits)
-        yield waiting(strings.STARTING)  # cheap and first: from here on Stop and a closed page always reach this generator
+        yield waiting(
+            strings.STARTING
+        )  # cheap and first: from here on Stop and a closed page always reach this generator
         with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
             yield from messages(run, engine.limits)
 
@@ -87,7 +90,9 @@ def go_on(engine: Engine, names: Sequence[str]) -> Callable[..., Iterator[tuple[
                 asked = parse_ripple(told.get("trace"), told["change"], knobs, engine.limits)
             yield from _written(engine, request, asked)
         else:
-            yield from _continued(engine, request, told.get("trace"), told.get("step"), told.get("edits"), told.get("keep"), knobs)
+            yield from _continued(
+                engine, request, told.get("trace"), told.get("step"), told.get("edits"), told.get("keep"), knobs
+            )
 
     return handler
 
@@ -95,8 +100,9 @@ def go_on(engine: Engine, names: Sequence[str]) -> Callable[..., Iterator[tuple[
 def edit(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     """Return the handler of the endpoint /edit: go on from a step of a trace, statelessly."""
 
-    def handler(request: gr.Request, *, trace: Any, step: Any, edits: Any = None, keep: Any = False,
-                settings: Any = None) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    def handler(
+        request: gr.Request, *, trace: Any, step: Any, edits: Any = None, keep: Any = False, settings: Any = None
+    ) -> Iterator[tuple[str, Any]]:
         """Go on from a step (an index of its frames) of a trace document, with edits: yields as /denoise does.
 
         edits: a list like {"at": [5, 7], "do": "erase" | "pin" | "type" | "put", "text" or "id": ...}; keep: all other words stay.
@@ -106,8 +112,9 @@ def edit(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     return handler
 
 
-def _continued(engine: Engine, request: gr.Request, trace: Any, step: Any, edits: Any, keep: Any,
-               settings: Any) -> Iterator[tuple[str, Any]]:  # fmt: skip
+def _continued(
+    engine: Engine, request: gr.Request, trace: Any, step: Any, edits: Any, keep: Any, settings: Any
+) -> Iterator[tuple[str, Any]]:
     with shown():
         asked = parse_continuation(trace, step, edits, keep, settings, engine.limits)
     yield from _written(engine, request, asked)
@@ -135,7 +142,9 @@ def prepared(run: EngineRun) -> Iterator[tuple[str, Any]]:
     said, polls = "", 0
     for why in run.prepare():
         words = f"{why.words} {why.share:.0%}" if why.what == "loading" and why.share else why.words
-        if words != said or polls % 10 == 0:  # now and then even without news: only a yield notices that the page was closed
+        if (
+            words != said or polls % 10 == 0
+        ):  # now and then even without news: only a yield notices that the page was closed
             yield waiting(words)
         said, polls = words, polls + 1
 
@@ -160,7 +169,10 @@ def messages(run: EngineRun, limits: Limits) -> Iterator[tuple[str, Any]]:
             yield recorder.final(limits.trace_bytes), status("An error ended it.")
         raise
     result = run.trace.result
-    yield recorder.final(limits.trace_bytes), status("" if result is None or result.stopped in ("end", "full") else STOPPED[result.stopped])
+    yield (
+        recorder.final(limits.trace_bytes),
+        status("" if result is None or result.stopped in ("end", "full") else STOPPED[result.stopped]),
+    )
 
 
 def waiting(words: str) -> tuple[str, str]:
@@ -215,7 +227,9 @@ def steer(engine: Engine) -> Callable[..., None]:
         with shown():
             if not isinstance(settings, dict) or not settings:
                 raise SettingError("'settings' must map names to values, like {'temperature': 0.5}.", "settings")
-            under_way = [run for run in engine.runs(request.session_hash or "") if run.trace is not None and not run.ended]
+            under_way = [
+                run for run in engine.runs(request.session_hash or "") if run.trace is not None and not run.ended
+            ]
             if not under_way:
                 raise SettingError("There is no run under way to change.", "settings")
             for run in under_way:

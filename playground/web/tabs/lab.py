@@ -51,29 +51,61 @@ def build(ctx: Context) -> None:
     seeds = max(1, min(20, ctx.limits.runs // 12)) if canvas else 1  # five values and the reference, for two prompts
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=3, min_width=290, elem_classes="ink-lab-side"):
-            page.knob = gr.Dropdown([(FIELD[name].label, name) for name in KNOBS], value=knob, label="Knob", filterable=False,
-                                    elem_id="lab-knob")  # fmt: skip
-            page.values = gr.Textbox(offered(knob, canvas), label="Values", info="Separated by commas, or a range: 8..64/4 is four values.",
-                                     elem_id="lab-values", max_length=400)  # fmt: skip
+            page.knob = gr.Dropdown(
+                [(FIELD[name].label, name) for name in KNOBS],
+                value=knob,
+                label="Knob",
+                filterable=False,
+                elem_id="lab-knob",
+            )
+            page.values = gr.Textbox(
+                offered(knob, canvas),
+                label="Values",
+                info="Separated by commas, or a range: 8..64/4 is four values.",
+                elem_id="lab-values",
+                max_length=400,
+            )
             two = "\n".join(list(strings.examples(ctx.model).values())[:2])
-            page.prompts = gr.Textbox(two, label="Prompts", info="One a line.", lines=3, max_lines=10,
-                                      elem_id="lab-prompts", max_length=ctx.limits.prompt_chars)  # fmt: skip
+            page.prompts = gr.Textbox(
+                two,
+                label="Prompts",
+                info="One a line.",
+                lines=3,
+                max_lines=10,
+                elem_id="lab-prompts",
+                max_length=ctx.limits.prompt_chars,
+            )
             with gr.Row():
-                page.seeds = gr.Number(seeds, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS, elem_id="lab-seeds",
-                                       min_width=110)  # fmt: skip
-                page.length = gr.Number(start["new_tokens"], label="Length (tokens)", precision=0, elem_id="lab-length", min_width=110)
-                page.temperature = gr.Number(start["temperature"], label="Temperature", step=0.05, elem_id="lab-temperature", min_width=110)
-            page.model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", filterable=False, elem_id="lab-model",
-                                     visible=len(ctx.model_choices) > 1)  # fmt: skip
+                page.seeds = gr.Number(
+                    seeds, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS, elem_id="lab-seeds", min_width=110
+                )
+                page.length = gr.Number(
+                    start["new_tokens"], label="Length (tokens)", precision=0, elem_id="lab-length", min_width=110
+                )
+                page.temperature = gr.Number(
+                    start["temperature"], label="Temperature", step=0.05, elem_id="lab-temperature", min_width=110
+                )
+            page.model = gr.Dropdown(
+                ctx.model_choices,
+                value=ctx.model,
+                label="Model",
+                filterable=False,
+                elem_id="lab-model",
+                visible=len(ctx.model_choices) > 1,
+            )
             page.reference = gr.Checkbox(True, label="Autoregressive mode for reference", elem_id="lab-reference")
             with gr.Row(elem_classes="ink-actions"):
                 page.run = gr.Button("Sweep", variant="primary", elem_id="lab-run", min_width=110, scale=0)
                 page.stop = gr.Button("Stop", elem_id="lab-stop", min_width=90, scale=0)
-            page.status = Status(handlers.status(shown.get("words", "")), elem_id="lab-status", apply_default_css=False, container=False)
+            page.status = Status(
+                handlers.status(shown.get("words", "")), elem_id="lab-status", apply_default_css=False, container=False
+            )
         with gr.Column(scale=7, min_width=320):
             drawn = zip(shown.get("charts", ("", "")), ("consistent texts, or NLL", "distinct-2"), strict=True)
-            page.charts = [Chart(chart, label=f"Tokens per second against {name}", elem_id=f"lab-chart-{i}")
-                           for i, (chart, name) in enumerate(drawn)]  # fmt: skip
+            page.charts = [
+                Chart(chart, label=f"Tokens per second against {name}", elem_id=f"lab-chart-{i}")
+                for i, (chart, name) in enumerate(drawn)
+            ]
             with gr.Row(elem_classes="ink-actions"):
                 page.as_csv = gr.Button("Save as CSV", size="sm", scale=0, min_width=130, elem_id="lab-csv")
                 page.as_json = gr.Button("Save as JSON", size="sm", scale=0, min_width=130, elem_id="lab-json")
@@ -89,12 +121,19 @@ def build(ctx: Context) -> None:
 def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
     event = {"preprocess": False, **MODEL}
-    inputs = {name: getattr(page, name) for name in ("knob", "values", "prompts", "seeds", "reference", "model", "temperature")}
+    inputs = {
+        name: getattr(page, name)
+        for name in ("knob", "values", "prompts", "seeds", "reference", "model", "temperature")
+    }
     started = page.run.click(
-        racing.sweep_page(ctx.engine, running, start_of), inputs_kwargs=inputs | {"new_tokens": page.length},
-        outputs=[page.status, *page.charts, page.csv_box, page.json_box, page.kept], show_progress="minimal",
-        show_progress_on=page.status, api_visibility="private", **event,
-    )  # fmt: skip
+        racing.sweep_page(ctx.engine, running, start_of),
+        inputs_kwargs=inputs | {"new_tokens": page.length},
+        outputs=[page.status, *page.charts, page.csv_box, page.json_box, page.kept],
+        show_progress="minimal",
+        show_progress_on=page.status,
+        api_visibility="private",
+        **event,
+    )
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     handlers.on_stop(page.stop, running.stop(), [started])
     first = [{name: offered(name, canvas) for name in KNOBS} for canvas in (False, True)]
@@ -106,9 +145,16 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     two_runs.build("lab", page.kept, started, opened=False)
     page.as_csv.click(None, page.csv_box, None, js=save_js("sweep.csv", "text/csv"), **silent)
     page.as_json.click(None, page.json_box, None, js=save_js("sweep.json", "application/json"), **silent)
-    endpoint(racing.sweep_api(ctx.engine, running), "sweep", event, {
-        "knob": gr.Textbox("threshold", visible=False), "values": gr.Textbox(KNOBS["threshold"][0], visible=False),
-        "prompts": gr.JSON([], visible=False), "seeds": gr.Number(1, visible=False),
-        "settings": gr.JSON(start_of("builtin"), visible=False),
-        "reference": gr.Checkbox(True, visible=False),
-    })  # fmt: skip
+    endpoint(
+        racing.sweep_api(ctx.engine, running),
+        "sweep",
+        event,
+        {
+            "knob": gr.Textbox("threshold", visible=False),
+            "values": gr.Textbox(KNOBS["threshold"][0], visible=False),
+            "prompts": gr.JSON([], visible=False),
+            "seeds": gr.Number(1, visible=False),
+            "settings": gr.JSON(start_of("builtin"), visible=False),
+            "reference": gr.Checkbox(True, visible=False),
+        },
+    )

@@ -53,8 +53,16 @@ def recording() -> str | None:
 
 def examples(kind: str, texts: dict[str, str], prompt: gr.Textbox) -> gr.Dataset:
     """Lay out the example prompts of one kind of model; the page's script shows those of the chosen model."""
-    return gr.Dataset(label="Examples", components=[prompt], samples=[[text] for text in texts.values()], type="values",
-                      sample_labels=list(texts), elem_id=f"examples-{kind}", elem_classes="ink-examples", samples_per_page=20)  # fmt: skip
+    return gr.Dataset(
+        label="Examples",
+        components=[prompt],
+        samples=[[text] for text in texts.values()],
+        type="values",
+        sample_labels=list(texts),
+        elem_id=f"examples-{kind}",
+        elem_classes="ink-examples",
+        samples_per_page=20,
+    )
 
 
 def build(ctx: Context) -> None:
@@ -62,9 +70,16 @@ def build(ctx: Context) -> None:
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
             with gr.Row(elem_classes="ink-ask"):
-                prompt = gr.Textbox(label="Prompt", placeholder="Ask something, or press an example", lines=1, max_lines=8, scale=1,
-                                    max_length=ctx.limits.prompt_chars, elem_id="prompt",
-                                    value=strings.first_example(ctx.model))  # fmt: skip
+                prompt = gr.Textbox(
+                    label="Prompt",
+                    placeholder="Ask something, or press an example",
+                    lines=1,
+                    max_lines=8,
+                    scale=1,
+                    max_length=ctx.limits.prompt_chars,
+                    elem_id="prompt",
+                    value=strings.first_example(ctx.model),
+                )
                 with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
                     run = gr.Button("Run", variant="primary", elem_id="run")
                     stop = gr.Button("Stop", elem_id="stop")
@@ -81,72 +96,163 @@ def build(ctx: Context) -> None:
             Heatmap("#player", elem_id="heatmap", container=False)
             gr.HTML(SAVE, apply_default_css=False, container=False, elem_id="save")
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
-            preset = gr.Radio([(name.capitalize(), name) for name in (*NAMES, "custom")], value=START, label="Preset", elem_id="preset")
-            model = gr.Dropdown(ctx.model_choices, value=ctx.model, label="Model", elem_id="model", filterable=False,
-                                visible=len(ctx.model_choices) > 1)  # fmt: skip
+            preset = gr.Radio(
+                [(name.capitalize(), name) for name in (*NAMES, "custom")],
+                value=START,
+                label="Preset",
+                elem_id="preset",
+            )
+            model = gr.Dropdown(
+                ctx.model_choices,
+                value=ctx.model,
+                label="Model",
+                elem_id="model",
+                filterable=False,
+                visible=len(ctx.model_choices) > 1,
+            )
             image = picker.build(ctx)
-            mode = gr.Radio([(strings.choice(name), name) for name in ctx.modes], value="diffusion", label="Way of writing", elem_id="mode")
+            mode = gr.Radio(
+                [(strings.choice(name), name) for name in ctx.modes],
+                value="diffusion",
+                label="Way of writing",
+                elem_id="mode",
+            )
             controls = knobs(ctx.limits, ctx.chosen)
             with gr.Accordion("Pinned words, system prompt", open=False, elem_id="extras"):
-                pinned = gr.Textbox(label="Pinned words", info="One a line: a position, a colon, the words that must stand there.",
-                                    placeholder="5: upon", lines=2, elem_id="pinned", value="")  # fmt: skip
-                system = gr.Textbox(label="System prompt", info="Empty: the model's own.", lines=2, elem_id="system",
-                                    value="", max_length=ctx.limits.prompt_chars)  # fmt: skip
+                pinned = gr.Textbox(
+                    label="Pinned words",
+                    info="One a line: a position, a colon, the words that must stand there.",
+                    placeholder="5: upon",
+                    lines=2,
+                    elem_id="pinned",
+                    value="",
+                )
+                system = gr.Textbox(
+                    label="System prompt",
+                    info="Empty: the model's own.",
+                    lines=2,
+                    elem_id="system",
+                    value="",
+                    max_length=ctx.limits.prompt_chars,
+                )
             with gr.Accordion("Copy as command line or Python", open=False, elem_id="recipe"):
                 write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
-                shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True)
-                python = gr.Code(language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True)
+                shell = gr.Code(
+                    language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True
+                )
+                python = gr.Code(
+                    language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True
+                )
             copy_link = gr.Button("Copy link", size="sm", elem_id="link-copy")
             picker.build_list(ctx, model, [prompt, mode, preset, *controls.values()])
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
     page = SimpleNamespace(
-        prompt=prompt, run=run, stop=stop, go_on=go_on, chips=chips, status=status, player=player, preset=preset, model=model,
-        image=image, mode=mode, controls=controls, pinned=pinned, system=system, recipe=(write, shell, python), copy_link=copy_link,
+        prompt=prompt,
+        run=run,
+        stop=stop,
+        go_on=go_on,
+        chips=chips,
+        status=status,
+        player=player,
+        preset=preset,
+        model=model,
+        image=image,
+        mode=mode,
+        controls=controls,
+        pinned=pinned,
+        system=system,
+        recipe=(write, shell, python),
+        copy_link=copy_link,
         filling=filling,
-    )  # fmt: skip
+    )
     join(ctx, page)
 
 
 def join(ctx: Context, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
     controls, player, status = page.controls, page.player, page.status
-    inputs = {name: getattr(page, name) for name in ("prompt", "model", "mode", "system", "pinned")} | controls | {"image": page.image}
+    inputs = (
+        {name: getattr(page, name) for name in ("prompt", "model", "mode", "system", "pinned")}
+        | controls
+        | {"image": page.image}
+    )
     shows = {"outputs": [player, status], "show_progress": "minimal", "show_progress_on": status, **MODEL}
     event = {"inputs_kwargs": inputs, "preprocess": False, **shows}
     handler = handlers.denoise(ctx.engine)
     started = [page.run.click(handler, api_name="denoise", **event)]
     for box in page.chips:
-        chosen = box.click(lambda row: row[0], box, page.prompt, api_visibility="private", concurrency_limit=None, show_progress="hidden")
+        chosen = box.click(
+            lambda row: row[0],
+            box,
+            page.prompt,
+            api_visibility="private",
+            concurrency_limit=None,
+            show_progress="hidden",
+        )
         started.append(chosen.then(handler, api_visibility="private", **event))
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     started.append(page.go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows))
-    started.append(player.go_on(handlers.go_on(ctx.engine, list(controls)), list(controls.values()), api_visibility="private",
-                                preprocess=False, **shows))  # fmt: skip
-    asked = {"trace": gr.JSON(visible=False), "step": gr.Number(0, visible=False), "edits": gr.JSON([], visible=False),
-             "keep": gr.Checkbox(False, visible=False), "settings": gr.JSON({}, visible=False)}  # fmt: skip
-    gr.Button(visible=False).click(handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows)
+    started.append(
+        player.go_on(
+            handlers.go_on(ctx.engine, list(controls)),
+            list(controls.values()),
+            api_visibility="private",
+            preprocess=False,
+            **shows,
+        )
+    )
+    asked = {
+        "trace": gr.JSON(visible=False),
+        "step": gr.Number(0, visible=False),
+        "edits": gr.JSON([], visible=False),
+        "keep": gr.Checkbox(False, visible=False),
+        "settings": gr.JSON({}, visible=False),
+    }
+    gr.Button(visible=False).click(
+        handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows
+    )
     beside: dict[str, Any] = {**silent, "concurrency_limit": None, "trigger_mode": "multiple"}
     player.steer(handlers.steer_page(ctx.engine), None, None, **beside)
     changed = {"settings": gr.JSON({}, visible=False)}
-    gr.Button(visible=False).click(handlers.steer(ctx.engine), inputs_kwargs=changed, api_name="steer", preprocess=False,
-                                   show_progress="hidden", concurrency_limit=None)  # fmt: skip
+    gr.Button(visible=False).click(
+        handlers.steer(ctx.engine),
+        inputs_kwargs=changed,
+        api_name="steer",
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=None,
+    )
     for name in STEERED:
-        controls[name].input(None, controls[name], None, js=f"(value) => {{ inkblot.steer('{name}', value); }}", **silent)
+        controls[name].input(
+            None, controls[name], None, js=f"(value) => {{ inkblot.steer('{name}', value); }}", **silent
+        )
     started.append(fill.join(ctx, page.filling, page.model, controls, shows))
     stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
     stopped = stopped.then(None, js=HALT, **silent)
-    handlers.on_resume(page.go_on, ctx.engine, [page.run.click, *(box.click for box in page.chips), page.go_on.click], stopped)
+    handlers.on_resume(
+        page.go_on, ctx.engine, [page.run.click, *(box.click for box in page.chips), page.go_on.click], stopped
+    )
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **silent)
 
     choosing = [page.model, page.mode, controls["rule"], controls["remasking"], controls["schedule"]]
-    gr.on([ctx.blocks.load, *(component.change for component in choosing)], None, choosing, None,
-          js="(...values) => { inkblot.sync(...values); }", **silent)  # fmt: skip
+    gr.on(
+        [ctx.blocks.load, *(component.change for component in choosing)],
+        None,
+        choosing,
+        None,
+        js="(...values) => { inkblot.sync(...values); }",
+        **silent,
+    )
     ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
     every, (write, shell, python) = list(controls.values()), page.recipe
-    page.preset.input(None, [page.preset, page.model, *every], every, js="(...values) => inkblot.preset(...values)", **silent)
+    page.preset.input(
+        None, [page.preset, page.model, *every], every, js="(...values) => inkblot.preset(...values)", **silent
+    )
     linked = [page.model, page.mode, page.prompt, page.system, page.pinned, *every]
     opened = gr.Button(visible="hidden", elem_id="link-open")
-    gr.on([ctx.blocks.load, opened.click], None, linked, linked, js="(...values) => inkblotLink.open(...values)", **silent)
+    gr.on(
+        [ctx.blocks.load, opened.click], None, linked, linked, js="(...values) => inkblotLink.open(...values)", **silent
+    )
     gr.on([page.run.click], None, linked, None, js="(...values) => { inkblotLink.note(...values); }", **silent)
     page.copy_link.click(None, linked, None, js="(...values) => { inkblotLink.copy(...values); }", **silent)
     for control in every:

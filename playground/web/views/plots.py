@@ -29,9 +29,15 @@ LABEL = {figure.name: figure.label for figure in FIGURES}
 def _layout(figure: Figure, x: str, y: str, **more: Any) -> Figure:
     """Give a figure the look all of them share."""
     figure.update_layout(
-        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", margin={"l": 64, "r": 16, "t": 12, "b": 52},
-        hovermode="closest", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, uirevision="kept", **more,
-    )  # fmt: skip
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 64, "r": 16, "t": 12, "b": 52},
+        hovermode="closest",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        uirevision="kept",
+        **more,
+    )
     figure.update_xaxes(title_text=x, zeroline=False, automargin=True)
     figure.update_yaxes(title_text=y, zeroline=False, automargin=True)
     return figure
@@ -55,11 +61,21 @@ def text_over_time(lanes: Sequence[tuple[str, Trace]], clock: str = "seconds") -
         counts = [written(frame, tokens) for frame in trace.frames]
         unit = "s" if clock == "seconds" else "passes"
         line = {"color": COLOURS[i % 4], "dash": DASHES[i % 4], "width": 3, "shape": "hv"}
-        figure.add_trace(Scatter(x=times, y=counts, name=_plain(label), mode="lines", line=line,
-                                 hovertemplate="%{y} tokens after %{x:.4~r} " + unit + "<extra>" + _plain(label) + "</extra>"))  # fmt: skip
+        figure.add_trace(
+            Scatter(
+                x=times,
+                y=counts,
+                name=_plain(label),
+                mode="lines",
+                line=line,
+                hovertemplate="%{y} tokens after %{x:.4~r} " + unit + "<extra>" + _plain(label) + "</extra>",
+            )
+        )
         if times:
             end = {"symbol": SHAPES[i % 4], "size": 11, "color": COLOURS[i % 4]}
-            figure.add_trace(Scatter(x=times[-1:], y=counts[-1:], mode="markers", marker=end, showlegend=False, hoverinfo="skip"))
+            figure.add_trace(
+                Scatter(x=times[-1:], y=counts[-1:], mode="markers", marker=end, showlegend=False, hoverinfo="skip")
+            )
     return _layout(figure, CLOCKS[clock], "tokens of the text", height=320)
 
 
@@ -80,26 +96,47 @@ def frontier(points: Sequence[Point], knob: str, quality: str = "nll") -> Figure
             continue
         share = quality == "consistent"  # of texts: a single one is on neither side of it
         dots = [] if share else [(i, n, run) for i, p, _, _ in known for n, run in enumerate(_pairs(p, quality)) if run]
-        figure.add_trace(Scatter(
-            x=[run[0] for _, _, run in dots], y=[run[1] for _, _, run in dots], customdata=[[i, n] for i, n, _ in dots], mode="markers",
-            marker={"size": 6, "color": paint, "opacity": 0.35, "symbol": symbol}, showlegend=False,
-            hovertemplate="one run: %{x:.1f} tokens/s, %{y:.2f}<extra>click to play it</extra>",
-        ))  # fmt: skip
-        figure.add_trace(Scatter(
-            x=[x.median for _, _, x, _ in known], y=[y.median for _, _, _, y in known], text=[_plain(p.label) for _, p, _, _ in known],
-            customdata=[[i, -1] for i, _, _, _ in known], name=_plain(name.replace("_", " ")), textposition="top center",
-            mode="markers" if name == REFERENCE else "markers+text" if isinstance(known[0][1].value, str) else "lines+markers+text",
-            line={"color": paint, "width": 1.5, "dash": "dot"}, marker={"size": 12, "color": paint, "symbol": symbol},
-            error_x=_bars([x for _, _, x, _ in known], paint), error_y=_bars([y for _, _, _, y in known], paint),
-            hovertemplate=f"%{{text}}: %{{x:.1f}} tokens/s, %{{y:{'.0%' if share else '.2f'}}}<extra>click to play its median run</extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            Scatter(
+                x=[run[0] for _, _, run in dots],
+                y=[run[1] for _, _, run in dots],
+                customdata=[[i, n] for i, n, _ in dots],
+                mode="markers",
+                marker={"size": 6, "color": paint, "opacity": 0.35, "symbol": symbol},
+                showlegend=False,
+                hovertemplate="one run: %{x:.1f} tokens/s, %{y:.2f}<extra>click to play it</extra>",
+            )
+        )
+        figure.add_trace(
+            Scatter(
+                x=[x.median for _, _, x, _ in known],
+                y=[y.median for _, _, _, y in known],
+                text=[_plain(p.label) for _, p, _, _ in known],
+                customdata=[[i, -1] for i, _, _, _ in known],
+                name=_plain(name.replace("_", " ")),
+                textposition="top center",
+                mode="markers"
+                if name == REFERENCE
+                else "markers+text"
+                if isinstance(known[0][1].value, str)
+                else "lines+markers+text",
+                line={"color": paint, "width": 1.5, "dash": "dot"},
+                marker={"size": 12, "color": paint, "symbol": symbol},
+                error_x=_bars([x for _, _, x, _ in known], paint),
+                error_y=_bars([y for _, _, _, y in known], paint),
+                hovertemplate=f"%{{text}}: %{{x:.1f}} tokens/s, %{{y:{'.0%' if share else '.2f'}}}"
+                "<extra>click to play its median run</extra>",
+            )
+        )
     unit = {"nll": " (nats a token)", "consistent": " texts"}.get(quality, "")
     figure = _layout(figure, "tokens per second", LABEL[quality] + unit, height=380)
     figure.update_yaxes(rangemode="nonnegative")
     if quality == "consistent":
         figure.update_yaxes(range=[-0.03, 1.12], tickformat=".0%")
     if not figure.data:
-        figure.add_annotation(text="not computed: the twin is not there", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
+        figure.add_annotation(
+            text="not computed: the twin is not there", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
+        )
     return figure
 
 
@@ -137,7 +174,9 @@ def heat(trace: Trace, of: str = "confidence") -> np.ndarray:
             decided[np.flatnonzero(undecided)] = np.nan
             out[:n, column] = np.where(shown, decided[:n], np.nan)
         else:
-            values = frame.confidence / 255 if of == "confidence" else unpack_entropy(frame.entropy, trace.spec.vocab_size)
+            values = (
+                frame.confidence / 255 if of == "confidence" else unpack_entropy(frame.entropy, trace.spec.vocab_size)
+            )
             out[:n, column] = np.where(shown & (frame.forwards > 0), values, np.nan)
     return out
 
@@ -149,17 +188,27 @@ def heatmap(trace: Trace, of: str = "confidence", step: int | None = None) -> Fi
     values = heat(trace, of)
     scale = "Viridis" if of != "entropy" else "Cividis"
     top = {"confidence": 1.0}.get(of)
-    figure = Figure(Heatmap(
-        z=values, x=list(range(values.shape[1])), y=list(range(len(values))), colorscale=scale, zmin=0, zmax=top,
-        reversescale=of == "entropy",
-        hoverongaps=False, colorbar={"title": {"text": HEATS[of], "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        hovertemplate="position %{y}<br>step %{x}<br>" + HEATS[of] + " %{z:.3~r}<extra></extra>",
-    ))  # fmt: skip
+    figure = Figure(
+        Heatmap(
+            z=values,
+            x=list(range(values.shape[1])),
+            y=list(range(len(values))),
+            colorscale=scale,
+            zmin=0,
+            zmax=top,
+            reversescale=of == "entropy",
+            hoverongaps=False,
+            colorbar={"title": {"text": HEATS[of], "side": "right"}, "thickness": 12, "outlinewidth": 0},
+            hovertemplate="position %{y}<br>step %{x}<br>" + HEATS[of] + " %{z:.3~r}<extra></extra>",
+        )
+    )
     figure = _layout(figure, "step", "position", height=360)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False)
     at = values.shape[1] - 1 if step is None else step
-    figure.add_shape(type="line", name="in view", x0=at, x1=at, y0=0, y1=1, yref="paper", line={"color": "#d43d51", "width": 2.5})
+    figure.add_shape(
+        type="line", name="in view", x0=at, x1=at, y0=0, y1=1, yref="paper", line={"color": "#d43d51", "width": 2.5}
+    )
     return figure
 
 

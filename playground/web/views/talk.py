@@ -31,10 +31,14 @@ def lane_of(label: str, trace: Trace, max_bytes: int = LOCAL.trace_bytes) -> dic
     """Return a run as a lane of `assets/race/stage.js`: its trace, and where it stood after each frame."""
     tokens = trace.result.tokens if trace.result else trace.length
     return {
-        "label": label, "phase": "written", "tokens": tokens, "trace": json.loads(trace.to_json(max_bytes)),
-        "seconds": [frame.seconds for frame in trace.frames], "forwards": [frame.forwards for frame in trace.frames],
+        "label": label,
+        "phase": "written",
+        "tokens": tokens,
+        "trace": json.loads(trace.to_json(max_bytes)),
+        "seconds": [frame.seconds for frame in trace.frames],
+        "forwards": [frame.forwards for frame in trace.frames],
         "counts": [written(frame, tokens) for frame in trace.frames],
-    }  # fmt: skip
+    }
 
 
 def playlist(folder: Path) -> list[dict[str, Any]]:
@@ -42,7 +46,9 @@ def playlist(folder: Path) -> list[dict[str, Any]]:
     if folder.is_file():
         return [item(folder)]
     try:
-        entries = sorted(path for path in folder.iterdir() if (path.is_dir() or path.suffix == ".json") and path.name[0] != ".")
+        entries = sorted(
+            path for path in folder.iterdir() if (path.is_dir() or path.suffix == ".json") and path.name[0] != "."
+        )
     except OSError as error:
         raise SettingError(f"{folder} cannot be read: {error.strerror or error}.", "folder") from None
     if not 1 <= len(entries) <= MOST_RUNS:
@@ -54,7 +60,9 @@ def item(path: Path) -> dict[str, Any]:
     """Return one run of a playlist, or several beside each other."""
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not 1 <= len(files) <= MOST_LANES:
-        raise SettingError(f"Between 1 and {MOST_LANES} runs stand beside each other; {path} has {len(files)}.", "folder")
+        raise SettingError(
+            f"Between 1 and {MOST_LANES} runs stand beside each other; {path} has {len(files)}.", "folder"
+        )
     named = path.parent / f"{path.stem}.md"
     try:
         text = named.read_text(encoding="utf-8")[:MOST_NOTES] if named.is_file() else ""

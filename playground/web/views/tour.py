@@ -22,41 +22,89 @@ class Scene(NamedTuple):
 
 
 SCENES = (
-    Scene("empty", 7, "It starts with an empty canvas",
-          "There are {places} places. Each blot is a mask: room for one token, a word or a piece of one, that is not decided yet."),
-    Scene("step", 9, "A step guesses every place at once",
-          "In each step the network runs once over the outlined block. The faint words are its guesses, all made together; "
-          "the line beneath each shows how sure it is."),
-    Scene("first", 9, "What it is surest of comes first",
-          "Sure tokens are committed wherever they stand. \u201c{word}\u201d was decided in step {step} with probability {probability}, "
-          "while a place to its left was still open."),
-    Scene("change", 9, "The rest may still change",
-          "Every step sees more neighbours and guesses anew. In step {before_step} this place read \u201c{before}\u201d; "
-          "it was decided as \u201c{after}\u201d in step {after_step}."),
-    Scene("check", 9, "A second look takes some back",
-          "A finished block is read once from left to right, as an autoregressive model would read it. \u201c{taken}\u201d did not stand "
-          "up to that: it was taken back in step {taken_step}, and its place was decided anew."),
-    Scene("doubt", 8, "What no longer fits is taken back",
-          "In step {doubted_from} \u201c{doubted}\u201d seemed right. With more words around it, it did not: the network took it back in "
-          "step {doubted_step} and decided \u201c{instead}\u201d."),
-    Scene("whole", 7, "And so on, until the text stands",
-          "This run took {forwards} passes through the network for {tokens} tokens: {rate} a pass. More at once is faster, and riskier."),
-    Scene("hasty", 8, "Too much at once contradicts itself",
-          "The same network and prompt in {hasty_passes} passes: words that must agree were decided side by side, none knowing of the "
-          "others. A checker finds it: {fault}"),
-    Scene("twin", 7, "From left to right, for comparison",
-          "A twin of the same size, trained on as many texts, writes the next word, always: {twin_passes} passes here. It never looks at "
-          "what follows, and changes nothing. On the Race page both are timed."),
-    Scene("typed", 8, "Left to right, for comparison",
-          "An autoregressive model would write one token a pass, always the next one, and never look at what follows. "
-          "(Drawn from {drawn}; on the Race page it really runs.)"),
-    Scene("honest", 7, "Do not believe what it says",
-          "At {millions} million parameters this model writes fluently and makes things up. Watch how the text comes about; "
-          "do not take it for facts."),
-    Scene("yours", 6, "Now you",
-          "This model has {small} million parameters and knows its small worlds, nothing else. Press Run for another text, or choose "
-          "Fast first and see how often it contradicts itself. A word of the text can be clicked, erased, replaced."),
-)  # fmt: skip
+    Scene(
+        "empty",
+        7,
+        "It starts with an empty canvas",
+        "There are {places} places. Each blot is a mask: room for one token, a word or a piece of one, that is not decided yet.",
+    ),
+    Scene(
+        "step",
+        9,
+        "A step guesses every place at once",
+        "In each step the network runs once over the outlined block. The faint words are its guesses, all made together; "
+        "the line beneath each shows how sure it is.",
+    ),
+    Scene(
+        "first",
+        9,
+        "What it is surest of comes first",
+        "Sure tokens are committed wherever they stand. \u201c{word}\u201d was decided in step {step} with probability {probability}, "
+        "while a place to its left was still open.",
+    ),
+    Scene(
+        "change",
+        9,
+        "The rest may still change",
+        "Every step sees more neighbours and guesses anew. In step {before_step} this place read \u201c{before}\u201d; "
+        "it was decided as \u201c{after}\u201d in step {after_step}.",
+    ),
+    Scene(
+        "check",
+        9,
+        "A second look takes some back",
+        "A finished block is read once from left to right, as an autoregressive model would read it. \u201c{taken}\u201d did not stand "
+        "up to that: it was taken back in step {taken_step}, and its place was decided anew.",
+    ),
+    Scene(
+        "doubt",
+        8,
+        "What no longer fits is taken back",
+        "In step {doubted_from} \u201c{doubted}\u201d seemed right. With more words around it, it did not: the network took it back in "
+        "step {doubted_step} and decided \u201c{instead}\u201d.",
+    ),
+    Scene(
+        "whole",
+        7,
+        "And so on, until the text stands",
+        "This run took {forwards} passes through the network for {tokens} tokens: {rate} a pass. More at once is faster, and riskier.",
+    ),
+    Scene(
+        "hasty",
+        8,
+        "Too much at once contradicts itself",
+        "The same network and prompt in {hasty_passes} passes: words that must agree were decided side by side, none knowing of the "
+        "others. A checker finds it: {fault}",
+    ),
+    Scene(
+        "twin",
+        7,
+        "From left to right, for comparison",
+        "A twin of the same size, trained on as many texts, writes the next word, always: {twin_passes} passes here. It never looks at "
+        "what follows, and changes nothing. On the Race page both are timed.",
+    ),
+    Scene(
+        "typed",
+        8,
+        "Left to right, for comparison",
+        "An autoregressive model would write one token a pass, always the next one, and never look at what follows. "
+        "(Drawn from {drawn}; on the Race page it really runs.)",
+    ),
+    Scene(
+        "honest",
+        7,
+        "Do not believe what it says",
+        "At {millions} million parameters this model writes fluently and makes things up. Watch how the text comes about; "
+        "do not take it for facts.",
+    ),
+    Scene(
+        "yours",
+        6,
+        "Now you",
+        "This model has {small} million parameters and knows its small worlds, nothing else. Press Run for another text, or choose "
+        "Fast first and see how often it contradicts itself. A word of the text can be clicked, erased, replaced.",
+    ),
+)
 
 
 def scenes() -> list[dict[str, object]]:

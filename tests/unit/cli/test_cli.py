@@ -17,8 +17,21 @@ from playground.cli import main as cli
 from playground.cli.terminal import canvas, harmless
 from scripts.budgets import ROOT
 
-WANTED = {"text", "ids", "mode", "tokens", "forwards", "tokens_per_forward", "seconds", "tokens_per_second", "first_frame_seconds",
-          "stopped", "seed", "model", "prompt"}  # fmt: skip
+WANTED = {
+    "text",
+    "ids",
+    "mode",
+    "tokens",
+    "forwards",
+    "tokens_per_forward",
+    "seconds",
+    "tokens_per_second",
+    "first_frame_seconds",
+    "stopped",
+    "seed",
+    "model",
+    "prompt",
+}
 RUN = ["run", "--model", "fake", "--prompt", "hello"]
 
 
@@ -38,7 +51,11 @@ def test_it_prints_the_text(capsys):
 
 @pytest.mark.parametrize(
     ("faults", "said"),
-    [(None, ""), ((), "Consistent.\n"), ((("'his' does not fit.", (0,)), ("More.", (1,))), "2 contradictions: 'his' does not fit.\n")],
+    [
+        (None, ""),
+        ((), "Consistent.\n"),
+        ((("'his' does not fit.", (0,)), ("More.", (1,))), "2 contradictions: 'his' does not fit.\n"),
+    ],
 )
 def test_what_an_exact_check_found_is_said_beside_the_text(capsys, monkeypatch, faults, said):
     made = cli.finished
@@ -59,7 +76,9 @@ def test_json_is_the_last_line_and_whole(capsys, mode):
     assert status == 0 and set(told) >= WANTED
     assert told["text"] == SCRIPT and told["mode"] == mode and told["seed"] == 7 and told["model"] == "fake"
     assert told["forwards"] == (8 if mode == "diffusion" else len(told["ids"])) and told["stopped"] == "end"
-    assert told["tokens"] == len(told["ids"]) and told["tokens_per_forward"] == pytest.approx(told["tokens"] / told["forwards"], abs=1e-3)
+    assert told["tokens"] == len(told["ids"]) and told["tokens_per_forward"] == pytest.approx(
+        told["tokens"] / told["forwards"], abs=1e-3
+    )
     assert 0 < told["first_frame_seconds"] <= told["seconds"]
 
 
@@ -168,7 +187,10 @@ def test_hostile_tokens_stay_text_in_every_output(capsys, monkeypatch):
     assert status == 0 and not {"\x1b", "\x9b", "\u202e"} & set(out)
     assert json.loads(out.splitlines()[-1])["text"] == "\x1b[31m\u202e[bold red]x[/]\x9b2J"
     trace = Fake(emit=emit).denoise("x").finish()
-    assert "[bold red]x[/]" in canvas(trace, trace.frames[-1]).plain and "\x1b" not in canvas(trace, trace.frames[-1]).plain
+    assert (
+        "[bold red]x[/]" in canvas(trace, trace.frames[-1]).plain
+        and "\x1b" not in canvas(trace, trace.frames[-1]).plain
+    )
 
 
 def test_the_canvas_shows_what_is_undecided():
@@ -234,7 +256,9 @@ def test_a_trace_is_replayed_and_written_as_a_page(tmp_path, capsys):
     out = capsys.readouterr().out.rstrip("\n").rpartition("\n")
     assert out[0] + "\n" == written and json.loads(out[2])["model"] == "fake"
     assert cli.main(["replay", str(trace), "--html", str(page)]) == 0
-    assert "mountPlayer" in page.read_text(encoding="utf-8") and "text-diffusion-trace" in page.read_text(encoding="utf-8")
+    assert "mountPlayer" in page.read_text(encoding="utf-8") and "text-diffusion-trace" in page.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(

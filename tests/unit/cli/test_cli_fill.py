@@ -24,7 +24,9 @@ def test_text_goes_to_stdout_and_what_is_to_be_known_to_stderr(capsys):
 
 def test_json_a_file_and_a_trace(capsys, tmp_path):
     (tmp_path / "text").write_text("Dear [2],\n\nyours [1]\n", encoding="utf-8")
-    status, out, _ = call(capsys, "--file", str(tmp_path / "text"), "--json", "--trace", str(tmp_path / "run.json"), "--seed", "4")
+    status, out, _ = call(
+        capsys, "--file", str(tmp_path / "text"), "--json", "--trace", str(tmp_path / "run.json"), "--seed", "4"
+    )
     told = json.loads(out.splitlines()[-1])
     trace = Trace.from_json((tmp_path / "run.json").read_text())
     assert status == 0 and told["text"] == trace.final_text and len(told["holes"]) == 2 and trace.seed == 4

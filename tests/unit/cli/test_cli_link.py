@@ -13,9 +13,11 @@ from playground.cli.main import main
 from playground.links import link_of, read_link
 from playground.presets import start_values
 
-OTHER = {"int": lambda field, now: now + 1 if now < field.high else now - 1,
-         "float": lambda field, now: round((field.low + field.high) / 2 + 0.0125, 4),
-         "choice": lambda field, now: next(one for one in field.choices if one != now)}  # fmt: skip
+OTHER = {
+    "int": lambda field, now: now + 1 if now < field.high else now - 1,
+    "float": lambda field, now: round((field.low + field.high) / 2 + 0.0125, 4),
+    "choice": lambda field, now: next(one for one in field.choices if one != now),
+}
 
 
 @pytest.mark.parametrize("name", FIELD)
@@ -23,12 +25,22 @@ def test_every_knob_comes_back(name):
     start = start_values(entry=entry("worlds"))
     values = start | {name: OTHER[FIELD[name].kind](FIELD[name], start[name])}
     assert values != start
-    told = read_link("http://127.0.0.1:7860/" + link_of("worlds", "diffusion", "ein \u201eTest\u201c \U0001f600", "", "3: x\n5: y", values))
-    assert (told.model, told.mode, told.prompt, told.pinned) == ("worlds", "diffusion", "ein \u201eTest\u201c \U0001f600", "3: x\n5: y")
+    told = read_link(
+        "http://127.0.0.1:7860/"
+        + link_of("worlds", "diffusion", "ein \u201eTest\u201c \U0001f600", "", "3: x\n5: y", values)
+    )
+    assert (told.model, told.mode, told.prompt, told.pinned) == (
+        "worlds",
+        "diffusion",
+        "ein \u201eTest\u201c \U0001f600",
+        "3: x\n5: y",
+    )
     assert told.knobs == values
 
 
-@pytest.mark.parametrize("bad", ["", "hello", "#v1=", "#v1=!!!", "#v1=bnVsbA", "#v9=e30", "#v1=W10", "#v1=eyJtIjoibm8tc3VjaCJ9"])
+@pytest.mark.parametrize(
+    "bad", ["", "hello", "#v1=", "#v1=!!!", "#v1=bnVsbA", "#v9=e30", "#v1=W10", "#v1=eyJtIjoibm8tc3VjaCJ9"]
+)
 def test_what_is_no_link_is_refused_in_a_sentence(bad, capsys):
     with pytest.raises(SettingError):
         read_link(bad)
@@ -37,7 +49,25 @@ def test_what_is_no_link_is_refused_in_a_sentence(bad, capsys):
 
 
 def test_a_run_says_its_link_and_runs_from_it_again(capsys):
-    assert main(["run", "--model", "fake", "--prompt", "hello", "--steps", "7", "--rule", "schedule", "--seed", "5", "--json"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--model",
+                "fake",
+                "--prompt",
+                "hello",
+                "--steps",
+                "7",
+                "--rule",
+                "schedule",
+                "--seed",
+                "5",
+                "--json",
+            ]
+        )
+        == 0
+    )
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert read_link(first["link"]).knobs["steps"] == 7
     assert main(["run", "--link", first["link"], "--json"]) == 0

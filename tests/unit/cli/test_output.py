@@ -35,8 +35,14 @@ def idle(monkeypatch):
 
 
 # ---------------------------------------------------------------- streams
-COMMANDS = [[*RUN, "--json"], [*RACE, "--json"], [*SWEEP, "--json"], ["models"], ["models", "--json"],
-            ["run", "--model", "n\u00f6", "--prompt", "x"]]  # fmt: skip
+COMMANDS = [
+    [*RUN, "--json"],
+    [*RACE, "--json"],
+    [*SWEEP, "--json"],
+    ["models"],
+    ["models", "--json"],
+    ["run", "--model", "n\u00f6", "--prompt", "x"],
+]
 WORDS = "import sys; from dataclasses import replace; from model.engine import catalog; from playground.cli.main import main; "
 WORDS += "table = catalog._table(); table['fake'] = replace(table['fake'], options={'emit': ['\u65e5\u672c', ' \u2192', ' na\u00efve']}); "
 WORDS += "sys.exit(main(sys.argv[1:]))"
@@ -46,7 +52,9 @@ WORDS += "sys.exit(main(sys.argv[1:]))"
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda a: " ".join(a[:2] + a[-1:]))
 def test_every_command_prints_on_any_terminal(encoding, arguments):
     env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    done = subprocess.run([sys.executable, "-c", WORDS, *arguments], cwd=ROOT, env=env, capture_output=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", WORDS, *arguments], cwd=ROOT, env=env, capture_output=True, timeout=120
+    )
     out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
     assert "Traceback" not in err and done.returncode == (2 if "n\u00f6" in arguments else 0), err
     if arguments[0] == "run" and done.returncode == 0:
@@ -58,8 +66,10 @@ def test_every_command_prints_on_any_terminal(encoding, arguments):
 # ---------------------------------------------------------------- files
 @pytest.mark.parametrize(("arguments", "option"), [(RUN, "trace"), (SWEEP, "csv")])
 def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(capsys, idle, tmp_path, arguments, option):
-    for path, said in ((tmp_path, f"--{option} must name a file; {tmp_path} is a folder."),
-                       (tmp_path / "no" / "x", f"--{option} cannot be written: there is no folder {tmp_path / 'no'}.")):  # fmt: skip
+    for path, said in (
+        (tmp_path, f"--{option} must name a file; {tmp_path} is a folder."),
+        (tmp_path / "no" / "x", f"--{option} cannot be written: there is no folder {tmp_path / 'no'}."),
+    ):
         assert call(capsys, *arguments, f"--{option}", str(path)) == (2, "", said + "\n")
 
 

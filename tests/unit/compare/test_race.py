@@ -54,7 +54,9 @@ class Paced(Fake):
 
     def __init__(self, clock, seconds):
         super().__init__(sleep=clock.sleep)
-        self.seconds = {key: itertools.cycle(value if isinstance(value, list) else [value]) for key, value in seconds.items()}
+        self.seconds = {
+            key: itertools.cycle(value if isinstance(value, list) else [value]) for key, value in seconds.items()
+        }
         self.runs = itertools.count()
 
     def denoise(self, prompt, settings=None, *, mode="diffusion", **rest):
@@ -81,7 +83,11 @@ def test_reported_times_are_exactly_the_script_however_long_drawing_takes():
     for _ in race:
         clock.sleep(2.0)  # somebody draws, or waits
     diffusion, ar = (lane.record() for lane in race.results)
-    assert (diffusion["forwards"], diffusion["seconds"], diffusion["first_token_seconds"]) == (16, 0.75 + 15 * 0.25, 0.75)
+    assert (diffusion["forwards"], diffusion["seconds"], diffusion["first_token_seconds"]) == (
+        16,
+        0.75 + 15 * 0.25,
+        0.75,
+    )
     assert (ar["forwards"], ar["seconds"], ar["first_token_seconds"]) == (52, 0.75 + 51 * 0.25, 0.75)
     assert diffusion["tokens"] == ar["tokens"] == 52
     assert ar["tokens_per_second"] == round(52 / 13.5, 3)
@@ -222,7 +228,9 @@ def test_more_repeats_decide_what_noise_hid():
             ratio = paired_ratio(fast, slow)
             decided[turns] += bool(ratio and ratio.low > 1)
     assert decided == {1: 0, 20: 60}
-    same = [paired_ratio([r.gauss(1, 0.1) for _ in range(10)], [r.gauss(1, 0.1) for _ in range(10)]) for _ in range(200)]
+    same = [
+        paired_ratio([r.gauss(1, 0.1) for _ in range(10)], [r.gauss(1, 0.1) for _ in range(10)]) for _ in range(200)
+    ]
     assert sum(ratio.low > 1 or ratio.high < 1 for ratio in same) < 0.15 * len(same)
 
 
@@ -255,7 +263,9 @@ def test_verdict_with_a_failed_lane_and_with_none_left():
     )
     engine, _ = engine_of(lambda clock: Fake(fail_at=2))
     race = finish(Race(engine, lanes_of()))
-    assert race.verdict.startswith("No lane reached its end, so nobody won: An unexpected error ended it (RuntimeError)")
+    assert race.verdict.startswith(
+        "No lane reached its end, so nobody won: An unexpected error ended it (RuntimeError)"
+    )
     assert "scripted failure" not in race.verdict and not engine.busy
     json.dumps(race.record(), allow_nan=False)
 
@@ -270,7 +280,9 @@ def test_a_less_likely_text_is_said():
     engine, _ = engine_of()
     results = finish(Race(engine, lanes_of())).results
     results[0].runs[0].quality = replace(results[0].runs[0].quality, nll=2.9)
-    assert "with a text that the autoregressive twin finds less likely (2.90 against 0.50 nats a token)" in verdict(results)
+    assert "with a text that the autoregressive twin finds less likely (2.90 against 0.50 nats a token)" in verdict(
+        results
+    )
     results[0].runs[0].quality = replace(results[0].runs[0].quality, nll=0.7)
     assert "less likely" not in verdict(results)
 
@@ -288,7 +300,9 @@ def test_the_table_marks_the_best_only_beyond_noise_and_says_what_is_missing():
     table = table_html(results)
     assert table.count("ink-best") == 3 and "&lt;b&gt;one&lt;/b&gt;" in table and "not computed" not in table
     engine, _ = paced({"diffusion": 0.325, "ar": 0.1})
-    assert table_html(finish(Race(engine, lanes_of())).results).count("ink-best") == 1, "only the first token came clearly sooner"
+    assert table_html(finish(Race(engine, lanes_of())).results).count("ink-best") == 1, (
+        "only the first token came clearly sooner"
+    )
     results[0].runs[0].quality = replace(results[0].runs[0].quality, nll=None)
     assert "not computed" in table_html(results)
 
@@ -340,7 +354,10 @@ def test_a_race_that_lasts_too_long_ends_and_keeps_what_it_has():
         (lambda e: make_lanes("hi", BASE, [{"speed": 9}], LOCAL), "There is no setting called 'speed'."),
         (lambda e: make_lanes(" ", BASE, [{}], LOCAL), "Write a prompt first"),
         (lambda e: Race(Engine(PUBLIC), lanes_of(), repeats=13), "at most 24 runs; it has 26"),
-        (lambda e: Race(Engine(replace(PUBLIC, cost=100)), lanes_of()), "at most 400 positions in all its runs; it asks for"),
+        (
+            lambda e: Race(Engine(replace(PUBLIC, cost=100)), lanes_of()),
+            "at most 400 positions in all its runs; it asks for",
+        ),
     ],
 )
 def test_what_may_not_run_is_refused_in_one_sentence(call, words):

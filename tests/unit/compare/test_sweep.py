@@ -64,7 +64,11 @@ def test_values_are_lists_or_ranges(knob, text, values):
 @pytest.mark.parametrize(
     ("knob", "text", "words"),
     [
-        ("speed", "1", "The knob of a sweep must be one of steps, threshold, temperature, block_length, order, schedule; it was 'speed'."),
+        (
+            "speed",
+            "1",
+            "The knob of a sweep must be one of steps, threshold, temperature, block_length, order, schedule; it was 'speed'.",
+        ),
         ("steps", "", "between 1 and 16 values; it has 0"),
         ("steps", ",".join(map(str, range(1, 18))), "between 1 and 16 values; it has 17"),
         ("steps", "8.5", "Steps must be a whole number; it was 8.5."),
@@ -129,7 +133,11 @@ def test_every_value_is_written_for_every_prompt_and_seed_and_times_are_the_scri
     assert [point.value for point in sweep.points] == [8, 16, REFERENCE]
     for point in sweep.points:
         assert sorted((r.trace.prompt, r.trace.seed) for r in point.runs) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
-    assert [p.spread("seconds") for p in sweep.points] == [Spread(0.8, 0.8, 0.8, 4), Spread(1.6, 1.6, 1.6, 4), Spread(5.2, 5.2, 5.2, 4)]
+    assert [p.spread("seconds") for p in sweep.points] == [
+        Spread(0.8, 0.8, 0.8, 4),
+        Spread(1.6, 1.6, 1.6, 4),
+        Spread(5.2, 5.2, 5.2, 4),
+    ]
     assert sweep.points[0].shown.finished and sweep.points[0].spread("nll").median == 0.5
 
 
@@ -186,11 +194,15 @@ def test_a_share_is_a_mean_with_wilson_s_interval():
 def test_texts_that_a_checker_reads_make_a_share_of_each_point():
     sweep, _, _ = sweep_of()
     finish(sweep)
-    assert [point.spread("consistent") for point in sweep.points] == [None] * 3  # the stand-in's texts are nobody's to check
+    assert [point.spread("consistent") for point in sweep.points] == [
+        None
+    ] * 3  # the stand-in's texts are nobody's to check
     for point in sweep.points:
         for run in point.runs:
             wrong = run.trace.seed == 1 and point.value == 8
-            run.trace.result = replace(run.trace.result, faults=((("'his' does not fit Mira.", (3,)),) if wrong else ()))
+            run.trace.result = replace(
+                run.trace.result, faults=((("'his' does not fit Mira.", (3,)),) if wrong else ())
+            )
     eight, sixteen, _ = sweep.points
     assert eight.spread("consistent").median == 0.5 and sixteen.spread("consistent").median == 1
     assert sweep.record()["points"][0]["spread"]["consistent"]["median"] == 0.5
@@ -212,7 +224,11 @@ def test_runs_part_where_their_tokens_first_differ():
     found = compare(first, replace(second, spec=replace(second.spec, id="other")))
     again = " four five sixone two"
     assert found.parting == 2
-    assert [(s.first, s.second) for s in found.stretches[:3]] == [("one two", "one two"), (" three", " drei"), (again, again)]
+    assert [(s.first, s.second) for s in found.stretches[:3]] == [
+        ("one two", "one two"),
+        (" three", " drei"),
+        (again, again),
+    ]
     assert found.shared == 13 and "part at position 2 (decided in step" in found.sentence
     assert "13 of 16 tokens stand in both" in found.sentence
 

@@ -39,7 +39,8 @@ def test_a_knob_is_a_name(knob):
 
 @pytest.mark.parametrize("knob", ["steps", "temperature", "threshold", "block_length", "order"])
 @pytest.mark.parametrize(
-    "text", ["-1e308..1e308/3", "1e-320..64/3", "-1e308..1e308", "0..inf/3", "nan..1/3", "1..1e309/2", "1..2/1e3", "a..b"]
+    "text",
+    ["-1e308..1e308/3", "1e-320..64/3", "-1e308..1e308", "0..inf/3", "nan..1/3", "1..1e309/2", "1..2/1e3", "a..b"],
 )
 def test_a_range_that_cannot_be_spread_is_refused(knob, text):
     with pytest.raises(SettingError):

@@ -19,7 +19,9 @@ def test_a_wrong_text_wins_nothing_and_ties_with_none():
     engine, _ = engine_of()
     results = finish(Race(engine, lanes_of())).results
     assert checked(results, True, False).startswith("Nobody won: diffusion was faster, 32.5 tokens a second")
-    assert checked(results, True, True).endswith("but its text contradicts itself; autoregressive wrote 10.0 with a text that does so too.")
+    assert checked(results, True, True).endswith(
+        "but its text contradicts itself; autoregressive wrote 10.0 with a text that does so too."
+    )
     assert "Diffusion won" in checked(results, False, True)
     engine, _ = paced({"diffusion": 0.325, "ar": 0.1})
     results = finish(Race(engine, lanes_of())).results

@@ -193,7 +193,9 @@ def test_a_run_nobody_asks_on_loses_the_turn_after_its_deadline():
 def test_limits_hold_here_too():
     public = engine(PUBLIC)
     with pytest.raises(SettingError, match=r"at most 65,536 positions"):
-        list(public.run(parse_request("hello", {"steps": 1024, "new_tokens": 1024, "block_length": 1024}, model="fake")))
+        list(
+            public.run(parse_request("hello", {"steps": 1024, "new_tokens": 1024, "block_length": 1024}, model="fake"))
+        )
     with pytest.raises(SettingError, match=r"at most 512 tokens; it has"):
         list(public.run(parse_request("\u00e9" * 1000, {}, model="fake")))
     assert free(public)
@@ -243,7 +245,10 @@ def test_ten_callers_cause_one_load():
         return Fake()
 
     which = Engine(loader=loader)
-    workers = [threading.Thread(target=which.load, args=("fake", lambda share, words: seen.append((share, words)))) for _ in range(10)]
+    workers = [
+        threading.Thread(target=which.load, args=("fake", lambda share, words: seen.append((share, words))))
+        for _ in range(10)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -20,8 +20,19 @@ from model.spec import ModelSpec
 from model.trace.frame import COMMITTED, MASK, Frame
 from model.trace.trace import Trace
 
-MASKED = ModelSpec("m", "Masked", "masked", 100, (2,), mask_id=3, causal_prefix=True, block_lengths=(1, 4, 8, 16), default_block=8,
-                   modes=("diffusion", "ar"), max_tokens=512)  # fmt: skip
+MASKED = ModelSpec(
+    "m",
+    "Masked",
+    "masked",
+    100,
+    (2,),
+    mask_id=3,
+    causal_prefix=True,
+    block_lengths=(1, 4, 8, 16),
+    default_block=8,
+    modes=("diffusion", "ar"),
+    max_tokens=512,
+)
 FULL = ModelSpec("f", "Full", "masked", 100, (2,), mask_id=3, guidance=True, verify=True)
 RANDOM = ModelSpec("r", "Random", "uniform", 100, (2,), canvas=256, max_tokens=0)
 
@@ -89,9 +100,27 @@ def test_pinned_words_are_read_from_lines(typed: object, meant: dict):
 
 @pytest.mark.parametrize(
     "typed",
-    ["upon", "5 upon", ": upon", "5:", "5:   ", "-1: a", "1.5: a", "x: a", "64: a", "9" * 5000 + ": a", "1: " + "a" * 201,
-     "\n".join(f"{i}: a" for i in range(64)) + "\n0: b", 7, True, {-1: "a"}, {64: "a"}, [None], "²: a"],
-)  # fmt: skip
+    [
+        "upon",
+        "5 upon",
+        ": upon",
+        "5:",
+        "5:   ",
+        "-1: a",
+        "1.5: a",
+        "x: a",
+        "64: a",
+        "9" * 5000 + ": a",
+        "1: " + "a" * 201,
+        "\n".join(f"{i}: a" for i in range(64)) + "\n0: b",
+        7,
+        True,
+        {-1: "a"},
+        {64: "a"},
+        [None],
+        "²: a",
+    ],
+)
 def test_other_pinned_words_are_refused(typed: object):
     with pytest.raises(SettingError, match=r"[Pp]inned") as refused:
         parse_request("Why?", {"new_tokens": 64}, pinned=typed)
@@ -115,7 +144,13 @@ def test_pinned_words_are_understood_or_refused_never_more(typed: object):
         (FULL, {"mode": "ar"}, 10, "Full runs in mode diffusion; the mode was ar", "mode"),
         (MASKED, {}, 2049, "The prompt may have at most 2048 tokens; it has 2049", "prompt"),
         (MASKED, {"new_tokens": 256}, 257, "at most 512 tokens on Masked; they have 513", "new_tokens"),
-        (MASKED, {"block_length": 5}, 10, "Block length must be one of 1, 4, 8, 16 on Masked; it was 5", "block_length"),
+        (
+            MASKED,
+            {"block_length": 5},
+            10,
+            "Block length must be one of 1, 4, 8, 16 on Masked; it was 5",
+            "block_length",
+        ),
         (MASKED, {"guidance": 1.5}, 10, "Guidance must be 0 on Masked, where it is untested; it was 1.5", "guidance"),
         (MASKED, {"remasking": "verify"}, 10, "Taking back cannot be 'verify' on Masked", "remasking"),
         (MASKED, {"steps": 7}, 10, "Steps must be at least 8, one for each block of 8 in 64 tokens; it was 7", "steps"),
@@ -156,8 +191,17 @@ def test_block_length_is_the_asked_one_or_the_models_own_and_never_longer_than_t
 UP_TO_256 = st.integers(1, 256)
 
 
-@given(UP_TO_256, UP_TO_256, st.integers(1, 512), st.sampled_from([MASKED, FULL]), st.booleans(), st.sampled_from([LOCAL, PUBLIC]))
-def test_a_request_that_passes_stays_within_its_bounds(steps: int, new_tokens: int, prompt_tokens: int, spec, guided: bool, limits):
+@given(
+    UP_TO_256,
+    UP_TO_256,
+    st.integers(1, 512),
+    st.sampled_from([MASKED, FULL]),
+    st.booleans(),
+    st.sampled_from([LOCAL, PUBLIC]),
+)
+def test_a_request_that_passes_stays_within_its_bounds(
+    steps: int, new_tokens: int, prompt_tokens: int, spec, guided: bool, limits
+):
     asked = request(steps=steps, new_tokens=new_tokens, guidance=2.0 * (guided and spec.guidance))
     block = asked.block_length(spec)
     cost = asked.settings.cost(prompt_tokens, block, spec.family, spec.causal_prefix)
@@ -244,7 +288,13 @@ def test_closing_ends_the_run_frees_it_and_says_so():
     run.close()
     assert closed == [True] and list(run) == []
     result = run.trace.result
-    assert (result.stopped, result.text, result.tokens, result.forwards, result.seconds) == ("cancelled", "a", 1, 1, 0.5)
+    assert (result.stopped, result.text, result.tokens, result.forwards, result.seconds) == (
+        "cancelled",
+        "a",
+        1,
+        1,
+        0.5,
+    )
     run.close()
     assert run.trace.result is result
 

@@ -91,14 +91,18 @@ def test_the_bounds_themselves_are_accepted_exactly(field: Field, limits):
         assert parsed == value and type(parsed) is (int if field.kind == "int" else float)
 
 
-@pytest.mark.parametrize(("field", "value"), cases(CHOICES, ["", "nonsense", "Linear ", None, 3, True, ["linear"], {}, math.nan]))
+@pytest.mark.parametrize(
+    ("field", "value"), cases(CHOICES, ["", "nonsense", "Linear ", None, 3, True, ["linear"], {}, math.nan])
+)
 def test_a_choice_must_be_one_of_its_names(field: Field, value: object):
     error = refusal({field.name: value})
     check_sentence(error, field, value)
     assert all(choice in str(error) for choice in field.choices)
 
 
-@pytest.mark.parametrize(("field", "value"), [pytest.param(f, c, id=f"{f.name}-{c}") for f in CHOICES for c in f.choices])
+@pytest.mark.parametrize(
+    ("field", "value"), [pytest.param(f, c, id=f"{f.name}-{c}") for f in CHOICES for c in f.choices]
+)
 def test_every_choice_is_accepted(field: Field, value: str):
     assert getattr(Settings.parse({field.name: value}), field.name) == value
 
@@ -115,7 +119,9 @@ def test_settings_that_are_not_a_mapping_are_refused(values: object):
         Settings.parse(values)
 
 
-@pytest.mark.parametrize("value", ["9" * 5000, 10**5000, [0] * 5000, {"a": "b" * 5000}], ids=["text", "integer", "list", "mapping"])
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, 10**5000, [0] * 5000, {"a": "b" * 5000}], ids=["text", "integer", "list", "mapping"]
+)
 def test_a_huge_value_is_shown_shortened(value: object):
     assert len(str(refusal({"steps": value}))) <= 160
     assert len(str(refusal({"temperature": value}))) <= 160
@@ -185,10 +191,21 @@ def test_only_knobs_that_the_rule_reads_apply(values: dict, read: list, not_read
 
 
 UP_TO_1024 = st.integers(1, 1024)
-sizes = {"steps": UP_TO_1024, "new_tokens": UP_TO_1024, "guidance": st.sampled_from([0.0, 1.5]), "canvases": st.integers(1, 16)}
+sizes = {
+    "steps": UP_TO_1024,
+    "new_tokens": UP_TO_1024,
+    "guidance": st.sampled_from([0.0, 1.5]),
+    "canvases": st.integers(1, 16),
+}
 
 
-@given(st.fixed_dictionaries(sizes), st.integers(1, 2048), UP_TO_1024, st.sampled_from(["masked", "uniform"]), st.booleans())
+@given(
+    st.fixed_dictionaries(sizes),
+    st.integers(1, 2048),
+    UP_TO_1024,
+    st.sampled_from(["masked", "uniform"]),
+    st.booleans(),
+)
 def test_the_cost_bounds_what_is_really_computed(values: dict, prompt: int, block: int, family: str, cached: bool):
     """Count the passes one by one: each computes its block, or everything where there is no cache; the prompt and text once."""
     settings = Settings(**values)

@@ -13,7 +13,9 @@ import torch
 
 from tests.tiny import MASK, Tiny
 
-Choose = Callable[[np.ndarray], Sequence[int]]  # (n, V) probabilities of the n undecided positions -> which of them are decided now
+Choose = Callable[
+    [np.ndarray], Sequence[int]
+]  # (n, V) probabilities of the n undecided positions -> which of them are decided now
 
 
 class Asked:
@@ -100,7 +102,9 @@ def entropy(bound: float) -> Choose:
     return choose
 
 
-def independent(bound: float, free: float = 1.2, sure: float = 0.05, apart: float = 0.2, near: int = 2, together: int = 2) -> Choose:
+def independent(
+    bound: float, free: float = 1.2, sure: float = 0.05, apart: float = 0.2, near: int = 2, together: int = 2
+) -> Choose:
     """As `entropy`, and two free choices that are no neighbours of an uncertain one of this pass, nor overlap with it (Bhattacharyya)."""
 
     def choose(p: np.ndarray, places: Sequence[int]) -> list[int]:
@@ -129,14 +133,18 @@ def p2(asked: Asked, length: int, targets: Sequence[int]) -> Iterator[list[int]]
         yield list(canvas)
 
 
-Chance = Callable[[np.ndarray, float, float], np.ndarray]  # psi of the decided tokens, alpha_t, alpha_s -> sigma of each
+Chance = Callable[
+    [np.ndarray, float, float], np.ndarray
+]  # psi of the decided tokens, alpha_t, alpha_s -> sigma of each
 
 
 def room(now: float, then: float) -> float:
     return min(1.0, (1 - then) / now)
 
 
-def remdm(asked: Asked, length: int, targets: Sequence[int], chance: Chance, draw: Callable[[int], np.ndarray]) -> Iterator[list[int]]:
+def remdm(
+    asked: Asked, length: int, targets: Sequence[int], chance: Chance, draw: Callable[[int], np.ndarray]
+) -> Iterator[list[int]]:
     """ReMDM (arXiv 2503.00307): mask each token again with chance sigma, then decide so many that `target` are decided after the pass."""
     canvas, psi, masks = asked.begin(length), np.zeros(length), length - 1
     for number, target in enumerate(targets):
@@ -156,7 +164,11 @@ def recheck(asked: Asked, length: int, targets: Sequence[int], least: float) -> 
     """One pass over all positions: what the rest makes less likely than `least` goes, at most three, the worst first; holes as planned."""
     canvas, times = asked.begin(length), np.zeros(length)
     for number, target in enumerate(targets):
-        last, holes, told = number == len(targets) - 1, open_places(canvas), [i for i in range(1, length) if canvas[i] >= 0]
+        last, holes, told = (
+            number == len(targets) - 1,
+            open_places(canvas),
+            [i for i in range(1, length) if canvas[i] >= 0],
+        )
         p = asked.inside(canvas)
         today = {i: p[i - 1, canvas[i]] for i in told}
         for i in sorted(holes, key=lambda i: -p[i - 1].max())[: len(holes) if last else max(0, target - len(told))]:
@@ -167,7 +179,9 @@ def recheck(asked: Asked, length: int, targets: Sequence[int], least: float) -> 
         yield list(canvas)
 
 
-def verify(asked: Asked, length: int, block: int, strength: float, pinned: Mapping[int, int]) -> tuple[list[int], list[int]]:
+def verify(
+    asked: Asked, length: int, block: int, strength: float, pinned: Mapping[int, int]
+) -> tuple[list[int], list[int]]:
     """Guess a block in one pass, then keep it up to the first free token that the causal model finds too unlikely beside its favourite.
 
     Return the text and the positions that were refused, in the order in which that happened.
@@ -186,4 +200,6 @@ def verify(asked: Asked, length: int, block: int, strength: float, pinned: Mappi
         canvas[start], checked, stop = int(asked.after(canvas[:start]).argmax()), start, min(length, start + block)
         if -1 in canvas[start:stop]:
             guess = asked.inside(canvas[start:stop], canvas[:start]).argmax(-1).tolist()
-            canvas[start + 1 : stop] = [new if old < 0 else old for old, new in zip(canvas[start + 1 : stop], guess, strict=True)]
+            canvas[start + 1 : stop] = [
+                new if old < 0 else old for old, new in zip(canvas[start + 1 : stop], guess, strict=True)
+            ]

@@ -85,9 +85,15 @@ def test_the_ramp_ends_where_its_help_says(tmp_path):
     from model.models.gemma.record import open_checkpoint
 
     model = open_checkpoint(str(save(tmp_path)))
-    trace = model.denoise("x", Settings(steps=4, new_tokens=32, t_max=0.8, t_min=0.4, confidence_threshold=0.0)).finish()
+    trace = model.denoise(
+        "x", Settings(steps=4, new_tokens=32, t_max=0.8, t_min=0.4, confidence_threshold=0.0)
+    ).finish()
     ramp = [frame.notes["temperature"] for frame in trace.frames if "temperature" in frame.notes]
-    assert ramp == pytest.approx([0.8, 0.7, 0.6, 0.5]) and "reached" not in FIELD["t_min"].help and "share" in FIELD["t_min"].help
+    assert (
+        ramp == pytest.approx([0.8, 0.7, 0.6, 0.5])
+        and "reached" not in FIELD["t_min"].help
+        and "share" in FIELD["t_min"].help
+    )
 
 
 # ---------------------------------------------------------------- seconds

@@ -19,13 +19,20 @@ ENDLESS, ENDING = Tiny(eos=False), Tiny()
 
 KNOBS = st.fixed_dictionaries(
     {
-        "steps": st.integers(6, 40), "new_tokens": st.integers(1, 24), "block_length": st.sampled_from([1, 4, 5, 8, 24]),
-        "schedule": st.sampled_from(SCHEDULES), "order": st.sampled_from(ORDERS), "seed": st.integers(0, 5),
-        "temperature": st.sampled_from([0.0, 0.7, 1.5]), "rule": st.sampled_from(["schedule", "threshold", "factor", "entropy"]),
-        "threshold": st.sampled_from([0.0, 0.1, 0.9, 1.0]), "entropy_bound": st.sampled_from([0.1, 3.0]),
-        "top_p": st.sampled_from([0.5, 1.0]), "top_k": st.sampled_from([0, 7]),
+        "steps": st.integers(6, 40),
+        "new_tokens": st.integers(1, 24),
+        "block_length": st.sampled_from([1, 4, 5, 8, 24]),
+        "schedule": st.sampled_from(SCHEDULES),
+        "order": st.sampled_from(ORDERS),
+        "seed": st.integers(0, 5),
+        "temperature": st.sampled_from([0.0, 0.7, 1.5]),
+        "rule": st.sampled_from(["schedule", "threshold", "factor", "entropy"]),
+        "threshold": st.sampled_from([0.0, 0.1, 0.9, 1.0]),
+        "entropy_bound": st.sampled_from([0.1, 3.0]),
+        "top_p": st.sampled_from([0.5, 1.0]),
+        "top_k": st.sampled_from([0, 7]),
     }
-)  # fmt: skip
+)
 PINS = st.dictionaries(st.integers(0, 23), st.just("x"), max_size=3)
 FAST = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -35,7 +42,9 @@ def run(model: Tiny, knobs: dict, pinned: dict | None = None, **more) -> Trace:
 
 
 def same(a: Trace, b: Trace) -> bool:
-    return len(a.frames) == len(b.frames) and all(x.same_as(y, times=False) for x, y in zip(a.frames, b.frames, strict=True))
+    return len(a.frames) == len(b.frames) and all(
+        x.same_as(y, times=False) for x, y in zip(a.frames, b.frames, strict=True)
+    )
 
 
 @FAST
@@ -71,7 +80,14 @@ def test_rules_that_take_back_end_full_and_spare_the_causal_token(knobs, rule, s
         assert steps <= knobs["steps"]
 
 
-TAKING = [("verify", 1.0), ("remdm_cap", 0.5), ("remdm_rescale", 0.5), ("remdm_conf", 0.1), ("p2", 0.1), ("recheck", 0.5)]
+TAKING = [
+    ("verify", 1.0),
+    ("remdm_cap", 0.5),
+    ("remdm_rescale", 0.5),
+    ("remdm_conf", 0.1),
+    ("p2", 0.1),
+    ("recheck", 0.5),
+]
 
 
 @pytest.mark.parametrize("rule, strength", TAKING)
@@ -104,9 +120,13 @@ def test_check_and_guess_in_one_pass_at_full_strength_is_greedy_autoregressive_t
 def test_one_pass_both_checks_and_guesses():
     """At strength 0 nothing is refused: after the prompt's pass, every pass commits a whole block."""
     trace = run(Tiny(2, rank=4, eos=False), AHEAD | dict(block_length=4, remask_strength=0.0))
-    assert trace.result.forwards == 5 + 1 and not any(frame.taken_back for frame in trace.frames)  # five blocks, and a last check
+    assert trace.result.forwards == 5 + 1 and not any(
+        frame.taken_back for frame in trace.frames
+    )  # five blocks, and a last check
     rules = [{reason.position: reason.rule for reason in frame.reasons} for frame in trace.frames if frame.reasons]
-    assert rules == [{start: "causal"} | dict.fromkeys(range(start + 1, start + 4), "ahead") for start in range(0, 20, 4)]
+    assert rules == [
+        {start: "causal"} | dict.fromkeys(range(start + 1, start + 4), "ahead") for start in range(0, 20, 4)
+    ]
 
 
 def test_what_one_pass_refuses_it_guesses_anew():
@@ -220,7 +240,9 @@ def test_steps_are_a_cap_for_threshold_rules_and_say_so():
 
 def test_forwards_count_the_clean_passes_too():
     trace = run(ENDLESS, dict(new_tokens=16, block_length=8, steps=4))
-    assert trace.result.forwards == 2 + 4  # two clean passes (the prompt's, the first block's), two denoising passes a block
+    assert (
+        trace.result.forwards == 2 + 4
+    )  # two clean passes (the prompt's, the first block's), two denoising passes a block
 
 
 def test_time_comes_from_the_injected_clock_and_drawing_is_not_in_it():
@@ -261,9 +283,13 @@ def test_frames_do_not_require_grad_and_are_read_only():
 
 @pytest.mark.parametrize(
     "knobs, word",
-    [(dict(new_tokens=64, steps=3), "Steps"), (dict(guidance=1.0), "Guidance"), (dict(remasking="p2", rule="threshold"), "Taking back"),
-     (dict(new_tokens=600), "Prompt and length")],
-)  # fmt: skip
+    [
+        (dict(new_tokens=64, steps=3), "Steps"),
+        (dict(guidance=1.0), "Guidance"),
+        (dict(remasking="p2", rule="threshold"), "Taking back"),
+        (dict(new_tokens=600), "Prompt and length"),
+    ],
+)
 def test_what_this_model_cannot_run_is_refused_before_anything_is_computed(knobs, word):
     with pytest.raises(SettingError, match=word):
         ENDLESS.denoise("ab", Settings(**knobs))

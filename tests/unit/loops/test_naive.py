@@ -50,8 +50,11 @@ def test_the_schedule_decides_how_many_go_with_each_pass(schedule):
     assert (sizes == counts("linear", LENGTH - 1, 6)) == (schedule == "linear")
 
 
-RULES = [("threshold", b) for b in (0.05, 0.1, 0.2)] + [("factor", b) for b in (1.5, 2.5, 4.0, 9.0)] + [
-    (rule, b) for rule in ("entropy", "independent") for b in (0.1, 3.0, 8.0)]  # fmt: skip
+RULES = (
+    [("threshold", b) for b in (0.05, 0.1, 0.2)]
+    + [("factor", b) for b in (1.5, 2.5, 4.0, 9.0)]
+    + [(rule, b) for rule in ("entropy", "independent") for b in (0.1, 3.0, 8.0)]
+)
 
 
 @every_model

@@ -25,7 +25,11 @@ def test_a_stopped_run_is_resumed_from_its_first_frame_and_writes_what_it_would_
     kept = len(before.trace.frames)
     run = which.resume("ann")
     assert all(a.same_as(b, times=False) for a, b in zip(run, whole.frames, strict=True))
-    assert run.trace.final_ids == whole.final_ids and run.trace.result.stopped == "end" and run.trace.pieces == whole.pieces
+    assert (
+        run.trace.final_ids == whole.final_ids
+        and run.trace.result.stopped == "end"
+        and run.trace.pieces == whole.pieces
+    )
     assert len(before.trace.frames) == kept == step + 1 and before.trace.result.stopped == "cancelled"
     assert which._model.passes == 32 and free(which)  # nothing was computed twice
 

@@ -39,7 +39,10 @@ def test_top_k_and_top_p_keep_the_head_only():
     logits = torch.log(torch.tensor([0.4, 0.3, 0.2, 0.06, 0.04]))
     logits = torch.cat([logits, torch.full((56,), -50.0)])
     assert (draws(logits, temperature=1.0, top_k=2)[:3] - torch.tensor([4 / 7, 3 / 7, 0])).abs().max() < 0.02
-    assert draws(logits, temperature=1.0, top_p=0.5).nonzero().flatten().tolist() == [0, 1]  # 0.4, and the one that crosses
+    assert draws(logits, temperature=1.0, top_p=0.5).nonzero().flatten().tolist() == [
+        0,
+        1,
+    ]  # 0.4, and the one that crosses
     assert draws(logits, temperature=1.0, top_p=0.01).nonzero().flatten().tolist() == [0]
 
 
@@ -50,7 +53,9 @@ def test_top_p_looks_past_its_first_thousand_where_it_must():
 
 def test_zero_and_tiny_temperature_are_greedy():
     logits = torch.randn(50, 61)
-    assert (read(logits.clone(), plan(temperature=0.0)).token == read(logits.clone(), plan(temperature=1e-7)).token).all()
+    assert (
+        read(logits.clone(), plan(temperature=0.0)).token == read(logits.clone(), plan(temperature=1e-7)).token
+    ).all()
 
 
 def test_confidence_ignores_temperature_and_truncation():
@@ -81,10 +86,15 @@ def test_what_is_said_of_a_few_tokens_is_what_is_said_of_many():
     seen = weigh(logits[None].clone(), plan())
     p, entropy, best, top_p = glance(logits.numpy(), 20)
     assert best == seen.top_ids[0].tolist() and top_p == pytest.approx(seen.top_p[0].tolist(), abs=1e-6)
-    assert entropy == pytest.approx(seen.entropy[0], abs=1e-5) and p == pytest.approx(seen.probability_of(0, 20), rel=1e-5)
+    assert entropy == pytest.approx(seen.entropy[0], abs=1e-5) and p == pytest.approx(
+        seen.probability_of(0, 20), rel=1e-5
+    )
     token, likely, same = choose(logits[None].clone(), plan())
     assert (token, likely, same) == (best[0], pytest.approx(top_p[0], abs=1e-6), pytest.approx(entropy, abs=1e-5))
-    for read_one in (lambda: glance(np.array([np.nan, FORBIDDEN, 2.0]), 0), lambda: choose(torch.tensor([[1.0, torch.nan, 2.0]]), plan())):
+    for read_one in (
+        lambda: glance(np.array([np.nan, FORBIDDEN, 2.0]), 0),
+        lambda: choose(torch.tensor([[1.0, torch.nan, 2.0]]), plan()),
+    ):
         with pytest.raises(NumericsError, match="not numbers"):
             read_one()
 

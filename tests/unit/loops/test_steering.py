@@ -28,17 +28,34 @@ def steered(one, settings, mode="diffusion", **values):
 def kinds(model, noisy):  # noqa: F811
     base = {"new_tokens": worlds.CANVAS, "steps": 8, "temperature": 1.0, "seed": 5, "remasking": "none"}
     yield model, Settings(**base, rule="threshold", threshold=0.9), "diffusion", {"threshold": 0.0}
-    yield model, Settings(**base, rule="entropy", entropy_bound=0.5), "diffusion", {"entropy_bound": 50.0, "temperature": 0.0}
+    yield (
+        model,
+        Settings(**base, rule="entropy", entropy_bound=0.5),
+        "diffusion",
+        {"entropy_bound": 50.0, "temperature": 0.0},
+    )
     yield model, Settings(**base), "ar", {"temperature": 0.0}
-    yield noisy, Settings(**base, entropy_bound=0.5, confidence_threshold=0.0), "diffusion", {"entropy_bound": 50.0, "t_min": 0.1}
+    yield (
+        noisy,
+        Settings(**base, entropy_bound=0.5, confidence_threshold=0.0),
+        "diffusion",
+        {"entropy_bound": 50.0, "t_min": 0.1},
+    )
 
 
 def test_what_is_steered_counts_from_the_next_step_on_and_is_noted_there(model, noisy):  # noqa: F811
     for one, settings, mode, values in kinds(model, noisy):
         plain, trace = one.denoise("a notice", settings, mode=mode).finish(), steered(one, settings, mode, **values)
-        assert all(a.same_as(b, times=False) for a, b in zip(plain.frames[: AT + 1], trace.frames[: AT + 1], strict=True))
-        told = {frame.step: {name: value for name, value in frame.notes.items() if name.startswith("set_")} for frame in trace.frames}
-        assert {step: notes for step, notes in told.items() if notes} == {AT + 1: {f"set_{name}": value for name, value in values.items()}}
+        assert all(
+            a.same_as(b, times=False) for a, b in zip(plain.frames[: AT + 1], trace.frames[: AT + 1], strict=True)
+        )
+        told = {
+            frame.step: {name: value for name, value in frame.notes.items() if name.startswith("set_")}
+            for frame in trace.frames
+        }
+        assert {step: notes for step, notes in told.items() if notes} == {
+            AT + 1: {f"set_{name}": value for name, value in values.items()}
+        }
         assert trace.settings == settings.as_dict()  # what it began with
         assert not all(a.same_as(b, times=False) for a, b in zip(plain.frames, trace.frames, strict=False))
 
@@ -46,7 +63,9 @@ def test_what_is_steered_counts_from_the_next_step_on_and_is_noted_there(model, 
 def test_a_threshold_of_0_commits_all_that_is_left(model):  # noqa: F811
     settings = Settings(new_tokens=worlds.CANVAS, steps=40, rule="threshold", threshold=1.0, temperature=1.0)
     trace = steered(model, settings, threshold=0.0)
-    assert [len(frame.committed) for frame in trace.frames[1 : AT + 1]] == [1] * AT and trace.frames[AT + 1].undecided == 0
+    assert [len(frame.committed) for frame in trace.frames[1 : AT + 1]] == [1] * AT and trace.frames[
+        AT + 1
+    ].undecided == 0
 
 
 def test_on_random_canvases_the_new_bound_is_what_the_rule_compares(noisy):  # noqa: F811
@@ -65,12 +84,16 @@ def test_a_steered_run_goes_on_and_repeats_exactly(model, noisy):  # noqa: F811
 
 
 def test_an_edit_behind_it_is_made_with_the_knobs_as_they_were_then(model):  # noqa: F811
-    settings = Settings(new_tokens=worlds.CANVAS, steps=8, rule="threshold", threshold=0.9, temperature=1.0, remasking="none")
+    settings = Settings(
+        new_tokens=worlds.CANVAS, steps=8, rule="threshold", threshold=0.9, temperature=1.0, remasking="none"
+    )
     trace = steered(model, settings, temperature=0.25)
     edits = [{"at": [0, 1], "do": "erase"}]
     for frame, wanted in ((AT, 1.0), (AT + 1, 0.25)):
         assert parse_continuation(trace.to_json(), frame, edits).settings.temperature == wanted
-        assert parse_continuation(trace.to_json(), frame, edits, settings={"temperature": 0.5}).settings.temperature == 0.5
+        assert (
+            parse_continuation(trace.to_json(), frame, edits, settings={"temperature": 0.5}).settings.temperature == 0.5
+        )
 
 
 def test_the_scripted_model_is_steered_too_and_its_continued_run():

@@ -42,11 +42,17 @@ def theirs(model, ids, settings, ends=None, **options):
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return model.generate(
-            ids, max_new_tokens=settings.canvases * model.config.canvas_length, max_denoising_steps=settings.steps, t_min=settings.t_min,
-            t_max=settings.t_max, sampler_config=EntropyBoundSamplerConfig(settings.entropy_bound), stability_threshold=settings.stability,
-            confidence_threshold=settings.confidence_threshold or 1e-30, logits_processor=LogitsProcessorList([script] if script else []),
+            ids,
+            max_new_tokens=settings.canvases * model.config.canvas_length,
+            max_denoising_steps=settings.steps,
+            t_min=settings.t_min,
+            t_max=settings.t_max,
+            sampler_config=EntropyBoundSamplerConfig(settings.entropy_bound),
+            stability_threshold=settings.stability,
+            confidence_threshold=settings.confidence_threshold or 1e-30,
+            logits_processor=LogitsProcessorList([script] if script else []),
             **options,
-        ).sequences  # fmt: skip
+        ).sequences
 
 
 def ours(model, ids, settings, ends=(), script=None, **options):
@@ -70,12 +76,19 @@ CONFIGS = {
     "plain": {},
     "long canvas": {"canvas": 48},
     "short canvas, past the window": {"canvas": 16, "sliding_window": 8},
-    "more layers and experts": {"num_hidden_layers": 3, "layer_types": ["sliding_attention", "full_attention", "full_attention"],
-                                "num_experts": 8, "top_k_experts": 3},
+    "more layers and experts": {
+        "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        "num_experts": 8,
+        "top_k_experts": 3,
+    },
     "two-way attention to pictures": {"use_bidirectional_attention": "vision"},
-}  # fmt: skip
-KNOBS = [{"seed": 0}, {"seed": 3, "entropy_bound": 50.0},
-         {"seed": 8, "entropy_bound": 12.0, "steps": 9, "canvases": 3, "t_max": 1.7, "t_min": 0.05}]  # fmt: skip
+}
+KNOBS = [
+    {"seed": 0},
+    {"seed": 3, "entropy_bound": 50.0},
+    {"seed": 8, "entropy_bound": 12.0, "steps": 9, "canvases": 3, "t_max": 1.7, "t_min": 0.05},
+]
 
 
 @pytest.mark.parametrize("knobs", KNOBS)
@@ -122,11 +135,15 @@ def test_batch_of_padded_prompts_equals_generate(model):
     rows = [[100 + i for i in range(32)] for _ in range(3)]
     rows[1][7] = EOS
     for strength, steps in ((40.0, 8), (5.0, 8), (0.0, 5)):  # all sure, some sure, none sure
-        settings = Settings(**(SETTINGS | {"steps": steps, "entropy_bound": 9.0, "confidence_threshold": 2.0, "seed": 5}))
+        settings = Settings(
+            **(SETTINGS | {"steps": steps, "entropy_bound": 9.0, "confidence_threshold": 2.0, "seed": 5})
+        )
         script = Script(rows, strength)
         expected = theirs(model, batch, settings, EOS_IDS, script=script, attention_mask=mask)
         assert torch.equal(ours(model, batch, settings, EOS_IDS, script, attention=mask).finish(), expected)
-    with_one_text_ended = expected if (expected == PAD).any() else theirs(model, batch, settings, range(90), attention_mask=mask)
+    with_one_text_ended = (
+        expected if (expected == PAD).any() else theirs(model, batch, settings, range(90), attention_mask=mask)
+    )
     assert (with_one_text_ended == PAD).any()
 
 
@@ -226,8 +243,13 @@ def test_notes_explain_the_budget_and_the_ramp(run):
         assert notes["temperature"] == pytest.approx(0.4 + 0.4 * left / settings.steps, abs=1e-4)
         assert entropy == sorted(entropy) and len(entropy) == 32
         spent = np.cumsum(entropy) - entropy
-        assert abs(int((spent <= notes["entropy_bound"]).sum()) - notes["accepted"]) <= 1  # the numbers shown are rounded
-        assert notes["mean_entropy"] == pytest.approx(np.mean(entropy), abs=1e-3) and notes["mean_entropy_to_stop"] == 0.005
+        assert (
+            abs(int((spent <= notes["entropy_bound"]).sum()) - notes["accepted"]) <= 1
+        )  # the numbers shown are rounded
+        assert (
+            notes["mean_entropy"] == pytest.approx(np.mean(entropy), abs=1e-3)
+            and notes["mean_entropy_to_stop"] == 0.005
+        )
         assert np.sort(unpack_entropy(frame.entropy, 512)) == pytest.approx(entropy, abs=0.06)
     assert frames[11].notes["canvas_stopped"] == "step limit" and {r.rule for r in frames[11].reasons} == {"cap"}
 
@@ -277,7 +299,9 @@ def test_pinned_words_stand_in_every_frame_and_in_what_is_written(model):
     assert all(loop.state.sequence[0, 10 + p] == t for p, t in pinned.items())
     free, _ = frames_of(ours(model, PROMPT, settings))
     assert free[-1].ids.tolist() != frames[-1].ids.tolist()
-    assert len(frames[1].notes["sorted_entropy"]) == 30  # they take nothing from the budget, and are not shown as if they did
+    assert (
+        len(frames[1].notes["sorted_entropy"]) == 30
+    )  # they take nothing from the budget, and are not shown as if they did
 
 
 def test_an_end_token_that_is_pinned_ends_the_text(model):
@@ -386,13 +410,19 @@ def test_closing_frees_the_tensors(model):
 def test_defaults_come_from_the_generation_config():
     settings = defaults(network().generation_config, 32)
     assert (settings.steps, settings.t_max, settings.t_min, settings.entropy_bound) == (12, 0.9, 0.3, 0.25)
-    assert (settings.stability, settings.confidence_threshold, settings.canvases, settings.new_tokens) == (2, 0.01, 2, 64)
+    assert (settings.stability, settings.confidence_threshold, settings.canvases, settings.new_tokens) == (
+        2,
+        0.01,
+        2,
+        64,
+    )
     bare = defaults(type("Config", (), {"t_max": 99.0, "sampler_config": {"entropy_bound": 0.5}})(), 256)
     assert (bare.steps, bare.t_max, bare.entropy_bound, bare.canvases, bare.new_tokens) == (48, 2.0, 0.5, 1, 256)
 
 
 @pytest.mark.parametrize(
-    ("ids", "span"), [([1, 2], None), ([7, 9, 8, 1], (0, 3)), ([1, 7, 8, 2], (1, 3)), ([7, 9, 9], (0, 3)), ([8, 7, 3, 8], (1, 4))]
+    ("ids", "span"),
+    [([1, 2], None), ([7, 9, 8, 1], (0, 3)), ([1, 7, 8, 2], (1, 3)), ([7, 9, 9], (0, 3)), ([8, 7, 3, 8], (1, 4))],
 )
 def test_the_thinking_channel_is_found_by_its_ids(ids, span):
     assert thought(ids, 7, 8) == span

@@ -38,7 +38,11 @@ def test_it_writes_words_and_many_at_once(model):
     trace = model.denoise(PROMPT, Settings(new_tokens=32, block_length=16, steps=8)).finish()
     assert len(trace.final_text.split()) >= 8 and trace.result.forwards == 2 + 8
     assert max(len(frame.committed) for frame in trace.frames) >= 3
-    assert trace.pieces and trace.final_text == b"".join(trace.pieces[i] for i in trace.final_ids if i not in trace.spec.eos_ids).decode()
+    assert (
+        trace.pieces
+        and trace.final_text
+        == b"".join(trace.pieces[i] for i in trace.final_ids if i not in trace.spec.eos_ids).decode()
+    )
 
 
 def test_special_tokens_typed_by_a_visitor_stay_text(model):
@@ -47,7 +51,9 @@ def test_special_tokens_typed_by_a_visitor_stay_text(model):
 
 
 def test_pinned_words_stand_at_every_step(model):
-    trace = model.denoise("Tell me a story.", Settings(new_tokens=16, block_length=16, steps=8), pinned={5: " upon"}).finish()
+    trace = model.denoise(
+        "Tell me a story.", Settings(new_tokens=16, block_length=16, steps=8), pinned={5: " upon"}
+    ).finish()
     (token,) = model.tokens(" upon")
     assert all(frame.ids[5] == token for frame in trace.frames) and " upon" in trace.final_text
 
@@ -66,15 +72,21 @@ def test_hardware_and_weights_are_in_the_header(model):
     assert trace.hardware and trace.dtype == model.dtype and len(trace.weights_sha256) == 64 and trace.versions["torch"]
 
 
-@pytest.mark.parametrize(("instructions", "dtype"), [("AVX2", torch.float32), ("", fast_dtype())], ids=["AVX2 only", "all there are"])
+@pytest.mark.parametrize(
+    ("instructions", "dtype"), [("AVX2", torch.float32), ("", fast_dtype())], ids=["AVX2 only", "all there are"]
+)
 def test_a_processor_without_fast_bfloat16_computes_in_float32(instructions, dtype):
     asked = "from model.models.chat135m.model import fast_dtype; print(fast_dtype())"
     env = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions} if instructions else os.environ
-    said = subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True, timeout=120)
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True, timeout=120
+    )
     assert said.stdout.split()[-1] == str(dtype)
 
 
-@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="this build of torch has no fbgemm")
+@pytest.mark.skipif(
+    "fbgemm" not in torch.backends.quantized.supported_engines, reason="this build of torch has no fbgemm"
+)
 def test_bytes_write_as_well_as_floats():
     """What float32 wrote is as likely to the 8-bit network, within 0.02 nats a token."""
     floats, bytes8 = load("builtin", dtype=torch.float32), load("builtin", dtype=torch.int8)

@@ -38,9 +38,15 @@ def folder(tmp_path_factory):
 # ---------------------------------------------------------------- places
 @pytest.mark.parametrize(
     ("gpus", "way", "expected"),
-    [((H200,), "auto", "gpu"), ((H200,), "fp8", "fp8"), ((GPU("L40S", 45_000_000_000, 48_000_000_000, True),), "auto", "fp8"),
-     ((OLD, OLD), "auto", "gpus"), ((RTX,), "offload", "offload"), ((RTX, H200), "auto", "gpu")],
-)  # fmt: skip
+    [
+        ((H200,), "auto", "gpu"),
+        ((H200,), "fp8", "fp8"),
+        ((GPU("L40S", 45_000_000_000, 48_000_000_000, True),), "auto", "fp8"),
+        ((OLD, OLD), "auto", "gpus"),
+        ((RTX,), "offload", "offload"),
+        ((RTX, H200), "auto", "gpu"),
+    ],
+)
 def test_where_a_model_goes(gpus, way, expected):
     place = plan(BIG, Hardware(gpus, 120_000_000_000), way)
     assert place.way == expected
@@ -52,14 +58,27 @@ def test_where_a_model_goes(gpus, way, expected):
 
 @pytest.mark.parametrize(
     ("gpus", "ram", "way", "words"),
-    [((), 16e9, "auto", r"needs a GPU with 55\.6 GB or 30\.6 GB in FP8 of free memory; this machine has none\. A smaller model"),
-     ((RTX,), 16e9, "auto", r"needs 55\.6 GB or 30\.6 GB in FP8 of GPU memory; NVIDIA RTX 4090 has 23\.0 GB free of 25\.0 GB\. A smaller"),
-     ((RTX,), 90e9, "auto", r"What would fit: 'offload' \(partly on the GPU, .*\), 'cpu' \(on the processor\)\."),
-     ((OLD,), 16e9, "fp8", r"NVIDIA A100 has 39\.0 GB free of 42\.0 GB and cannot compute in FP8"),
-     ((RTX, RTX), 16e9, "gpus", r"55\.6 GB over all GPUs"), ((), 8e9, "cpu", r"64\.6 GB of main memory; 8\.0 GB are free"),
-     ((RTX,), 8e9, "offload", r"51\.6 GB of GPU and main memory together; .* and 8\.0 GB of main memory are free"),
-     ((), 8e9, "moon", r"one of auto, gpu, fp8, gpus, offload, cpu; it was 'moon'\.")],
-)  # fmt: skip
+    [
+        (
+            (),
+            16e9,
+            "auto",
+            r"needs a GPU with 55\.6 GB or 30\.6 GB in FP8 of free memory; this machine has none\. A smaller model",
+        ),
+        (
+            (RTX,),
+            16e9,
+            "auto",
+            r"needs 55\.6 GB or 30\.6 GB in FP8 of GPU memory; NVIDIA RTX 4090 has 23\.0 GB free of 25\.0 GB\. A smaller",
+        ),
+        ((RTX,), 90e9, "auto", r"What would fit: 'offload' \(partly on the GPU, .*\), 'cpu' \(on the processor\)\."),
+        ((OLD,), 16e9, "fp8", r"NVIDIA A100 has 39\.0 GB free of 42\.0 GB and cannot compute in FP8"),
+        ((RTX, RTX), 16e9, "gpus", r"55\.6 GB over all GPUs"),
+        ((), 8e9, "cpu", r"64\.6 GB of main memory; 8\.0 GB are free"),
+        ((RTX,), 8e9, "offload", r"51\.6 GB of GPU and main memory together; .* and 8\.0 GB of main memory are free"),
+        ((), 8e9, "moon", r"one of auto, gpu, fp8, gpus, offload, cpu; it was 'moon'\."),
+    ],
+)
 def test_why_a_model_does_not_fit(gpus, ram, way, words):
     with pytest.raises(ModelUnavailable, match=words) as refused:
         plan(BIG, Hardware(gpus, int(ram)), way)
@@ -102,8 +121,15 @@ def test_fp8_leaves_the_router_alone_and_lost_weights_are_noticed(folder):
 def test_weights_that_accelerate_brings_in_are_not_lost(folder, tmp_path):
     from transformers import DiffusionGemmaForBlockDiffusion
 
-    parts = {"model.encoder": "cpu", "model.decoder.embed_tokens": "cpu", "model.decoder.norm": "cpu", "model.decoder.rotary_emb": "cpu",
-             "model.decoder.self_conditioning": "disk", "model.decoder.layers": "cpu", "lm_head": "cpu"}  # fmt: skip
+    parts = {
+        "model.encoder": "cpu",
+        "model.decoder.embed_tokens": "cpu",
+        "model.decoder.norm": "cpu",
+        "model.decoder.rotary_emb": "cpu",
+        "model.decoder.self_conditioning": "disk",
+        "model.decoder.layers": "cpu",
+        "lm_head": "cpu",
+    }
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, device_map=parts, offload_folder=tmp_path)
     assert any(p.is_meta for p in model.parameters()) and hub.left_on_meta(model) == []
     settings, prompt = Settings(steps=4, new_tokens=1, canvases=2, entropy_bound=30.0), torch.tensor([[2, 5, 290, 364]])
@@ -164,7 +190,11 @@ def test_the_hub_out_of_reach_gated_or_unknown(monkeypatch):
         with pytest.raises(ModelUnavailable, match=words):
             hub.find("owner/name", name="DiffusionGemma")
     Api.error = named("ConnectError")
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: (_ for _ in ()).throw(named("LocalEntryNotFoundError")("x")))
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda *_, **__: (_ for _ in ()).throw(named("LocalEntryNotFoundError")("x")),
+    )
     with pytest.raises(ModelUnavailable, match="is not on this machine and the hub cannot be reached"):
         hub.find("owner/name", name="DiffusionGemma")
 
@@ -178,7 +208,10 @@ def test_a_hub_id_is_pinned_and_weighed_before_it_is_downloaded(monkeypatch, fol
     class Api:
         def model_info(self, where, revision, files_metadata):
             assert revision == (at.removeprefix("@") or None)
-            files = [type("F", (), {"rfilename": "model.safetensors", "size": 99}), type("F", (), {"rfilename": "x.bin", "size": 5})]
+            files = [
+                type("F", (), {"rfilename": "model.safetensors", "size": 99}),
+                type("F", (), {"rfilename": "x.bin", "size": 5}),
+            ]
             return type("Info", (), {"sha": commit, "siblings": files})
 
     def download(where, revision, allow_patterns, ignore_patterns, tqdm_class):
@@ -190,16 +223,25 @@ def test_a_hub_id_is_pinned_and_weighed_before_it_is_downloaded(monkeypatch, fol
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     weighed, reports = [], []
-    found = hub.find(f"owner/name{at}", progress=lambda share, words: reports.append((share, words)), fits=weighed.append)
-    assert found.revision == commit == fetched["revision"] and weighed == [99] and reports == [(0.5, "Downloading owner/name")]
+    found = hub.find(
+        f"owner/name{at}", progress=lambda share, words: reports.append((share, words)), fits=weighed.append
+    )
+    assert (
+        found.revision == commit == fetched["revision"]
+        and weighed == [99]
+        and reports == [(0.5, "Downloading owner/name")]
+    )
     assert not any("bin" in pattern or "py" in pattern for pattern in fetched["patterns"])
 
 
 @pytest.mark.parametrize("wanted", ["main", "v1.0", "a" * 39, "A" * 40, "../../etc", "a" * 41])
 def test_a_revision_that_could_come_to_mean_something_else_is_refused(wanted):
     said = "its revision must be 40 hex digits, as in the hub's list of commits; leave it out for the newest; it was"
-    for call in (lambda: hub.find("owner/name", wanted), lambda: hub.find(f"owner/name@{wanted}"),
-                 lambda: catalog.load(f"hf:owner/name?revision={wanted}")):  # fmt: skip
+    for call in (
+        lambda: hub.find("owner/name", wanted),
+        lambda: hub.find(f"owner/name@{wanted}"),
+        lambda: catalog.load(f"hf:owner/name?revision={wanted}"),
+    ):
         with pytest.raises(ModelUnavailable, match=re.escape(said)):
             call()
 
@@ -227,8 +269,16 @@ def test_a_causal_model_forgets_what_it_is_told_to():
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                                             num_attention_heads=2, num_key_value_heads=1)).eval()  # fmt: skip
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=64,
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+            )
+        ).eval()
     again, fresh = (Session(model, [5, 6, 7], torch.device("cpu")) for _ in range(2))
     again.advance(0, [8, 9, 10], [0, 1, 2])
     again.crop(9)  # beyond the end: nothing to forget
@@ -248,11 +298,20 @@ def test_the_engine_lets_the_checkpoint_set_its_knobs_and_shows_it_the_image(fol
     picture = io.BytesIO()
     Image.new("RGB", (32, 32), (200, 30, 10)).save(picture, "PNG")
     which = Engine()
-    asked = parse_request("the user", {"steps": 3, "new_tokens": 32, "canvases": 1}, model=f"hf:{folder}", image=picture.getvalue())
+    asked = parse_request(
+        "the user", {"steps": 3, "new_tokens": 32, "canvases": 1}, model=f"hf:{folder}", image=picture.getvalue()
+    )
     with which.run(asked) as run:
         list(run)
-    assert run.trace.settings["steps"] == 3 and run.trace.settings["entropy_bound"] == 0.25 and run.trace.settings["t_max"] == 0.9
-    assert run.trace.spec.vision and run.trace.frames[0].notes["image_sha256"] == hashlib.sha256(picture.getvalue()).hexdigest()
+    assert (
+        run.trace.settings["steps"] == 3
+        and run.trace.settings["entropy_bound"] == 0.25
+        and run.trace.settings["t_max"] == 0.9
+    )
+    assert (
+        run.trace.spec.vision
+        and run.trace.frames[0].notes["image_sha256"] == hashlib.sha256(picture.getvalue()).hexdigest()
+    )
     assert picture.getvalue()[:60].hex() not in run.trace.to_json()
     which.close()
 
@@ -261,7 +320,9 @@ def test_a_model_that_cannot_run_here_does_not_cost_the_one_in_memory(monkeypatc
     monkeypatch.setattr(diffusion_gemma, "gpu_seen", lambda: False)
     which = Engine()
     which.load("fake")
-    with pytest.raises(ModelUnavailable, match=r"DiffusionGemma 26B-A4B cannot be loaded here: it needs a GPU with 55\.6 GB"):
+    with pytest.raises(
+        ModelUnavailable, match=r"DiffusionGemma 26B-A4B cannot be loaded here: it needs a GPU with 55\.6 GB"
+    ):
         list(which.run(parse_request("x", model="diffusiongemma")))
     assert which.loaded.id == "fake"
     with which.run(parse_request("x", model="fake")) as run:

@@ -63,11 +63,19 @@ def test_a_checkpoint_from_disk_writes_what_generate_writes(model, folder):
     library = DiffusionGemmaForBlockDiffusion.from_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        ids = tokenizer().apply_chat_template([{"role": "user", "content": "the user"}], add_generation_prompt=True)["input_ids"]
+        ids = tokenizer().apply_chat_template([{"role": "user", "content": "the user"}], add_generation_prompt=True)[
+            "input_ids"
+        ]
         expected = library.generate(
-            torch.tensor([ids]), max_new_tokens=64, max_denoising_steps=5, t_min=0.4, t_max=0.8, stability_threshold=1,
-            confidence_threshold=0.005, sampler_config=EntropyBoundSamplerConfig(30.0),
-        ).sequences[0]  # fmt: skip
+            torch.tensor([ids]),
+            max_new_tokens=64,
+            max_denoising_steps=5,
+            t_min=0.4,
+            t_max=0.8,
+            stability_threshold=1,
+            confidence_threshold=0.005,
+            sampler_config=EntropyBoundSamplerConfig(30.0),
+        ).sequences[0]
     assert list(trace.prompt_ids) == ids == expected[: len(ids)].tolist()
     answer = expected[len(ids) :].tolist()
     kept = len(trace.final_ids)
@@ -130,7 +138,9 @@ def test_prompts_take_the_template_and_control_tokens_stay_text(model):
     assert EOS not in model.tokens("<eos><turn|>") and model.tokens("") == []
 
 
-@pytest.mark.parametrize("text", ["the user", "na\u00efve \u2603 \U0001f44b", "  two  spaces\n\tand lines", "\ue000", "{{ bos_token }}"])
+@pytest.mark.parametrize(
+    "text", ["the user", "na\u00efve \u2603 \U0001f44b", "  two  spaces\n\tand lines", "\ue000", "{{ bos_token }}"]
+)
 def test_pieces_are_the_bytes_of_the_text(model, text):
     assert b"".join(map(model.piece, model.tokens(text))).decode() == text
     assert model.piece(511) == b"" == model.piece(-1)
@@ -140,7 +150,9 @@ def test_thinking_is_asked_for_and_byte_level_vocabularies_are_read():
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    assert "<|think|>" in "".join(Chat(tokenizer(), thinking=True).pieces(i).decode() for i in Chat(tokenizer(), True).encode("x"))
+    assert "<|think|>" in "".join(
+        Chat(tokenizer(), thinking=True).pieces(i).decode() for i in Chat(tokenizer(), True).encode("x")
+    )
     assert Chat(tokenizer()).thinking == (THINK, THINK_END)
     pieces = models.BPE({"\u0120": 0, "\u0120a": 1, "\u00c3": 2, "\u00a9": 3}, [])
     byte_level = Chat(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(pieces)))
@@ -152,7 +164,9 @@ def test_without_a_template_or_a_system_turn_prompts_still_work():
     bare = tokenizer()
     bare.chat_template = None
     assert b"".join(map(Chat(bare).pieces, Chat(bare).encode("the", "be"))).endswith(b"be\nthe")
-    refuses = tokenizer("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[0]['content'] }}|")
+    refuses = tokenizer(
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[0]['content'] }}|"
+    )
     assert b"".join(map(Chat(refuses).pieces, Chat(refuses).encode("the", "be"))) == b"be\n\nthe|"
 
 
@@ -164,7 +178,10 @@ def test_the_thinking_channel_is_not_part_of_the_answer(folder):
     model._cache, model._room = None, 10**9
     trace = model.denoise("x", Settings(steps=8, new_tokens=1, confidence_threshold=0.05)).finish()
     assert trace.result.text == "the user" == trace.final_text and trace.result.stopped == "end"
-    assert trace.result.tokens == wanted.index(TURN_END) + 1 and trace.frames[-1].notes["thinking"] == [0, wanted.index(THINK_END) + 1]
+    assert trace.result.tokens == wanted.index(TURN_END) + 1 and trace.frames[-1].notes["thinking"] == [
+        0,
+        wanted.index(THINK_END) + 1,
+    ]
     assert "thought" in trace.text(trace.frames[-1])  # the canvas shows what was written
 
 
@@ -204,7 +221,10 @@ def test_pinned_words_and_a_start_text(model):
     assert next(run).ids[: len(model.tokens("the the"))].tolist() == model.tokens("the the")
     last = run.finish().frames[-1]
     assert last.ids[5 : 5 + len(words)].tolist() == words and (last.states[5 : 5 + len(words)] == PINNED).all()
-    for start, words in (([5] * 40, "at most 32 positions; it has 40"), ([512], "ids from 0 to 511, or -1; it held 512")):
+    for start, words in (
+        ([5] * 40, "at most 32 positions; it has 40"),
+        ([512], "ids from 0 to 511, or -1; it held 512"),
+    ):
         with pytest.raises(SettingError, match=words):
             model.denoise("x", SHORT, start=start)
     with pytest.raises(SettingError, match="between 0 and 63"):
@@ -258,7 +278,11 @@ def test_a_run_with_a_fixed_cache_resumes_though_another_used_that_cache(folder)
     from model.models.gemma.decoder import fixed_cache
 
     model = open_checkpoint(str(folder))
-    model._decode, model._room, model._cache = model.model, 256, fixed_cache(model.model, 256)  # as compiled, without compiling
+    model._decode, model._room, model._cache = (
+        model.model,
+        256,
+        fixed_cache(model.model, 256),
+    )  # as compiled, without compiling
     whole, run = model.denoise("the user", SHORT).finish(), model.denoise("the user", SHORT)
     for _ in range(9):
         next(run)
@@ -281,16 +305,31 @@ def test_deadline_and_cancel_in_the_first_step(model):
 def llama(folder):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM, LlamaConfig(vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-                                         num_key_value_heads=2, max_position_embeddings=256, bos_token_id=2, eos_token_id=1)  # fmt: skip
+    return LlamaForCausalLM, LlamaConfig(
+        vocab_size=512,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=2,
+        eos_token_id=1,
+    )
 
 
 def gemma4(folder):
     from transformers import Gemma4Config, Gemma4ForConditionalGeneration, Gemma4TextConfig, Gemma4VisionConfig
 
     text = bench.TINY | {"enable_moe_block": True, "hidden_size_per_layer_input": 0}
-    config = Gemma4Config(text_config=Gemma4TextConfig(**text), vision_config=Gemma4VisionConfig(**bench.TINY_VISION), audio_config=None,
-                          image_token_id=10, boi_token_id=11, eoi_token_id=12)  # fmt: skip
+    config = Gemma4Config(
+        text_config=Gemma4TextConfig(**text),
+        vision_config=Gemma4VisionConfig(**bench.TINY_VISION),
+        audio_config=None,
+        image_token_id=10,
+        boi_token_id=11,
+        eoi_token_id=12,
+    )
     return Gemma4ForConditionalGeneration, config
 
 
@@ -308,12 +347,16 @@ def test_a_causal_checkpoint_writes_the_same_frames_and_greedy_text(make, tmp_pa
     known = {"max_new_tokens": 12, "do_sample": False, "suppress_tokens": [*model.unwritten]}
     expected = net.generate(torch.tensor([trace.prompt_ids]), **known)[0, len(trace.prompt_ids) :].tolist()
     assert trace.final_ids == expected[: len(trace.final_ids)] and len(trace.final_ids) >= min(12, len(expected))
-    assert {r.rule for f in trace.frames for r in f.reasons} == {"next"} and trace.result.forwards == len(trace.final_ids)
+    assert {r.rule for f in trace.frames for r in f.reasons} == {"next"} and trace.result.forwards == len(
+        trace.final_ids
+    )
     warm = [Settings(new_tokens=8, temperature=1.5, top_p=0.9, seed=seed) for seed in (1, 1, 2)]
     drawn = [model.denoise("x", settings, mode="ar").finish().final_ids for settings in warm]
     assert drawn[0] == drawn[1] != drawn[2]
     scores = model.score("the user", trace.final_ids)
-    assert scores == pytest.approx([-math.log(max(1e-9, f.reasons[0].value)) for f in trace.frames if f.reasons], abs=0.02)
+    assert scores == pytest.approx(
+        [-math.log(max(1e-9, f.reasons[0].value)) for f in trace.frames if f.reasons], abs=0.02
+    )
     assert model.score("x", []) == []
     with pytest.raises(SettingError, match="runs in mode ar"):
         model.denoise("x", Settings())
@@ -321,14 +364,21 @@ def test_a_causal_checkpoint_writes_the_same_frames_and_greedy_text(make, tmp_pa
 
 # ---------------------------------------------------------------- the bench
 def test_the_bench_runs_tiny_and_needs_a_gpu_for_more(capsys):
-    assert bench.main(["--size", "tiny", "--no-compile", "--steps", "4", "--repeats", "1", "--prompt-tokens", "12"]) == 0
+    assert (
+        bench.main(["--size", "tiny", "--no-compile", "--steps", "4", "--repeats", "1", "--prompt-tokens", "12"]) == 0
+    )
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert document["parameters"] == sum(p.numel() for p in network().parameters()) and document["tokens_per_forward"] == 8
+    assert (
+        document["parameters"] == sum(p.numel() for p in network().parameters()) and document["tokens_per_forward"] == 8
+    )
     for way in ("ours", "ours_with_frames", "generate"):
         assert document["eager"][way]["ms_per_step"] > 0 and document["eager"][way]["tokens_per_second"] > 0
     ours, frames, theirs = (document["eager"][way]["ms_per_step"] for way in ("ours", "ours_with_frames", "generate"))
     assert document["over_generate"]["eager"] == pytest.approx(ours / theirs, abs=2e-3)
-    assert document["frames_over_generate"]["eager"] == pytest.approx(frames / theirs, abs=2e-3) and 0 < document["share_of_floor"] < 1
+    assert (
+        document["frames_over_generate"]["eager"] == pytest.approx(frames / theirs, abs=2e-3)
+        and 0 < document["share_of_floor"] < 1
+    )
     if not torch.cuda.is_available():
         assert bench.main([]) == 2
         said = capsys.readouterr()
@@ -343,4 +393,6 @@ def test_the_full_size_shape_is_the_released_ones():
     assert sum(p.numel() for p in model.parameters()) == diffusion_gemma.SPEC.parameters == 25_823_778_864
     assert diffusion_gemma.SPEC.memory_bytes == 2 * diffusion_gemma.SPEC.parameters
     extra = sum(p.numel() for p in model.model.decoder.self_conditioning.parameters())
-    assert diffusion_gemma.TWIN.parameters == diffusion_gemma.SPEC.parameters - extra  # Gemma 4 has no self-conditioning
+    assert (
+        diffusion_gemma.TWIN.parameters == diffusion_gemma.SPEC.parameters - extra
+    )  # Gemma 4 has no self-conditioning

@@ -76,7 +76,10 @@ def test_bad_edits_are_refused_in_one_sentence(value, said):
 
 
 def test_edits_that_the_canvas_cannot_take_are_refused():
-    for edit, said in ((Edit(3, 9, "erase"), "between 0 and 4; it ended at 8"), (Edit(0, 1, "pin"), "Only words that stand")):
+    for edit, said in (
+        (Edit(3, 9, "erase"), "between 0 and 4; it ended at 8"),
+        (Edit(0, 1, "pin"), "Only words that stand"),
+    ):
         with pytest.raises(SettingError, match=said):
             Draft((-1, 8, 9, 10, 11), edits=(edit,)).made(words, FREE)
     for token in (len(worlds.VOCABULARY), worlds.MASK):
@@ -95,14 +98,19 @@ def test_a_frame_becomes_a_draft_and_what_lies_behind_the_end_is_free(model):  #
     for k, frame in enumerate(trace.frames[:-1]):
         draft = draft_of(trace, k, None, False)
         assert draft.pinned == (0,) and draft.about == f"step {frame.step}"
-        assert [i for i, token in enumerate(draft.ids) if token < 0] == [i for i, s in enumerate(frame.states) if s in (2, 3, 6, 7)]
+        assert [i for i, token in enumerate(draft.ids) if token < 0] == [
+            i for i, s in enumerate(frame.states) if s in (2, 3, 6, 7)
+        ]
     for step, keep in ((99, False), (-1, False), ("1", False), (True, False), (0, "yes")):
-        with pytest.raises(SettingError, match="The step to go on from must be between 0 and|'keep' must be true or false"):
+        with pytest.raises(
+            SettingError, match="The step to go on from must be between 0 and|'keep' must be true or false"
+        ):
             draft_of(trace, step, [], keep)
 
 
 EDITS = st.lists(
-    st.tuples(st.integers(0, worlds.CANVAS - 4), st.integers(1, 3), st.sampled_from(["erase", "pin", "type", "put"])), max_size=5
+    st.tuples(st.integers(0, worlds.CANVAS - 4), st.integers(1, 3), st.sampled_from(["erase", "pin", "type", "put"])),
+    max_size=5,
 )
 KNOBS = st.one_of(
     st.builds(lambda rule: {"rule": rule}, st.sampled_from(RULES)),
@@ -133,13 +141,17 @@ def test_whatever_is_fixed_never_changes(model, noisy, picked, knobs, keep, rand
     for frame in run:
         assert all(frame.ids[p] == token for p, token in fixed.items())
         if not random_words:
-            assert all(frame.states[p] == PINNED for p in made.pinned) and all(frame.states[p] == PROMPT for p in made.kept)
+            assert all(frame.states[p] == PINNED for p in made.pinned) and all(
+                frame.states[p] == PROMPT for p in made.kept
+            )
 
 
 def test_what_was_erased_is_written_again_and_the_rest_stands(model):  # noqa: F811
     draft = Draft(whole(), edits=(Edit(4, 9, "erase"),), keep=True)
     trace = model.denoise("a notice", Settings(steps=5, rule="schedule"), draft=draft).finish()
-    assert trace.frames[0].undecided == 5 and trace.frames[-1].undecided == 0 and trace.branch == "a partly filled canvas"
+    assert (
+        trace.frames[0].undecided == 5 and trace.frames[-1].undecided == 0 and trace.branch == "a partly filled canvas"
+    )
     assert [t for i, t in enumerate(trace.final_ids) if not 4 <= i < 9] == [*IDS[:4], *IDS[9:], worlds.END]
 
 
@@ -186,5 +198,7 @@ def test_a_run_that_ran_out_of_time_goes_on_from_where_it_was(model):  # noqa: F
     frames = [next(late) for _ in range(4)]
     late.trace.finish("deadline")
     asked = parse_continuation(late.trace.to_json(), 3)
-    assert [token for token in asked.draft.ids if token >= 0] == [token for token in frames[3].ids.tolist() if token >= 0]
+    assert [token for token in asked.draft.ids if token >= 0] == [
+        token for token in frames[3].ids.tolist() if token >= 0
+    ]
     assert asked.draft.about == "step 3"

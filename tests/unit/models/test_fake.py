@@ -51,7 +51,9 @@ def test_steps_are_forward_passes(steps):
     assert sum(len(f.committed) for f in trace.frames) == 40
 
 
-@pytest.mark.parametrize("knob", [{"rule": r} for r in RULES] + [{"order": o} for o in ORDERS] + [{"schedule": s} for s in SCHEDULES])
+@pytest.mark.parametrize(
+    "knob", [{"rule": r} for r in RULES] + [{"order": o} for o in ORDERS] + [{"schedule": s} for s in SCHEDULES]
+)
 def test_every_choice_ends_with_the_whole_script(knob):
     trace = run(**knob)
     assert trace.final_text == SCRIPT and trace.frames[-1].undecided == 0

@@ -21,14 +21,22 @@ torch.set_num_threads(1)
 ENTRIES = {entry.spec.id: entry for entry in families.ENTRIES}
 # published format, shift, block (0: the whole canvas is seen) and where blocks are counted from; section 1.2 and 2.10 of sampling.md
 FACTS = {
-    "llada-8b": ("llada", False, 0, ""), "llada-1.5": ("llada", False, 0, ""), "llada-moe": ("llada_moe", False, 0, ""),
-    "dream-7b": ("Dream", True, 0, ""), "dream-coder-7b": ("Dream", True, 0, ""), "qwen3-0.6b-mdlm": ("a2d-qwen3", False, 0, ""),
-    "qwen3-0.6b-bd3lm": ("a2d-qwen3", False, 32, "answer"), "qwen2.5-coder-0.5b-mdlm": ("a2d-qwen2", False, 0, ""),
-    "qwen2.5-coder-0.5b-bd3lm": ("a2d-qwen2", False, 32, "answer"), "modernbert-base-chat": ("modernbert", False, 0, ""),
-    "modernbert-large-chat": ("modernbert", False, 0, ""), "open-dcoder-0.5b": ("qwen2", True, 0, ""),
+    "llada-8b": ("llada", False, 0, ""),
+    "llada-1.5": ("llada", False, 0, ""),
+    "llada-moe": ("llada_moe", False, 0, ""),
+    "dream-7b": ("Dream", True, 0, ""),
+    "dream-coder-7b": ("Dream", True, 0, ""),
+    "qwen3-0.6b-mdlm": ("a2d-qwen3", False, 0, ""),
+    "qwen3-0.6b-bd3lm": ("a2d-qwen3", False, 32, "answer"),
+    "qwen2.5-coder-0.5b-mdlm": ("a2d-qwen2", False, 0, ""),
+    "qwen2.5-coder-0.5b-bd3lm": ("a2d-qwen2", False, 32, "answer"),
+    "modernbert-base-chat": ("modernbert", False, 0, ""),
+    "modernbert-large-chat": ("modernbert", False, 0, ""),
+    "open-dcoder-0.5b": ("qwen2", True, 0, ""),
     "sdar-1.7b": ("sdar", False, 4, "sequence"),
-    "fast-dllm-v2-1.5b": ("Fast_dLLM_Qwen", True, 32, "sequence"), "mdlm-owt": ("mdlm", False, 0, ""),
-}  # fmt: skip
+    "fast-dllm-v2-1.5b": ("Fast_dLLM_Qwen", True, 32, "sequence"),
+    "mdlm-owt": ("mdlm", False, 0, ""),
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +59,9 @@ def load(entry, folder: Path, endless: bool = True, **options) -> hf_masked.HFMa
 
 
 # ---------------------------------------------------------------- the naive reference: no cache, everything computed from nothing
-def naive(logits, prompt: list[int], canvas: list[int], mask: int, facts, width: int, threshold: float, part: int = 0) -> list[int]:
+def naive(
+    logits, prompt: list[int], canvas: list[int], mask: int, facts, width: int, threshold: float, part: int = 0
+) -> list[int]:
     """Fill canvas (-1: open), block by block (in parts, if asked): all guesses with p >= threshold, else the surest.
 
     logits(ids, sees) -> (n, V).
@@ -61,7 +71,9 @@ def naive(logits, prompt: list[int], canvas: list[int], mask: int, facts, width:
 
     def logits(ids: list[int], sees: torch.Tensor) -> torch.Tensor:
         out = written(ids, sees).clone()
-        out[:, 256 + len(tiny.TOKENS[kind][0]) :] = -torch.inf  # rows that the tokenizer has no token for are never written
+        out[
+            :, 256 + len(tiny.TOKENS[kind][0]) :
+        ] = -torch.inf  # rows that the tokenizer has no token for are never written
         return out
 
     origin = len(prompt) if counted_from == "answer" or not block else 0
@@ -124,9 +136,13 @@ def test_pinned_words_stand_and_the_rest_equals_the_reference(written, model_id)
     canvas = [-1] * 44
     for at, words in pins.items():
         canvas[at : at + len(words)] = model.tokens(words)
-    trace = model.denoise("ab", Settings(new_tokens=44, steps=60, block_length=0 if FACTS[model_id][2] else 16), pinned=pins).finish()
+    trace = model.denoise(
+        "ab", Settings(new_tokens=44, steps=60, block_length=0 if FACTS[model_id][2] else 16), pinned=pins
+    ).finish()
     expected = naive(checkpoint.logits, list(trace.prompt_ids), canvas, model.spec.mask_id, FACTS[model_id], 16, 2.0)
-    assert trace.final_ids == expected and all(trace.final_ids[i] == token for i, token in enumerate(canvas) if token >= 0)
+    assert trace.final_ids == expected and all(
+        trace.final_ids[i] == token for i, token in enumerate(canvas) if token >= 0
+    )
 
 
 @pytest.mark.parametrize("model_id", [id for id, facts in FACTS.items() if not facts[2] and facts[0] != "modernbert"])
@@ -192,7 +208,10 @@ def test_text_ends_at_an_end_token(written):
 @pytest.mark.parametrize("length", [44, 64])
 def test_a_block_filled_in_parts_equals_the_reference_and_differs_from_one_filled_whole(written, threshold, length):
     checkpoint, id = written("Fast_dLLM_Qwen"), "fast-dllm-v2-1.5b"
-    model, rule = load(ENTRIES[id], checkpoint.folder), {"rule": "schedule"} if threshold > 1 else {"rule": "threshold", "threshold": 0.4}
+    model, rule = (
+        load(ENTRIES[id], checkpoint.folder),
+        {"rule": "schedule"} if threshold > 1 else {"rule": "threshold", "threshold": 0.4},
+    )
     pins = {9: "A", 30: "upon"}
     canvas = [-1] * length
     for at, words in pins.items():
@@ -200,12 +219,21 @@ def test_a_block_filled_in_parts_equals_the_reference_and_differs_from_one_fille
     for prompt in ("ab", "Why is the sky blue? Say it in one line."):
         run = model.denoise(prompt, Settings(new_tokens=length, steps=90, block_length=8, **rule), pinned=pins)
         trace = run.finish()
-        expected = naive(checkpoint.logits, list(trace.prompt_ids), canvas, model.spec.mask_id, FACTS[id], 16, threshold, 8)
+        expected = naive(
+            checkpoint.logits, list(trace.prompt_ids), canvas, model.spec.mask_id, FACTS[id], 16, threshold, 8
+        )
         assert trace.final_ids == expected
-        assert expected != naive(checkpoint.logits, list(trace.prompt_ids), canvas, model.spec.mask_id, FACTS[id], 16, threshold)
+        assert expected != naive(
+            checkpoint.logits, list(trace.prompt_ids), canvas, model.spec.mask_id, FACTS[id], 16, threshold
+        )
         assert all(b - a <= 8 for a, b in (frame.span for frame in trace.frames))
-        prompt_tokens, frames = len(trace.prompt_ids), [{reason.rule for reason in frame.reasons} for frame in trace.frames]
-        stored = (prompt_tokens >= 32) + (prompt_tokens + length - 1) // 32 - prompt_tokens // 32  # whole blocks only, never a part
+        prompt_tokens, frames = (
+            len(trace.prompt_ids),
+            [{reason.rule for reason in frame.reasons} for frame in trace.frames],
+        )
+        stored = (
+            (prompt_tokens >= 32) + (prompt_tokens + length - 1) // 32 - prompt_tokens // 32
+        )  # whole blocks only, never a part
         assert trace.result.forwards == stored + sum(bool(rules - {"causal"}) for rules in frames)
     with pytest.raises(SettingError, match="Block length must be one of 32, 8"):
         model.denoise("ab", Settings(new_tokens=44, steps=60, block_length=16))
@@ -215,10 +243,14 @@ def test_passes_that_store_are_counted_and_none_is_where_nothing_is_stored(writt
     model = load(ENTRIES["sdar-1.7b"], written("sdar").folder)
     prompt = len(model.encode("ab"))
     trace = model.denoise("ab", Settings(new_tokens=12 - prompt % 4, steps=12 - prompt % 4)).finish()
-    assert trace.result.forwards == 1 + 2 + (12 - prompt % 4)  # the prompt's whole blocks, two finished blocks, one pass a token
+    assert trace.result.forwards == 1 + 2 + (
+        12 - prompt % 4
+    )  # the prompt's whole blocks, two finished blocks, one pass a token
     fast = load(ENTRIES["fast-dllm-v2-1.5b"], written("Fast_dLLM_Qwen").folder)
     fast.chat.encode = lambda prompt, system="": list(range(60, 70))
-    assert fast.denoise("ab", Settings(new_tokens=8, steps=8)).finish().result.forwards == 8  # nothing to store before the only block
+    assert (
+        fast.denoise("ab", Settings(new_tokens=8, steps=8)).finish().result.forwards == 8
+    )  # nothing to store before the only block
 
 
 def test_a_prompt_that_reaches_into_a_block_may_ask_for_one_step_more(written):
@@ -235,7 +267,9 @@ def copy(checkpoint: tiny.Tiny, folder: Path, change=None, **config) -> Path:
     folder.mkdir()
     for file in checkpoint.folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in (checkpoint.config | config).items() if v != "gone"}))
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in (checkpoint.config | config).items() if v != "gone"})
+    )
     if change:
         weights = load_file(folder / "model.safetensors")
         change(weights)
@@ -244,14 +278,20 @@ def copy(checkpoint: tiny.Tiny, folder: Path, change=None, **config) -> Path:
 
 
 DAMAGE = {
-    "missing": ("llada-8b", lambda w: w.pop("model.transformer.blocks.1.up_proj.weight"),
-                "the weight model.layers.1.mlp.up_proj.weight is missing"),
+    "missing": (
+        "llada-8b",
+        lambda w: w.pop("model.transformer.blocks.1.up_proj.weight"),
+        "the weight model.layers.1.mlp.up_proj.weight is missing",
+    ),
     "unknown": ("dream-7b", lambda w: w.update(extra=torch.ones(1)), "the weight extra is not known"),
-    "another shape": ("sdar-1.7b", lambda w: w.update({"model.norm.weight": torch.ones(3)}),
-                      r"the weight model.norm.weight has the shape \(3,\), not \(32,\)"),
+    "another shape": (
+        "sdar-1.7b",
+        lambda w: w.update({"model.norm.weight": torch.ones(3)}),
+        r"the weight model.norm.weight has the shape \(3,\), not \(32,\)",
+    ),
     "missing in MDLM": ("mdlm-owt", lambda w: w.pop("backbone.blocks.0.mlp.2.bias"), "blocks.0.mlp.2.bias is missing"),
     "shape in MDLM": ("mdlm-owt", lambda w: w.update({"backbone.blocks.0.mlp.2.bias": torch.ones(3)}), "has the shape"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", DAMAGE)
@@ -310,8 +350,10 @@ def open_own(folder: Path, query: str = "way=cpu&dtype=float32"):
     return model
 
 
-@pytest.mark.parametrize("model_id", ["llada-8b", "llada-moe", "dream-7b", "sdar-1.7b", "fast-dllm-v2-1.5b", "modernbert-base-chat",
-                                      "mdlm-owt"])  # fmt: skip
+@pytest.mark.parametrize(
+    "model_id",
+    ["llada-8b", "llada-moe", "dream-7b", "sdar-1.7b", "fast-dllm-v2-1.5b", "modernbert-base-chat", "mdlm-owt"],
+)
 def test_a_known_type_needs_no_questions(written, model_id):
     folder = written(FACTS[model_id][0]).folder
     mine, record = open_own(folder), load(ENTRIES[model_id], folder, endless=False)
@@ -325,7 +367,9 @@ def test_a_known_type_needs_no_questions(written, model_id):
 
 def test_what_the_files_do_not_say_is_asked_for(written, tmp_path):
     stock, a2d = written("qwen2").folder, written("a2d-qwen3").folder
-    with pytest.raises(ModelUnavailable, match=r"masked 'qwen2' whose files do not say.*block=0 if.*shift=yes if.*or mode=ar\.$"):
+    with pytest.raises(
+        ModelUnavailable, match=r"masked 'qwen2' whose files do not say.*block=0 if.*shift=yes if.*or mode=ar\.$"
+    ):
         open_own(stock)
     assert open_own(stock, "mode=ar&way=cpu").spec.modes == ("ar",)
     with pytest.raises(ModelUnavailable, match=r"masked 'a2d-qwen3' .*add behind a '\?': block=0 if[^;]*\.$"):
@@ -361,11 +405,14 @@ def test_a_checkpoint_without_a_mask_token_is_the_autoregressive_model_it_is(wri
 @pytest.mark.parametrize(
     ("model_id", "said"),
     [
-        ("hf:", "nothing behind 'hf:'"), ("hf:a/b?speed=9", "'speed' is not one of"), ("hf:nowhere", "neither a folder here nor a hub id"),
-        ("hf:{}?shift=perhaps&block=0", "shift must be yes or no"), ("hf:{}?shift=yes&block=-1", "block must be a whole number"),
+        ("hf:", "nothing behind 'hf:'"),
+        ("hf:a/b?speed=9", "'speed' is not one of"),
+        ("hf:nowhere", "neither a folder here nor a hub id"),
+        ("hf:{}?shift=perhaps&block=0", "shift must be yes or no"),
+        ("hf:{}?shift=yes&block=-1", "block must be a whole number"),
         ("hf:{}?shift=no&block=0&way=teleport", "place must be one of"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_refused_with_a_sentence(written, model_id, said):
     with pytest.raises(ModelUnavailable, match=said):
         own.load(**own.entry(model_id.format(written("qwen2").folder)).options)

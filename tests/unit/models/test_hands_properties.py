@@ -49,11 +49,18 @@ def knobs(draw, verify=True):
     back = draw(st.sampled_from([name for name in REMASKING if verify or name != "verify"]))
     rule = draw(st.sampled_from(RULES)) if back in ("none", "verify", "recheck") else "schedule"
     return Settings(
-        steps=64, rule=rule, remasking=back, order=draw(st.sampled_from(ORDERS)), schedule=draw(st.sampled_from(SCHEDULES)),
-        temperature=draw(st.sampled_from([0.0, 1.0, 2.0])), threshold=draw(st.sampled_from([0.0, 0.3, 0.9])),
-        block_length=draw(st.sampled_from([0, 1, 3, 8])), remask_strength=draw(st.sampled_from([0.05, 0.5, 1.0])),
-        entropy_bound=draw(st.sampled_from([0.1, 3.0])), seed=draw(st.integers(0, 9)),
-    )  # fmt: skip
+        steps=64,
+        rule=rule,
+        remasking=back,
+        order=draw(st.sampled_from(ORDERS)),
+        schedule=draw(st.sampled_from(SCHEDULES)),
+        temperature=draw(st.sampled_from([0.0, 1.0, 2.0])),
+        threshold=draw(st.sampled_from([0.0, 0.3, 0.9])),
+        block_length=draw(st.sampled_from([0, 1, 3, 8])),
+        remask_strength=draw(st.sampled_from([0.05, 0.5, 1.0])),
+        entropy_bound=draw(st.sampled_from([0.1, 3.0])),
+        seed=draw(st.integers(0, 9)),
+    )
 
 
 @st.composite
@@ -83,9 +90,15 @@ def test_only_holes_are_written_and_each_word_keeps_its_space(one):
             decided = ~np.isin(frame.states, UNDECIDED)
             assert all(one.piece(int(frame.ids[i])).startswith(b" ") for i in made.spaced if decided[i])
         trace = run.trace
-        assert trace.result.stopped == "end" and len(trace.final_ids) == len(made.ids) and trace.final_ids.index(EOS) == len(made.ids) - 1
+        assert (
+            trace.result.stopped == "end"
+            and len(trace.final_ids) == len(made.ids)
+            and trace.final_ids.index(EOS) == len(made.ids) - 1
+        )
         assert [len(where) for where in places(trace, lengths)] == list(lengths)
-        assert sorted(i for where in places(trace, lengths) for i in where) == [i for i, token in enumerate(made.ids) if token < 0]
+        assert sorted(i for where in places(trace, lengths) for i in where) == [
+            i for i, token in enumerate(made.ids) if token < 0
+        ]
 
     check()
 
@@ -106,7 +119,9 @@ def edits_of(drawn, length):
 
 @pytest.mark.parametrize("one", [BLOCKS, AHEAD, WHOLE], ids=["blocks", "ahead", "whole"])
 def test_what_was_fixed_by_hand_never_changes_in_any_order_or_rule(one):
-    @given(st.lists(EDIT, max_size=5), knobs(verify=one is not WHOLE), st.booleans(), st.sampled_from(["diffusion", "ar"]))
+    @given(
+        st.lists(EDIT, max_size=5), knobs(verify=one is not WHOLE), st.booleans(), st.sampled_from(["diffusion", "ar"])
+    )
     @hypothesis(max_examples=60)
     def check(drawn, settings, keep, mode):
         ids = tuple(range(10, 34))
@@ -127,7 +142,9 @@ def test_what_was_fixed_by_hand_never_changes_in_any_order_or_rule(one):
 def test_a_run_steered_and_stopped_anywhere_goes_on_as_it_would_have(data):
     one, settings = data.draw(st.sampled_from([BLOCKS, AHEAD])), data.draw(knobs())
     when, stop = data.draw(st.integers(0, 6)), data.draw(st.integers(1, 9))
-    values = data.draw(st.dictionaries(st.sampled_from(["temperature", "threshold"]), st.sampled_from([0.0, 0.4, 1.0]), min_size=1))
+    values = data.draw(
+        st.dictionaries(st.sampled_from(["temperature", "threshold"]), st.sampled_from([0.0, 0.4, 1.0]), min_size=1)
+    )
 
     def play(last=None):
         run = one.denoise("ask", settings)

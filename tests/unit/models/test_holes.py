@@ -14,7 +14,19 @@ from model import worlds
 from model.draft import Draft, Edit
 from model.engine.parsing import parse_fill
 from model.errors import SettingError
-from model.holes import LENGTHS, Filling, Hole, asked_of, attempts, confidence, fill, parse_holes, places, reach, written
+from model.holes import (
+    LENGTHS,
+    Filling,
+    Hole,
+    asked_of,
+    attempts,
+    confidence,
+    fill,
+    parse_holes,
+    places,
+    reach,
+    written,
+)
 from model.models.chat135m.record import BUILTIN
 from model.models.scripted import SPEC, Fake
 from model.models.sudoku.record import SUDOKU
@@ -63,11 +75,19 @@ def test_a_model_that_cannot_fill_says_so():
         asked_of(SUDOKU, ("a", Hole(), ""))
     assert reach(SUDOKU) == "" and "both sides" in reach(WORLDS) and "blocks from left to right" in reach(BUILTIN)
     with pytest.raises(SettingError, match="canvas of 72 tokens; this text takes"):
-        fill(type("M", (), {"spec": WORLDS, "score": None, "denoise": lambda self, *a, draft: draft.made(worlds.tokens, WORLDS)})(),
-             "the owl " * 40 + "___")  # fmt: skip
+        fill(
+            type(
+                "M",
+                (),
+                {"spec": WORLDS, "score": None, "denoise": lambda self, *a, draft: draft.made(worlds.tokens, WORLDS)},
+            )(),
+            "the owl " * 40 + "___",
+        )
 
 
-WORD = st.sampled_from(["Only", " the", "  holes", "\tare", "\nwritten", " \u00e9t\u00e9", " \U0001f44b", ",", ".", " text", "(", " ["])
+WORD = st.sampled_from(
+    ["Only", " the", "  holes", "\tare", "\nwritten", " \u00e9t\u00e9", " \U0001f44b", ",", ".", " text", "(", " ["]
+)
 TEXTS = st.lists(WORD, min_size=1, max_size=6).map("".join)
 
 
@@ -96,14 +116,23 @@ def test_the_small_worlds_write_only_the_holes(model, noisy, random_words):  # n
     text = worlds.display(words[:4]) + " [3]  " + worlds.display(words[7:])  # two spaces, kept
     trace = fill(noisy if random_words else model, text, Settings(steps=6, temperature=1.0, seed=5))
     assert trace.prompt == "notice" and trace.final_text.startswith(worlds.display(words[:4]) + " ")
-    assert trace.final_text.endswith("  " + worlds.display(words[7:])) and trace.result.stopped in ("end", "converged", "full")
-    assert [token for i, token in enumerate(trace.final_ids) if not 4 <= i < 7] == [*worlds.encode([*words[:4], *words[7:]]), worlds.END]
+    assert trace.final_text.endswith("  " + worlds.display(words[7:])) and trace.result.stopped in (
+        "end",
+        "converged",
+        "full",
+    )
+    assert [token for i, token in enumerate(trace.final_ids) if not 4 <= i < 7] == [
+        *worlds.encode([*words[:4], *words[7:]]),
+        worlds.END,
+    ]
 
 
 def test_a_word_behind_a_space_brings_that_space(model):  # noqa: F811
     words = worlds.write(random.Random(3), "notice").words
     for seed in range(6):
-        trace = fill(model, worlds.display(words[:4]) + " [1] " + worlds.display(words[5:]), Settings(temperature=2.0, seed=seed))
+        trace = fill(
+            model, worlds.display(words[:4]) + " [1] " + worlds.display(words[5:]), Settings(temperature=2.0, seed=seed)
+        )
         assert worlds.piece(trace.final_ids[4]).startswith(" ")  # no full stop, no end
 
 
@@ -130,7 +159,9 @@ def test_open_holes_are_settled_one_after_the_other_by_their_own_confidence():
     parts = ("a", Hole(), "b", Hole(4), "c", Hole(), "")
     tried, best, said = play(parts, lambda n: [0.9 - 0.1 * abs(n[0] - 3), 0.5, 0.9 - 0.1 * abs(n[2] - 5)])
     assert best == (3, 4, 5) and len(tried) == 2 * len(LENGTHS) - 1 and tried[0] == (1, 4, 2)
-    assert said.startswith("Hole 1 takes 3 tokens: mean confidence 0.90 (1: 0.70, 2: 0.80, 5: 0.70, 8: 0.40). Hole 3 takes 5 tokens")
+    assert said.startswith(
+        "Hole 1 takes 3 tokens: mean confidence 0.90 (1: 0.70, 2: 0.80, 5: 0.70, 8: 0.40). Hole 3 takes 5 tokens"
+    )
 
 
 def test_where_all_lengths_are_given_there_is_one_try_and_nothing_to_say():

@@ -14,13 +14,18 @@ from model.models.chat135m.network import Network, Session
 from model.models.chat135m.weights import load_builtin
 from tests.tiny import CONFIG, MASK, tensors
 
-pytestmark = pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="this build of torch has no fbgemm")
+pytestmark = pytest.mark.skipif(
+    "fbgemm" not in torch.backends.quantized.supported_engines, reason="this build of torch has no fbgemm"
+)
 torch.set_num_threads(1)
 
 
 def rows(count: int = 96, columns: int = 64, seed: int = 0) -> Rows:
     rng = torch.Generator().manual_seed(seed)
-    return Rows(torch.randint(-127, 128, (count, columns), generator=rng, dtype=torch.int8), torch.rand(count, generator=rng) + 0.01)
+    return Rows(
+        torch.randint(-127, 128, (count, columns), generator=rng, dtype=torch.int8),
+        torch.rand(count, generator=rng) + 0.01,
+    )
 
 
 def eighths(seed: int) -> tuple[Network, Network]:
@@ -67,7 +72,9 @@ def test_rows_are_taken_and_stacked_as_of_the_whole_matrix():
     both = stacked(above, below).expanded()
     assert torch.equal(both, torch.cat([above.expanded(), below.expanded()]))
     ids = torch.tensor([[0, 4], [2, 2]])
-    assert torch.equal(above.take(ids), above.expanded()[ids]) and torch.equal(above.take(torch.tensor(3)), above.expanded()[3])
+    assert torch.equal(above.take(ids), above.expanded()[ids]) and torch.equal(
+        above.take(torch.tensor(3)), above.expanded()[3]
+    )
     torch.testing.assert_close(Rows.of(above.expanded()).expanded(), above.expanded(), atol=1.0, rtol=0.01)
 
 
@@ -79,7 +86,9 @@ def test_the_network_is_the_one_of_its_values_in_both_modes():
         session = Session(network, prompt, 8, MASK)
         first = session.ahead(0, ids, behind)
         likely, told = session.follow(2, 0, 9)
-        answers.append((first, session.logits, session.predict([22, -1, 30, -1], (0, 4), [1, 3]), torch.tensor(told).sort()[0]))
+        answers.append(
+            (first, session.logits, session.predict([22, -1, 30, -1], (0, 4), [1, 3]), torch.tensor(told).sort()[0])
+        )
     for mine, theirs in zip(*answers, strict=True):
         assert mine.dtype == torch.float32 and (mine - theirs).abs().max() < 0.02 * theirs.abs().max()
 
@@ -110,7 +119,11 @@ def test_stored_rows_are_loaded_as_they_are(tmp_path: Path):
 
     write(tmp_path, STORED, packed(base_tensors(), "base"), adapter(), {"tokenizer.json": b"{}"}, "test", {})
     floats, bytes8 = load_builtin(tmp_path, torch.float32), load_builtin(tmp_path, torch.int8)
-    assert set(floats) == set(bytes8) and isinstance(bytes8["embedding"], Rows) and bytes8["layers.0.qkv"].values.dtype == torch.int8
+    assert (
+        set(floats) == set(bytes8)
+        and isinstance(bytes8["embedding"], Rows)
+        and bytes8["layers.0.qkv"].values.dtype == torch.int8
+    )
     for name, tensor in floats.items():
         found = bytes8[name].expanded() if isinstance(bytes8[name], Rows) else bytes8[name]
         if name == "embedding":  # the mask's row is rounded to 8 bits like the others

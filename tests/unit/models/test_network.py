@@ -17,11 +17,21 @@ def llama(weights: dict[str, torch.Tensor], dtype: torch.dtype):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     c = CONFIG
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=c.vocab, hidden_size=c.width, intermediate_size=c.inner, num_hidden_layers=c.layers, num_attention_heads=c.heads,
-        num_key_value_heads=c.kv_heads, head_dim=c.head_dim, rms_norm_eps=c.norm_eps, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": c.rope_theta}, max_position_embeddings=512,
-    ))  # fmt: skip
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=c.vocab,
+            hidden_size=c.width,
+            intermediate_size=c.inner,
+            num_hidden_layers=c.layers,
+            num_attention_heads=c.heads,
+            num_key_value_heads=c.kv_heads,
+            head_dim=c.head_dim,
+            rms_norm_eps=c.norm_eps,
+            tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": c.rope_theta},
+            max_position_embeddings=512,
+        )
+    )
     q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
     table = weights["embedding"]
     state = {"model.embed_tokens.weight": table, "lm_head.weight": table, "model.norm.weight": weights["norm"]}
@@ -29,8 +39,14 @@ def llama(weights: dict[str, torch.Tensor], dtype: torch.dtype):
         at, qkv, gate_up = f"model.layers.{i}.", weights[f"layers.{i}.qkv"], weights[f"layers.{i}.gate_up"]
         state |= {f"{at}self_attn.{n}_proj.weight": w for n, w in zip("qkv", qkv.split([q, kv, kv]), strict=True)}
         state |= {f"{at}mlp.{n}_proj.weight": w for n, w in zip(("gate", "up"), gate_up.chunk(2), strict=True)}
-        state |= {f"{at}self_attn.o_proj.weight": weights[f"layers.{i}.o"], f"{at}mlp.down_proj.weight": weights[f"layers.{i}.down"]}
-        norms = ("input_layernorm", weights[f"layers.{i}.norm1"]), ("post_attention_layernorm", weights[f"layers.{i}.norm2"])
+        state |= {
+            f"{at}self_attn.o_proj.weight": weights[f"layers.{i}.o"],
+            f"{at}mlp.down_proj.weight": weights[f"layers.{i}.down"],
+        }
+        norms = (
+            ("input_layernorm", weights[f"layers.{i}.norm1"]),
+            ("post_attention_layernorm", weights[f"layers.{i}.norm2"]),
+        )
         state |= {f"{at}{name}.weight": weight for name, weight in norms}
     model.load_state_dict(state)
     return model.to(dtype).eval()
@@ -106,7 +122,6 @@ def test_guesses_are_weighed_again_by_the_token_before_them():
     session = Session(model.network, model.encode("ab"), 8, MASK)
     session.ahead(0, [], [[-1] * 3])
 
-
     def told(*before: int) -> tuple[np.ndarray, np.ndarray]:
         return [session.follow(0, mask, token) for mask, token in enumerate(before)][-1]
 
@@ -140,7 +155,10 @@ def test_a_shared_prefix_gives_the_same_answer_as_none():
     prompt = model.encode("hello")
     cache = model.network.new_cache(3)
     model.network.forward(torch.tensor(prompt[:3]), 0, cache, causal=True)
-    plain, prefixed = Session(model.network, prompt, 4, MASK), Session(model.network, prompt, 4, MASK, (prompt[:3], cache))
+    plain, prefixed = (
+        Session(model.network, prompt, 4, MASK),
+        Session(model.network, prompt, 4, MASK, (prompt[:3], cache)),
+    )
     assert torch.allclose(plain.advance(0, [], [-1]), prefixed.advance(0, [], [-1]), atol=1e-5)
 
 

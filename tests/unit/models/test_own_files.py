@@ -53,10 +53,12 @@ def refused(folder: Path, words: str, kind=WeightsError, query: str = "way=cpu")
 
 # ---------------------------------------------------------------- weights
 LOADERS = {
-    "gemma": "model.decoder.layers.0.self_attn.q_proj.weight", "causal": "model.layers.0.self_attn.q_proj.weight",
-    "Dream": "model.layers.0.self_attn.q_proj.weight", "modernbert": "model.layers.0.attn.Wqkv.weight",
+    "gemma": "model.decoder.layers.0.self_attn.q_proj.weight",
+    "causal": "model.layers.0.self_attn.q_proj.weight",
+    "Dream": "model.layers.0.self_attn.q_proj.weight",
+    "modernbert": "model.layers.0.attn.Wqkv.weight",
     "mdlm": "backbone.blocks.0.attn_qkv.weight",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", LOADERS)
@@ -103,24 +105,38 @@ def test_the_other_heads_of_a_bert_are_no_fault(tmp_path):
 @pytest.mark.parametrize("kind", ["gemma", "causal", "Dream", "modernbert", "mdlm"])
 @pytest.mark.parametrize(
     ("method", "said"),
-    [("quux", r"quantized by a method that is not known here, 'quux'; take the unquantized checkpoint\."),
-     ("compressed-tensors", r"quantized as 'compressed-tensors', which needs the package compressed-tensors; install it, or take the "),
-     (None, r"quantized and its config does not say how; take the unquantized checkpoint\.")],
-)  # fmt: skip
+    [
+        ("quux", r"quantized by a method that is not known here, 'quux'; take the unquantized checkpoint\."),
+        (
+            "compressed-tensors",
+            r"quantized as 'compressed-tensors', which needs the package compressed-tensors; install it, or take the ",
+        ),
+        (None, r"quantized and its config does not say how; take the unquantized checkpoint\."),
+    ],
+)
 def test_a_quantization_is_refused_not_skipped(copy, kind, method, said):
     folder = copy(kind)
-    change(folder / "config.json", lambda config: config.update(quantization_config={"quant_method": method} if method else {"bits": 4}))
+    change(
+        folder / "config.json",
+        lambda config: config.update(quantization_config={"quant_method": method} if method else {"bits": 4}),
+    )
     refused(folder, said, ModelUnavailable)
 
 
 # ---------------------------------------------------------------- other files
 DAMAGED = {
     "config.json": ["{", "[1]", '{"model_type": "Dream", "vocab_size": "many"}', "[" * 20_000, "\udcff"],
-    "model.safetensors.index.json": ["{", "[]", '{"weight_map": 5}', '{"weight_map": {"a": "../../x.safetensors"}}', '{"metadata": {}}'],
+    "model.safetensors.index.json": [
+        "{",
+        "[]",
+        '{"weight_map": 5}',
+        '{"weight_map": {"a": "../../x.safetensors"}}',
+        '{"metadata": {}}',
+    ],
     "generation_config.json": ["{", "[]"],
     "tokenizer_config.json": ["{"],
     "tokenizer.json": ["{", "{}"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ["gemma", "causal", "Dream", "modernbert", "mdlm"])
@@ -129,13 +145,23 @@ def test_damaged_json_is_told_in_a_sentence_that_names_the_model(copy, kind, fil
     folder = copy(kind)
     for text in DAMAGED[file]:
         (folder / file).write_text(text, errors="surrogateescape")
-        query = "way=cpu" if kind != "Dream" else "way=cpu&shift=yes&block=0"  # a masked one, whatever its config still says
+        query = (
+            "way=cpu" if kind != "Dream" else "way=cpu&shift=yes&block=0"
+        )  # a masked one, whatever its config still says
         assert refused(folder, " cannot be ", ModelUnavailable, query).startswith(f"{kind} ")
 
 
 @pytest.mark.parametrize("kind", ["sdar", "Fast_dLLM_Qwen", "llada", "Dream"])
-@pytest.mark.parametrize("edit", [{"block_size": "x", "bd_size": "x"}, {"eos_token_id": "x"}, {"mask_token_id": "x"}, {"mlp_ratio": None,
-                                  "mlp_hidden_size": None, "d_model": "x"}, {"max_position_embeddings": "x"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"block_size": "x", "bd_size": "x"},
+        {"eos_token_id": "x"},
+        {"mask_token_id": "x"},
+        {"mlp_ratio": None, "mlp_hidden_size": None, "d_model": "x"},
+        {"max_position_embeddings": "x"},
+    ],
+)
 def test_values_of_another_kind_are_told_too(tmp_path, kind, edit):
     folder = tiny.write(kind, tmp_path / "c").folder
     known = set(json.loads((folder / "config.json").read_text())) | {"eos_token_id", "mask_token_id"}
@@ -177,7 +203,9 @@ def served(monkeypatch, folder: Path, names: list[str]) -> dict:
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", one)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda where, **options: asked.update(options) or str(folder))
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda where, **options: asked.update(options) or str(folder)
+    )
     return asked
 
 
@@ -186,22 +214,51 @@ def test_duplicates_of_the_weights_are_not_downloaded(copy, monkeypatch):
     (folder / "model.safetensors").rename(folder / "model-1-of-1.safetensors")
     names = dict.fromkeys(load_file(folder / "model-1-of-1.safetensors"), "model-1-of-1.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
-    there = ["config.json", "model.safetensors.index.json", "model-1-of-1.safetensors", "consolidated.safetensors", "vocab.json",
-             "original/consolidated.safetensors", "metal/model.safetensors", "original/params.json", "run.py"]  # fmt: skip
+    there = [
+        "config.json",
+        "model.safetensors.index.json",
+        "model-1-of-1.safetensors",
+        "consolidated.safetensors",
+        "vocab.json",
+        "original/consolidated.safetensors",
+        "metal/model.safetensors",
+        "original/params.json",
+        "run.py",
+    ]
     asked, weighed = served(monkeypatch, folder, there), []
     hub.find("owner/name", fits=weighed.append)
     assert weighed == [100] and asked["first"] == ["config.json", "model.safetensors.index.json"]
-    assert sorted(asked["allow_patterns"]) == ["config.json", "model-1-of-1.safetensors", "model.safetensors.index.json", "vocab.json"]
+    assert sorted(asked["allow_patterns"]) == [
+        "config.json",
+        "model-1-of-1.safetensors",
+        "model.safetensors.index.json",
+        "vocab.json",
+    ]
     assert asked["ignore_patterns"] == ["*/*"]
 
 
 @pytest.mark.parametrize(
     ("names", "config", "said"),
-    [(["config.json", "model-q4.gguf"], {}, r"no \.safetensors weights in owner/name; it holds GGUF weights, which are not read here"),
-     (["weights.npz", "config.json"], {}, "it holds MLX weights"), (["pytorch_model.bin"], {}, "it holds pickled PyTorch weights"),
-     (["config.json", "model.safetensors"], {"quantization": {"group_size": 64, "bits": 4}}, "quantized for MLX, which is not read here"),
-     (["config.json", "model.safetensors"], {"quantization_config": {"quant_method": "quux"}}, "a method that is not known here, 'quux'")],
-)  # fmt: skip
+    [
+        (
+            ["config.json", "model-q4.gguf"],
+            {},
+            r"no \.safetensors weights in owner/name; it holds GGUF weights, which are not read here",
+        ),
+        (["weights.npz", "config.json"], {}, "it holds MLX weights"),
+        (["pytorch_model.bin"], {}, "it holds pickled PyTorch weights"),
+        (
+            ["config.json", "model.safetensors"],
+            {"quantization": {"group_size": 64, "bits": 4}},
+            "quantized for MLX, which is not read here",
+        ),
+        (
+            ["config.json", "model.safetensors"],
+            {"quantization_config": {"quant_method": "quux"}},
+            "a method that is not known here, 'quux'",
+        ),
+    ],
+)
 def test_other_formats_are_named_before_anything_large_is_downloaded(copy, monkeypatch, names, config, said):
     folder = copy("Dream")
     change(folder / "config.json", lambda whole: whole.update(config))
@@ -214,7 +271,11 @@ def test_other_formats_are_named_before_anything_large_is_downloaded(copy, monke
 def test_a_folder_in_another_format_or_without_a_tokenizer_says_so(copy):
     folder = copy("causal")
     (folder / "tokenizer.json").unlink()
-    refused(folder, "its tokenizer is missing: there is no tokenizer.json in causal, nor another vocabulary", ModelUnavailable)
+    refused(
+        folder,
+        "its tokenizer is missing: there is no tokenizer.json in causal, nor another vocabulary",
+        ModelUnavailable,
+    )
     (folder / "model.safetensors").rename(folder / "model.gguf")
     refused(folder, "it holds GGUF weights, which are not read here: take the original in safetensors")
 
@@ -232,8 +293,15 @@ def test_positions_that_encoders_keep_for_the_padding_are_not_offered(name, most
 
     from model.models.masked.load import most_positions
 
-    config = getattr(transformers, f"{name}Config")(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-                                                    intermediate_size=16, max_position_embeddings=20, pad_token_id=1)  # fmt: skip
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=20,
+        pad_token_id=1,
+    )
     network = getattr(transformers, f"{name}ForMaskedLM")(config).eval()
     assert most_positions(network) == most
     with torch.no_grad():

@@ -31,7 +31,12 @@ def test_page_api_and_command_line_start_from_the_record(model_id):
     page = start_values(LOCAL, entry)
     (cli,) = requests_of(parser().parse_args(["run", "--prompt", "x", "--model", model_id]))
     api = request_of({"prompt": "x", "model": model_id, **dict.fromkeys(page)}, LOCAL)
-    assert page == cli.settings.as_dict() == api.settings.as_dict() == parse_request("x", model=model_id).settings.as_dict()
+    assert (
+        page
+        == cli.settings.as_dict()
+        == api.settings.as_dict()
+        == parse_request("x", model=model_id).settings.as_dict()
+    )
     assert page.items() >= entry.defaults.items()
 
 
@@ -39,9 +44,10 @@ def test_page_api_and_command_line_start_from_the_record(model_id):
 def test_the_authors_take_one_step_a_token_where_no_rule_commits_more(model_id):
     settings = parse_request("x", model=model_id).settings
     assert settings.steps >= settings.new_tokens
-    assert (settings.rule, settings.threshold) == {"sdar-1.7b": ("threshold", 0.85), "fast-dllm-v2-1.5b": ("threshold", 0.9)}.get(
-        model_id, ("schedule", 0.9)
-    )
+    assert (settings.rule, settings.threshold) == {
+        "sdar-1.7b": ("threshold", 0.85),
+        "fast-dllm-v2-1.5b": ("threshold", 0.9),
+    }.get(model_id, ("schedule", 0.9))
 
 
 @pytest.mark.parametrize("model_id", MASKED)
@@ -49,8 +55,12 @@ def test_the_authors_take_one_step_a_token_where_no_rule_commits_more(model_id):
 def test_what_a_run_starts_from_is_never_refused(model_id, limits):
     spec = catalog.entry(model_id).spec
     settings = Settings(**catalog.entry(model_id).start(limits))
-    parse_request("x", settings.as_dict(), limits=limits).check(catalog.entry("builtin").spec, 100, LOCAL)  # within the table's bounds
-    cost = settings.cost(100, settings.block_length or spec.default_block or settings.new_tokens, "masked", spec.causal_prefix)
+    parse_request("x", settings.as_dict(), limits=limits).check(
+        catalog.entry("builtin").spec, 100, LOCAL
+    )  # within the table's bounds
+    cost = settings.cost(
+        100, settings.block_length or spec.default_block or settings.new_tokens, "masked", spec.causal_prefix
+    )
     assert cost <= limits.cost and settings.steps >= settings.new_tokens
 
 
@@ -62,7 +72,11 @@ def test_a_checkpoint_of_a_known_family_starts_as_its_authors_do(tmp_path):
     with engine.run(parse_request("ab", {"new_tokens": 8}, model=str(folder))) as run:
         list(run)
     engine.close()
-    assert run.trace.settings["rule"] == "threshold" and run.trace.settings["threshold"] == 0.85 and run.trace.settings["new_tokens"] == 8
+    assert (
+        run.trace.settings["rule"] == "threshold"
+        and run.trace.settings["threshold"] == 0.85
+        and run.trace.settings["new_tokens"] == 8
+    )
     narrow = own.load(**own.entry(f"hf:{tiny.write('Fast_dLLM_Qwen', tmp_path / 'f').folder}?block=4&way=cpu").options)
     assert narrow.defaults.block_length == 0  # the parts of 8 were another block's
 
@@ -77,5 +91,21 @@ def test_an_own_diffusion_gemma_keeps_its_picture_and_its_steps_on_the_page(tmp_
 
 
 def test_values_beyond_our_bounds_become_the_bound_not_our_default():
-    got = defaults({"max_denoising_steps": 5000, "t_max": 9.0, "t_min": -1.0, "stability_threshold": "x", "max_new_tokens": 99_999}, 256)
-    assert (got.steps, got.t_max, got.t_min, got.stability, got.new_tokens, got.canvases) == (1024, 2.0, 0.0, 1, 1024, 16)
+    got = defaults(
+        {
+            "max_denoising_steps": 5000,
+            "t_max": 9.0,
+            "t_min": -1.0,
+            "stability_threshold": "x",
+            "max_new_tokens": 99_999,
+        },
+        256,
+    )
+    assert (got.steps, got.t_max, got.t_min, got.stability, got.new_tokens, got.canvases) == (
+        1024,
+        2.0,
+        0.0,
+        1,
+        1024,
+        16,
+    )

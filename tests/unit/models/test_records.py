@@ -35,20 +35,38 @@ def test_a_record_is_loaded_at_its_revision_or_the_one_asked_for_and_the_trace_n
 
     folder, fetched = tiny.write("Dream", tmp_path / "dream").folder, []
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda where, revision, **_: fetched.append((where, revision)) or str(folder))
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda where, revision, **_: fetched.append((where, revision)) or str(folder),
+    )
     pinned, open_ = ENTRIES["dream-7b"], ENTRIES["open-dcoder-0.5b"]
     assert re.fullmatch("[0-9a-f]{40}", pinned.spec.revision) and not open_.spec.revision
-    for entry, asked, expected in ((pinned, {}, pinned.spec.revision), (pinned, {"revision": "d" * 40}, "d" * 40),
-                                   (pinned, {"where": "somebody/else"}, "e" * 40), (open_, {}, "e" * 40)):  # fmt: skip
+    for entry, asked, expected in (
+        (pinned, {}, pinned.spec.revision),
+        (pinned, {"revision": "d" * 40}, "d" * 40),
+        (pinned, {"where": "somebody/else"}, "e" * 40),
+        (open_, {}, "e" * 40),
+    ):
         small = {"spec": replace(entry.spec, parameters=1000), "family": families.DREAM}
-        trace = hf_masked.load(**small, way="cpu", dtype="float32", **asked).denoise("x", Settings(new_tokens=2, steps=2)).finish()
+        trace = (
+            hf_masked.load(**small, way="cpu", dtype="float32", **asked)
+            .denoise("x", Settings(new_tokens=2, steps=2))
+            .finish()
+        )
         assert fetched[-1] == (asked.get("where") or entry.spec.url.removeprefix(families.HUB), expected)
-        assert json.loads(trace.to_json())["header"]["model"]["revision"] == expected == Trace.from_json(trace.to_json()).spec.revision
+        assert (
+            json.loads(trace.to_json())["header"]["model"]["revision"]
+            == expected
+            == Trace.from_json(trace.to_json()).spec.revision
+        )
 
 
 def test_pinned_revisions_are_whole_commits_of_records():
     hub_ids = {entry.spec.url.removeprefix(families.HUB) for entry in ENTRIES.values()}
-    assert families.REVISIONS.keys() <= hub_ids and all(re.fullmatch("[0-9a-f]{40}", commit) for commit in families.REVISIONS.values())
+    assert families.REVISIONS.keys() <= hub_ids and all(
+        re.fullmatch("[0-9a-f]{40}", commit) for commit in families.REVISIONS.values()
+    )
 
 
 def test_the_network_of_mdlm_has_the_weights_of_the_published_file():
@@ -56,17 +74,34 @@ def test_the_network_of_mdlm_has_the_weights_of_the_published_file():
     rotary = 768 // 12 // 2
     assert len(shapes) + 1 == 131  # and the rotary frequencies, which are computed
     stored = 4 * (sum(math.prod(shape) for shape in shapes.values()) + rotary)
-    assert ENTRIES["mdlm-owt"].spec.parameters == stored // 4 - rotary and 0 < 678_522_728 - stored < 20_000  # the file's header
+    assert (
+        ENTRIES["mdlm-owt"].spec.parameters == stored // 4 - rotary and 0 < 678_522_728 - stored < 20_000
+    )  # the file's header
 
 
 def test_every_record_says_what_a_visitor_needs_to_know():
     assert list(ENTRIES) == list(FACTS) and len(ENTRIES) == len(families.ENTRIES)
     for model_id, entry in ENTRIES.items():
         spec, (_, shift, block, _) = entry.spec, FACTS[model_id]
-        assert spec.license and spec.url.startswith("https://huggingface.co/") and spec.note and spec.parameters and "GB" in entry.needs
-        assert (spec.shift, spec.causal_prefix, spec.block_lengths[:1]) == (shift, bool(block), (block,) if block else ())
+        assert (
+            spec.license
+            and spec.url.startswith("https://huggingface.co/")
+            and spec.note
+            and spec.parameters
+            and "GB" in entry.needs
+        )
+        assert (spec.shift, spec.causal_prefix, spec.block_lengths[:1]) == (
+            shift,
+            bool(block),
+            (block,) if block else (),
+        )
         assert spec.block_lengths[1:] == ((8,) if model_id == "fast-dllm-v2-1.5b" else ())
-        assert spec.mask_id is not None and spec.mask_id < spec.vocab_size and spec.eos_ids and spec.mask_id not in spec.eos_ids
+        assert (
+            spec.mask_id is not None
+            and spec.mask_id < spec.vocab_size
+            and spec.eos_ids
+            and spec.mask_id not in spec.eos_ids
+        )
         assert ("Format unconfirmed" in spec.note) == (model_id in UNCONFIRMED)
         assert spec.modes == ("diffusion",) and spec.memory_bytes == 2 * spec.parameters
 
@@ -75,7 +110,9 @@ def test_what_does_not_fit_is_refused_at_once_with_the_numbers(monkeypatch):
     monkeypatch.setattr(hf_masked, "survey", lambda: Hardware((), 200_000_000_000))
     with pytest.raises(ModelUnavailable, match=r"LLaDA 8B Instruct needs a GPU with \d+\.\d GB.*this machine has none"):
         hf_masked.load(**ENTRIES["llada-8b"].options)
-    monkeypatch.setattr(hf_masked, "survey", lambda: Hardware((GPU("Small", 8_000_000_000, 8_000_000_000, True),), 16_000_000_000))
+    monkeypatch.setattr(
+        hf_masked, "survey", lambda: Hardware((GPU("Small", 8_000_000_000, 8_000_000_000, True),), 16_000_000_000)
+    )
     with pytest.raises(ModelUnavailable, match=r"17\.0 GB.*Small has 8\.0 GB free of 8\.0 GB"):
         hf_masked.load(**ENTRIES["llada-8b"].options)
 

@@ -62,7 +62,9 @@ def test_the_twins_pairs_speak_of_the_cell_that_is_asked_for():
     i, j = 81 + 29, 81 + 12  # asks for cell 30, looks at cell 12 of the solution
     kind = int(table[i, j])
     assert kind % 8 == int(pairs()[29, 12]) and kind // 8 % 8 == int(pairs()[30, 12]) and kind // 64 == 3
-    assert int(table[80, 3]) // 64 == 0 and int(table[80, 3]) // 8 % 8 == int(pairs()[0, 3])  # the puzzle's last cell asks for the first
+    assert int(table[80, 3]) // 64 == 0 and int(table[80, 3]) // 8 % 8 == int(
+        pairs()[0, 3]
+    )  # the puzzle's last cell asks for the first
     assert int(table.max()) < TWIN_KINDS
 
 
@@ -109,9 +111,15 @@ def test_given_cells_stand_from_the_first_frame_on(model: Sudoku, mode: str):
         assert (first.states[cell] == PINNED) == (digit != ".")
         if digit != ".":
             assert first.ids[cell] == last.ids[cell] == int(digit) and last.states[cell] == PINNED
-    assert trace.final_text == "".join(map(str, last.ids)) and len(trace.final_text) == 81 and set(trace.final_text) <= set("123456789")
+    assert (
+        trace.final_text == "".join(map(str, last.ids))
+        and len(trace.final_text) == 81
+        and set(trace.final_text) <= set("123456789")
+    )
     assert trace.result is not None and trace.result.stopped == "full" and trace.spec.view == "board"
-    assert [sentence for sentence, _ in trace.result.faults or ()] == [fault.sentence for fault in check(last.ids.tolist())]
+    assert [sentence for sentence, _ in trace.result.faults or ()] == [
+        fault.sentence for fault in check(last.ids.tolist())
+    ]
     assert loads(dumps(trace)).result == trace.result
     assert trace.result.forwards == (81 if mode == "ar" else 51)
 
@@ -124,11 +132,19 @@ def test_a_level_gives_the_seeds_puzzle_to_both_ways_of_writing(model: Sudoku):
 
 
 def test_one_puzzle_many_orders(model: Sudoku):
-    orders = {order: [reason.position for frame in model.denoise(PUZZLE, Settings(new_tokens=81, steps=81, order=order)).finish().frames
-                      for reason in frame.reasons] for order in ("left_to_right", "random", "margin")}  # fmt: skip
+    orders = {
+        order: [
+            reason.position
+            for frame in model.denoise(PUZZLE, Settings(new_tokens=81, steps=81, order=order)).finish().frames
+            for reason in frame.reasons
+        ]
+        for order in ("left_to_right", "random", "margin")
+    }
     empty = [cell for cell, digit in enumerate(PUZZLE) if digit == "."]
     assert orders["left_to_right"] == empty
-    assert len({tuple(order) for order in orders.values()}) == 3 and all(sorted(order) == empty for order in orders.values())
+    assert len({tuple(order) for order in orders.values()}) == 3 and all(
+        sorted(order) == empty for order in orders.values()
+    )
 
 
 def test_an_empty_board_is_filled(model: Sudoku):
@@ -150,11 +166,17 @@ def test_a_pinned_digit_of_the_solution_stays(model: Sudoku):
     assert frame.ids[2] == int(SOLUTION[2]) and frame.states[2] == PINNED and frame.ids[3] == int(SOLUTION[3])
 
 
-@pytest.mark.parametrize(("pinned", "said"), [
-    ({2: "5"}, "No solution of this puzzle has a 5 in row 1, column 3."), ({0: "4"}, "has a 4 in row 1, column 1"),
-    ({2: "x"}, "A cell holds a digit from 1 to 9; 'x' was pinned."), ({2: "0"}, "'0'"), ({2: "\u0664"}, "was pinned"),
-    ({80: "99"}, "between 0 and 80"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pinned", "said"),
+    [
+        ({2: "5"}, "No solution of this puzzle has a 5 in row 1, column 3."),
+        ({0: "4"}, "has a 4 in row 1, column 1"),
+        ({2: "x"}, "A cell holds a digit from 1 to 9; 'x' was pinned."),
+        ({2: "0"}, "'0'"),
+        ({2: "\u0664"}, "was pinned"),
+        ({80: "99"}, "between 0 and 80"),
+    ],
+)
 def test_pins_that_no_solution_holds_are_refused(model: Sudoku, pinned: dict[int, str], said: str):
     with pytest.raises(SettingError) as error:
         model.denoise(PUZZLE, FULL, pinned=pinned)
@@ -184,7 +206,9 @@ def test_batched_filling_is_the_loops(model: Sudoku, order: str, at_once: int):
     puzzle = read_prompt(PUZZLE).puzzle
     cells = puzzle.count(0)
     trace = model.denoise(PUZZLE, Settings(new_tokens=81, steps=-(-cells // at_once), order=order)).finish()
-    boards, passes = fill(model.networks["diffusion"], torch.tensor([puzzle, read_prompt("easy").puzzle]), order, at_once)
+    boards, passes = fill(
+        model.networks["diffusion"], torch.tensor([puzzle, read_prompt("easy").puzzle]), order, at_once
+    )
     assert boards[0].tolist() == trace.frames[-1].ids.tolist()
     assert bool((boards > 0).all()) and (passes == 1) == (at_once == 51)
 

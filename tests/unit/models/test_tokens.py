@@ -18,12 +18,24 @@ from model.trace.trace import Trace
 from tests import tiny_checkpoints as tiny
 
 torch.set_num_threads(1)
-CORPUS = ["the cat sat on the mat", "a user said: it's time!", "na\u00efve caf\u00e9 \u2603 \u65e5\u672c\u8a9e",
-          "hello worlds, helloworlds.", "x = y + 2"] * 20  # fmt: skip
+CORPUS = [
+    "the cat sat on the mat",
+    "a user said: it's time!",
+    "na\u00efve caf\u00e9 \u2603 \u65e5\u672c\u8a9e",
+    "hello worlds, helloworlds.",
+    "x = y + 2",
+] * 20
 # flagged special or not, in the vocabulary's own letters or not, matched with the space before or not
 SPECIAL = ("<|im_end|>", "[MASK]", "<s>")
 PLAIN = ("<think>", "</think>", "\u00e9\u00e9", "\u25c1bot\u25b7", "two words", "<|im_start|>")
-KINDS = ("byte-level BPE", "byte-level BPE, whole words", "SentencePiece BPE", "SentencePiece unigram", "WordPiece", "words")
+KINDS = (
+    "byte-level BPE",
+    "byte-level BPE, whole words",
+    "SentencePiece BPE",
+    "SentencePiece unigram",
+    "WordPiece",
+    "words",
+)
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 
 
@@ -32,7 +44,9 @@ def tokenizer(kind: str, template: str = "") -> PreTrainedTokenizerFast:
     if kind.startswith("byte-level"):
         out = Tokenizer(models.BPE(ignore_merges=kind.endswith("whole words")))
         out.pre_tokenizer, out.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        )
     elif kind == "SentencePiece BPE":
         out = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
         out.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
@@ -43,12 +57,16 @@ def tokenizer(kind: str, template: str = "") -> PreTrainedTokenizerFast:
     elif kind == "SentencePiece unigram":
         out = Tokenizer(models.Unigram())
         out.pre_tokenizer, out.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=["<unk>", *SPECIAL], unk_token="<unk>", show_progress=False)
+        trainer = trainers.UnigramTrainer(
+            vocab_size=120, special_tokens=["<unk>", *SPECIAL], unk_token="<unk>", show_progress=False
+        )
     elif kind == "WordPiece":
         out = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         out.normalizer, out.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
         out.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(vocab_size=150, special_tokens=["[UNK]", "[CLS]", "[SEP]", *SPECIAL], show_progress=False)
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=150, special_tokens=["[UNK]", "[CLS]", "[SEP]", *SPECIAL], show_progress=False
+        )
     else:
         out = Tokenizer(models.WordLevel(unk_token="<unk>"))
         out.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -62,7 +80,9 @@ def tokenizer(kind: str, template: str = "") -> PreTrainedTokenizerFast:
     out.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL])
     out.add_tokens([AddedToken(text, special=False, normalized=text == "\u25c1bot\u25b7") for text in PLAIN])
     unknown = {"WordPiece": "[UNK]"}.get(kind, "<unk>")
-    made = PreTrainedTokenizerFast(tokenizer_object=out, **({} if kind.startswith("byte-level") else {"unk_token": unknown}))
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=out, **({} if kind.startswith("byte-level") else {"unk_token": unknown})
+    )
     made.chat_template = template or None
     return made
 
@@ -72,7 +92,9 @@ def controls(kind: str) -> set[int]:
     return {made.convert_tokens_to_ids(text) for text in (*SPECIAL, *PLAIN)}
 
 
-parts = st.sampled_from([*SPECIAL, *PLAIN, "cat", " ", "<", "|im", "_end|>", "\n", "it's", "    ", "\u2603", "<unk>", "[UNK]"])
+parts = st.sampled_from(
+    [*SPECIAL, *PLAIN, "cat", " ", "<", "|im", "_end|>", "\n", "it's", "    ", "\u2603", "<unk>", "[UNK]"]
+)
 typed = st.lists(parts | st.text(max_size=4), max_size=8).map("".join)
 
 
@@ -143,7 +165,9 @@ def test_a_text_is_what_the_tokenizer_itself_decodes(kind, data):
     if kind == "WordPiece" and made.convert_ids_to_tokens(ids[0]).startswith("##"):
         own = own.removeprefix("##")  # the rest of a word that the prompt began
     got = decoded(made, ids)
-    if kind == "SentencePiece BPE" and "\ufffd" in own:  # half a character: the library shows one mark a byte, Unicode one a character
+    if (
+        kind == "SentencePiece BPE" and "\ufffd" in own
+    ):  # half a character: the library shows one mark a byte, Unicode one a character
         own, got = (text.replace("\ufffd", "") for text in (own, got))
         assert len(got) >= len(own)
         return
@@ -171,14 +195,21 @@ def test_ends_are_those_of_tokenizer_config_and_generation_config(tmp_path):
     (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": 257}))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [258, 97]}))
     masked = own.load(**own.entry(f"hf:{folder}?way=cpu").options)
-    assert set(masked.spec.eos_ids) == {256, 258, 257, 97}  # the tokenizer's, the family's, the config's, the generation config's
+    assert set(masked.spec.eos_ids) == {
+        256,
+        258,
+        257,
+        97,
+    }  # the tokenizer's, the family's, the config's, the generation config's
     folder = tiny.write("qwen2", tmp_path / "q").folder
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [258, 97]}))
     causal = own.load(**own.entry(f"hf:{folder}?mode=ar&way=cpu").options)
     assert set(causal.spec.eos_ids) == {256, 258, 97}
 
 
-@pytest.mark.parametrize("query", ["way=cpu&shift=no&block=0&dtype=float32", "mode=ar&way=cpu"], ids=["masked", "causal"])
+@pytest.mark.parametrize(
+    "query", ["way=cpu&shift=no&block=0&dtype=float32", "mode=ar&way=cpu"], ids=["masked", "causal"]
+)
 def test_ids_beyond_the_tokenizer_are_never_written(tmp_path, query):
     from model.models import own
 

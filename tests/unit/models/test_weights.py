@@ -77,11 +77,17 @@ def test_everything_comes_back(folder: Path, dtype: torch.dtype):
     assert all(t.dtype == dtype for t in got.values())
     names = {f"layers.{i}.{name}" for i in range(2) for name in LINEARS}
     names |= {f"decoder.{i}.{name}.{half}" for i in range(2) for name in LINEARS for half in "AB"}
-    assert set(got) == names | {f"layers.{i}.norm{n}" for i in range(2) for n in (1, 2)} | {"embedding", "norm", "mask_row"}
+    assert set(got) == names | {f"layers.{i}.norm{n}" for i in range(2) for n in (1, 2)} | {
+        "embedding",
+        "norm",
+        "mask_row",
+    }
     tolerance = 0.02 if dtype == torch.float32 else 0.03
     for i in range(2):
         for name in LINEARS:
-            torch.testing.assert_close(got[f"layers.{i}.{name}"].float(), base[f"layers.{i}.{name}"], atol=tolerance, rtol=0)
+            torch.testing.assert_close(
+                got[f"layers.{i}.{name}"].float(), base[f"layers.{i}.{name}"], atol=tolerance, rtol=0
+            )
             for half in (f"{i}.{name}.A", f"{i}.{name}.B"):
                 torch.testing.assert_close(got[f"decoder.{half}"].float(), low_rank[half], atol=tolerance, rtol=0)
     torch.testing.assert_close(got["embedding"][16], got["mask_row"], atol=0, rtol=0)
@@ -101,7 +107,9 @@ def test_files_are_split_below_the_bound_and_lose_nothing():
     files = shards(tensors, "base", max_bytes=8_000)
     assert len(files) > 1 and set().union(*files.values()) == set(tensors)
     assert sum(len(file) for file in files.values()) == len(tensors)
-    assert max(sum(t.nbytes for t in file.values()) for file in files.values()) < 8_000 + max(t.nbytes for t in tensors.values())
+    assert max(sum(t.nbytes for t in file.values()) for file in files.values()) < 8_000 + max(
+        t.nbytes for t in tensors.values()
+    )
 
 
 def test_the_fingerprint_follows_the_weights(folder: Path, tmp_path_factory: pytest.TempPathFactory):
@@ -158,7 +166,12 @@ def test_damaged_files_are_named(folder: Path):
     flipped = bytearray(whole)
     flipped[-1] ^= 1
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
-    for raw, said in ((whole[:-5], "incomplete"), (bytes(flipped), "damaged"), (pointer, "Git LFS pointer"), (b"", "incomplete")):
+    for raw, said in (
+        (whole[:-5], "incomplete"),
+        (bytes(flipped), "damaged"),
+        (pointer, "Git LFS pointer"),
+        (b"", "incomplete"),
+    ):
         path.write_bytes(raw)
         with pytest.raises(WeightsError, match=f"decoder.safetensors is .*{said}"):
             load_builtin(folder)
@@ -186,13 +199,30 @@ def test_a_malformed_manifest_is_refused(folder: Path, raw: str):
 
 
 CONTRADICTIONS = [
-    *({"head_dim": 4, "heads": 8, "kv_heads": 4}, {"head_dim": 16, "heads": 2, "kv_heads": 1}, {"heads": 0}, {"kv_heads": 3}),
+    *(
+        {"head_dim": 4, "heads": 8, "kv_heads": 4},
+        {"head_dim": 16, "heads": 2, "kv_heads": 1},
+        {"heads": 0},
+        {"kv_heads": 3},
+    ),
     *({"layers": True}, {"layers": 1}, {"width": 32.0}, {"width": "32"}, {"inner": -1}, {"vocab": 0}, {"vocab": 10**9}),
     *({"rope_theta": 0}, {"rope_theta": 10}, {"rope_theta": float("nan")}, {"norm_eps": "x"}, {"norm_eps": 0.5}),
     *({"head_dim": 7}, {"extra": 1}, {"heads": None}),
 ]
-OUTSIDE = [{"rank": 2}, {"rank": -1}, {"rank": "4"}, {"mask_id": 40}, {"mask_id": 2}, {"eos_id": -1}, {"eos_id": 3}, {"block_lengths": [0]},
-           {"block_lengths": ["4"]}, {"block_lengths": 4}, {"block_lengths": [4, 8]}, {"version": "other"}]  # fmt: skip
+OUTSIDE = [
+    {"rank": 2},
+    {"rank": -1},
+    {"rank": "4"},
+    {"mask_id": 40},
+    {"mask_id": 2},
+    {"eos_id": -1},
+    {"eos_id": 3},
+    {"block_lengths": [0]},
+    {"block_lengths": ["4"]},
+    {"block_lengths": 4},
+    {"block_lengths": [4, 8]},
+    {"version": "other"},
+]
 
 
 @pytest.mark.parametrize("change", [*({"config": c} for c in CONTRADICTIONS), *OUTSIDE], ids=str)
@@ -242,7 +272,12 @@ def test_adapter_tensors_take_every_matrix():
 @pytest.mark.slow
 def test_the_shipped_weights_are_complete_and_small():
     files = list(FOLDER.iterdir())
-    assert max(path.stat().st_size for path in files) < 95_000_000 and sum(path.stat().st_size for path in files) < 200_000_000
+    assert (
+        max(path.stat().st_size for path in files) < 95_000_000
+        and sum(path.stat().st_size for path in files) < 200_000_000
+    )
     manifest, tensors = read_manifest(), load_builtin()
     assert manifest.mask_id == 16 and manifest.eos_id == 2 and manifest.block_lengths == (4, 8, 16, 32, 64)
-    assert tensors["embedding"].shape == (49_152, 576) and {"LICENSE", "NOTICE", "MODEL_CARD.md"} <= {path.name for path in files}
+    assert tensors["embedding"].shape == (49_152, 576) and {"LICENSE", "NOTICE", "MODEL_CARD.md"} <= {
+        path.name for path in files
+    }

@@ -118,7 +118,11 @@ def test_files_that_are_none_are_refused(tmp_path):
         load(tmp_path / "w")
 
 
-KNOBS = [dict(rule=rule) for rule in RULES] + [dict(order=order) for order in ORDERS] + [dict(schedule=s) for s in SCHEDULES]
+KNOBS = (
+    [dict(rule=rule) for rule in RULES]
+    + [dict(order=order) for order in ORDERS]
+    + [dict(schedule=s) for s in SCHEDULES]
+)
 KNOBS += [dict(remasking=back) for back in REMASKING if back != "verify"]
 
 
@@ -138,7 +142,9 @@ def test_every_rule_order_schedule_and_remasking_fills_the_canvas_and_spares_wha
 
 def test_a_finished_text_is_checked_and_the_prompts_wishes_with_it(model):
     trace = model.denoise("a notice about an owl", Settings(steps=4)).finish()
-    assert trace.result.faults and all(0 <= p < worlds.CANVAS for _, positions in trace.result.faults for p in positions)
+    assert trace.result.faults and all(
+        0 <= p < worlds.CANVAS for _, positions in trace.result.faults for p in positions
+    )
     text = worlds.write(__import__("random").Random(1), "notice")
     start = worlds.encode(text.words)
     whole = model.denoise("a notice", Settings(), start=start + [worlds.END] * (worlds.CANVAS - len(start))).finish()
@@ -172,9 +178,13 @@ def noisy(tmp_path_factory):
 def test_the_noisy_model_runs_in_diffusiongemmas_loop_and_spares_what_is_fixed(noisy):
     settings = Settings(steps=5, entropy_bound=30.0, confidence_threshold=0.0)
     trace = noisy.denoise("a notice", settings, pinned={0: "Lost", 4: "owl"}).finish()
-    assert trace.result.forwards == 5 and trace.result.faults and trace.spec.family == "uniform"  # the prompt takes no pass of its own
+    assert (
+        trace.result.forwards == 5 and trace.result.faults and trace.spec.family == "uniform"
+    )  # the prompt takes no pass of its own
     for frame in trace.frames:
-        assert [frame.ids[p] for p in (0, 4)] == [worlds.tokens("Lost")[0], worlds.tokens("owl")[0]] and len(frame.ids) == worlds.CANVAS
+        assert [frame.ids[p] for p in (0, 4)] == [worlds.tokens("Lost")[0], worlds.tokens("owl")[0]] and len(
+            frame.ids
+        ) == worlds.CANVAS
         assert all(t == worlds.END or worlds.FIRST_WORD <= t < len(worlds.VOCABULARY) for t in frame.ids.tolist())
     assert "temperature" in trace.frames[1].notes and trace.frames[1].notes["accepted"] >= 1
     again = noisy.denoise("a notice", settings, pinned={0: "Lost", 4: "owl"}).finish()
@@ -190,7 +200,9 @@ def test_the_noisy_models_next_pass_reads_the_belief_of_the_one_before(noisy):
     first = denoiser.forward(state)
     state.belief = first / 0.5
     guess = torch.cat((torch.zeros(1, worlds.PROMPT, first.shape[-1]), (first / 0.5).softmax(-1)), 1)
-    wanted = passes.logits(passes.run(torch.cat((prompt, ids), 1), guess=guess))[:, worlds.PROMPT :, worlds.FIRST_WORD : first.shape[-1]]
+    wanted = passes.logits(passes.run(torch.cat((prompt, ids), 1), guess=guess))[
+        :, worlds.PROMPT :, worlds.FIRST_WORD : first.shape[-1]
+    ]
     assert torch.allclose(denoiser.forward(state)[..., worlds.FIRST_WORD :], wanted, atol=1e-5)
     assert not torch.allclose(first[..., worlds.FIRST_WORD :], wanted, atol=1e-3)
 

@@ -37,7 +37,11 @@ class Scripted:
 def test_a_forward_pass_is_timed_at_every_width(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bench.speed.milliseconds", lambda call: (call(), 1.5)[1])
     model = Scripted()
-    assert ms_per_forward(model) == {str(width): 1.5 for width in WIDTHS} == dict.fromkeys(("1", "8", "16", "32", "64", "128"), 1.5)
+    assert (
+        ms_per_forward(model)
+        == {str(width): 1.5 for width in WIDTHS}
+        == dict.fromkeys(("1", "8", "16", "32", "64", "128"), 1.5)
+    )
     assert model.asked == {(1, 1), *((width, width - 1) for width in WIDTHS if width > 1)}
 
 
@@ -82,6 +86,18 @@ def test_the_command_ends_with_one_json_object():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
-    named = {"load_seconds", "loop_overhead", "ms_per_forward", "diffusion_tokens_per_second", "ar_tokens_per_second", "diffusion_over_ar",
-             "hardware", "dtype", "threads", "versions", "settings", "date"}  # fmt: skip
+    named = {
+        "load_seconds",
+        "loop_overhead",
+        "ms_per_forward",
+        "diffusion_tokens_per_second",
+        "ar_tokens_per_second",
+        "diffusion_over_ar",
+        "hardware",
+        "dtype",
+        "threads",
+        "versions",
+        "settings",
+        "date",
+    }
     assert named <= set(result)

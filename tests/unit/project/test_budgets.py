@@ -8,7 +8,9 @@ from scripts import budgets
 
 
 def test_every_file_and_function_is_within_its_lines():
-    assert [line for path in budgets.sources() for line in budgets.excesses(path, path.relative_to(budgets.ROOT).as_posix())] == []
+    assert [
+        line for path in budgets.sources() for line in budgets.excesses(path, path.relative_to(budgets.ROOT).as_posix())
+    ] == []
 
 
 def test_it_looks_at_the_whole_repository():

@@ -9,11 +9,30 @@ import pytest
 from scripts import import_rules
 from scripts.budgets import ROOT
 
-LIGHT = ("model", "model.errors", "model.settings", "model.spec", "model.request", "model.run", "model.text", "model.trace.trace",
-         "model.trace.codec", "model.loops.schedules", "model.loops.orders", "model.engine.catalog", "model.engine.parsing")  # fmt: skip
+LIGHT = (
+    "model",
+    "model.errors",
+    "model.settings",
+    "model.spec",
+    "model.request",
+    "model.run",
+    "model.text",
+    "model.trace.trace",
+    "model.trace.codec",
+    "model.loops.schedules",
+    "model.loops.orders",
+    "model.engine.catalog",
+    "model.engine.parsing",
+)
 HEAVY = {"torch", "transformers", "gradio", "plotly", "PIL", "rich"}
-VIEWS = ("playground", "playground.compare.race", "playground.web.wire", "playground.web.components.assets", "playground.web.views.plots",
-         "playground.cli.main")  # fmt: skip
+VIEWS = (
+    "playground",
+    "playground.compare.race",
+    "playground.web.wire",
+    "playground.web.components.assets",
+    "playground.web.views.plots",
+    "playground.cli.main",
+)
 
 
 def loaded(code: str, timeout: float = 60) -> str:
@@ -38,7 +57,11 @@ def test_the_source_obeys_every_rule():
         ("model/engine/catalog.py", "import torch.nn as nn", "may not import torch while it loads"),
         ("playground/web/handlers/runs.py", "def f():\n    import torch", "may not import torch"),
         ("playground/web/tabs/watch.py", "from model.models import scripted", "may not import model.models"),
-        ("playground/web/controls.py", "def f():\n    from model.models.scripted import Fake", "may not import model.models"),
+        (
+            "playground/web/controls.py",
+            "def f():\n    from model.models.scripted import Fake",
+            "may not import model.models",
+        ),
         ("playground/web/views/plots.py", "import plotly.graph_objects as go", "may not import plotly while it loads"),
         ("playground/cli/main.py", "import gradio as gr", "may not import gradio while it loads"),
         ("training/a.py", "import playground.web", "may not import playground"),
@@ -84,7 +107,9 @@ def test_a_light_module_loads_nothing_heavy(module: str):
 
 
 def test_the_pages_load_neither_torch_nor_transformers():
-    modules = [import_rules.module_name(path, ROOT) for path in sorted((ROOT / "playground" / "web").rglob("[!_]*.py"))] + ["app"]
+    modules = [
+        import_rules.module_name(path, ROOT) for path in sorted((ROOT / "playground" / "web").rglob("[!_]*.py"))
+    ] + ["app"]
     assert len(modules) > 10
     code = f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
     assert loaded(code + "print(sorted({'torch', 'transformers'} & set(sys.modules)))") == "[]"
@@ -94,13 +119,18 @@ def test_the_pages_load_neither_torch_nor_transformers():
 @pytest.mark.parametrize("model", ["worlds", "worlds-noisy", "sudoku", "builtin"])
 def test_a_built_in_model_loads_and_writes_without_transformers(model: str):
     code = f"from model import load\nnext(load('{model}').denoise('easy'))\n"
-    assert loaded(code + "import sys; print(sorted({'transformers', 'gradio', 'pandas'} & set(sys.modules)))", timeout=180) == "[]"
+    assert (
+        loaded(code + "import sys; print(sorted({'transformers', 'gradio', 'pandas'} & set(sys.modules)))", timeout=180)
+        == "[]"
+    )
 
 
 @pytest.mark.slow
 def test_importing_anything_starts_nothing():
     """No connection, no thread and no CUDA by the import of any module of ours."""
-    files = [path for top in ("model", "playground", "bench", "training") for path in sorted((ROOT / top).rglob("*.py"))]
+    files = [
+        path for top in ("model", "playground", "bench", "training") for path in sorted((ROOT / top).rglob("*.py"))
+    ]
     modules = [import_rules.module_name(path, ROOT) for path in files if path.name != "__main__.py"]
     assert len(modules) > 10
     code = f"""

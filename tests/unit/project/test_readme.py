@@ -18,8 +18,16 @@ COMMANDS = [line.removeprefix(".venv/bin/python -m ") for line in SHELL if line.
 
 
 def execute(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder), "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "PATH": "",
+        "HOME": str(folder),
+        "COLUMNS": "100",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_there_are_examples_of_every_kind():
@@ -63,7 +71,11 @@ def test_every_file_it_names_exists():
 def test_the_layout_lists_every_folder():
     tree = next(code for language, code in BLOCKS if not language and "model/" in code)
     listed = {line.split("/")[0] for line in tree.splitlines() if re.match(r"\w+/", line)}
-    there = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__")) and "-output" not in path.name}
+    there = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith((".", "__")) and "-output" not in path.name
+    }
     assert listed == there
 
 

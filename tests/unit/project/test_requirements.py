@@ -24,9 +24,14 @@ def test_the_installed_version_is_one_that_is_asked_for(required: Requirement):
 
 @pytest.mark.parametrize(
     ("name", "floor", "older"),
-    [("gradio", "6.31", "6.30.9"), ("torch", "2.10", "2.9.1"), ("transformers", "5.17", "5.2"), ("safetensors", "0.8", "0.7"),
-     ("brotli", "1.2.1", "1.2.0")],
-)  # fmt: skip
+    [
+        ("gradio", "6.31", "6.30.9"),
+        ("torch", "2.10", "2.9.1"),
+        ("transformers", "5.17", "5.2"),
+        ("safetensors", "0.8", "0.7"),
+        ("brotli", "1.2.1", "1.2.0"),
+    ],
+)
 def test_versions_with_known_holes_are_shut_out(name: str, floor: str, older: str):
     required = next(r for r in REQUIRED if r.name == name)
     assert required.specifier.contains(floor) and not required.specifier.contains(older)
@@ -51,4 +56,6 @@ def test_every_package_is_used():
     for required in REQUIRED:
         name = IMPORTED_AS.get(required.name, required.name.replace("-", "_"))
         if required.name not in INDIRECT | TOOLS:
-            assert re.search(rf"^\s*(?:from|import) {name}\b|import_module\(\"{name}\b", text, re.M), f"{required.name} is imported nowhere"
+            assert re.search(rf"^\s*(?:from|import) {name}\b|import_module\(\"{name}\b", text, re.M), (
+                f"{required.name} is imported nowhere"
+            )

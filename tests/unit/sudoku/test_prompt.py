@@ -17,10 +17,17 @@ def given_of(prompt: str, seed: int = 0) -> int:
     return CELLS - asked.puzzle.count(0)
 
 
-@pytest.mark.parametrize(("prompt", "level"), [
-    ("easy", "easy"), ("Hard", "hard"), ("an EXTREME one, please", "extreme"), ("medium 12", "medium"), ("fiendish", "extreme"),
-    ("a difficult sudoku with number 7", "hard"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("prompt", "level"),
+    [
+        ("easy", "easy"),
+        ("Hard", "hard"),
+        ("an EXTREME one, please", "extreme"),
+        ("medium 12", "medium"),
+        ("fiendish", "extreme"),
+        ("a difficult sudoku with number 7", "hard"),
+    ],
+)
 def test_a_word_asks_for_a_difficulty(prompt: str, level: str):
     assert LEVELS[level].fewest <= given_of(prompt) <= LEVELS[level].most
 
@@ -41,12 +48,21 @@ def test_an_empty_board_may_be_asked_for():
     assert read_prompt("an empty board").puzzle == (0,) * CELLS and read_prompt("blank").solution is None
 
 
-@pytest.mark.parametrize(("prompt", "said"), [
-    ("Write a letter", "or one of easy, medium, hard, extreme"), ("12345", "Type a Sudoku of 81 cells"), ("?", "Type a Sudoku"),
-    ("easy or hard", "names easy and hard"), ("hard 7 8", "one number"), ("hard 12345678901", "one number below 1,000,000,000"),
-    (PUZZLE[:60], "this one has 60"), (PUZZLE + " easy", "'e'"), ("." * 81, "more than one solution"),
-    ("5" + PUZZLE[:-1], "clashes with"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Write a letter", "or one of easy, medium, hard, extreme"),
+        ("12345", "Type a Sudoku of 81 cells"),
+        ("?", "Type a Sudoku"),
+        ("easy or hard", "names easy and hard"),
+        ("hard 7 8", "one number"),
+        ("hard 12345678901", "one number below 1,000,000,000"),
+        (PUZZLE[:60], "this one has 60"),
+        (PUZZLE + " easy", "'e'"),
+        ("." * 81, "more than one solution"),
+        ("5" + PUZZLE[:-1], "clashes with"),
+    ],
+)
 def test_other_prompts_are_refused_in_one_sentence(prompt: str, said: str):
     with pytest.raises(SettingError) as error:
         read_prompt(prompt)

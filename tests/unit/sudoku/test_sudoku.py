@@ -56,7 +56,11 @@ def naive(board: list[int], most: int) -> list[tuple[int, ...]]:
 
 # ---------------------------------------------------------------- geometry
 def test_units_cover_the_board_and_peers_are_twenty():
-    assert sorted(c for unit in ROWS for c in unit) == sorted(c for unit in COLUMNS for c in unit) == sorted(c for b in BOXES for c in b)
+    assert (
+        sorted(c for unit in ROWS for c in unit)
+        == sorted(c for unit in COLUMNS for c in unit)
+        == sorted(c for b in BOXES for c in b)
+    )
     assert {len(peers) for peers in PEERS} == {20}
     assert BOXES[4] == (30, 31, 32, 39, 40, 41, 48, 49, 50)
 
@@ -65,22 +69,40 @@ def test_units_cover_the_board_and_peers_are_twenty():
 LINES = [PUZZLE[i : i + 9] for i in range(0, 81, 9)]
 
 
-@pytest.mark.parametrize("typed", [
-    PUZZLE, PUZZLE.replace(".", "0"), PUZZLE.replace(".", "_"), PUZZLE.replace(".", "*"), PUZZLE.replace(".", "-"),
-    "\n".join(LINES), "\r\n".join(" ".join(line) for line in LINES), f"  {PUZZLE}\n",
-    "\n------+-------+------\n".join(
-        "\n".join(" | ".join(" ".join(row[i : i + 3]) for i in (0, 3, 6)) for row in LINES[band : band + 3]) for band in (0, 3, 6)),
-    "[[" + "],\n[".join(",".join(line.replace(".", "0")) for line in LINES) + "]]",
-    PUZZLE.translate(str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "typed",
+    [
+        PUZZLE,
+        PUZZLE.replace(".", "0"),
+        PUZZLE.replace(".", "_"),
+        PUZZLE.replace(".", "*"),
+        PUZZLE.replace(".", "-"),
+        "\n".join(LINES),
+        "\r\n".join(" ".join(line) for line in LINES),
+        f"  {PUZZLE}\n",
+        "\n------+-------+------\n".join(
+            "\n".join(" | ".join(" ".join(row[i : i + 3]) for i in (0, 3, 6)) for row in LINES[band : band + 3])
+            for band in (0, 3, 6)
+        ),
+        "[[" + "],\n[".join(",".join(line.replace(".", "0")) for line in LINES) + "]]",
+        PUZZLE.translate(str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")),
+    ],
+)
 def test_every_usual_way_to_type_a_puzzle_is_read(typed: str):
     assert show(parse(typed)) == PUZZLE
 
 
-@pytest.mark.parametrize(("typed", "said"), [
-    (PUZZLE[:-1], "this one has 80"), (PUZZLE + "1", "this one has 82"), ("", "this one has 0"),
-    (PUZZLE.replace("5", "x", 1), "'x'"), (PUZZLE.replace("5", "\u00b2", 1), "'\u00b2'"), (PUZZLE[:-1] + "--", "(2 dashes left out)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (PUZZLE[:-1], "this one has 80"),
+        (PUZZLE + "1", "this one has 82"),
+        ("", "this one has 0"),
+        (PUZZLE.replace("5", "x", 1), "'x'"),
+        (PUZZLE.replace("5", "\u00b2", 1), "'\u00b2'"),
+        (PUZZLE[:-1] + "--", "(2 dashes left out)"),
+    ],
+)
 def test_what_is_no_board_is_refused_in_one_sentence(typed: str, said: str):
     with pytest.raises(SettingError) as error:
         parse(typed)
@@ -95,12 +117,16 @@ def test_parsing_survives_any_text(text: str):
         assert str(error)
 
 
-@pytest.mark.parametrize(("typed", "said"), [
-    ("55" + PUZZLE[2:], "the 5 in row 1, column 1 clashes with the 5 in row 1, column 2"),
-    (PUZZLE[:9] + "5" + PUZZLE[10:], "the 5 in row 2, column 1 clashes with the 5 in row 2, column 6"),
-    ("." * 81, "more than one solution"), (NORVIG, "has no solution, though no two of its digits clash"),
-    (PUZZLE.replace("53", "5.", 1).replace("98", "9.", 1).replace("6.", "..", 1), "more than one solution"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("55" + PUZZLE[2:], "the 5 in row 1, column 1 clashes with the 5 in row 1, column 2"),
+        (PUZZLE[:9] + "5" + PUZZLE[10:], "the 5 in row 2, column 1 clashes with the 5 in row 2, column 6"),
+        ("." * 81, "more than one solution"),
+        (NORVIG, "has no solution, though no two of its digits clash"),
+        (PUZZLE.replace("53", "5.", 1).replace("98", "9.", 1).replace("6.", "..", 1), "more than one solution"),
+    ],
+)
 def test_puzzles_without_exactly_one_solution_are_refused(typed: str, said: str):
     with pytest.raises(SettingError, match=said) as error:
         refuse(parse(typed))

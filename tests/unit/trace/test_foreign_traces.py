@@ -16,7 +16,28 @@ from model.trace.codec import loads
 from model.trace.trace import Trace
 
 RECORDED = sorted((Path(__file__).parents[3] / "assets" / "traces").glob("*.json"))
-VALUES = (None, True, -1, 0, 1, 2.5, 1e308, 10**30, "", "x", "nan", "1e999", "\ud800", [], {}, [[]], ["x"], [1e400], {"a": 1}, "P" * 40)
+VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2.5,
+    1e308,
+    10**30,
+    "",
+    "x",
+    "nan",
+    "1e999",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    ["x"],
+    [1e400],
+    {"a": 1},
+    "P" * 40,
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +100,9 @@ def test_fields_may_be_missing(document):
 @pytest.mark.parametrize("length", [65_536, 4_096])
 def test_a_small_document_cannot_ask_for_much_memory(document, length, candidates):
     empty = {"t": 0, "u": 0}
-    copy = document | {"frames": [document["frames"][0] | {"l": length, "at": [], "st": "", "id": [], "why": []}] + [empty] * 5_000}
+    copy = document | {
+        "frames": [document["frames"][0] | {"l": length, "at": [], "st": "", "id": [], "why": []}] + [empty] * 5_000
+    }
     copy["frames"][0].pop("hp", None), copy["frames"][0].pop("hv", None)
     copy["candidates"] = [{"at": "", "ids": [], "p": ""}] * 5_001 if candidates else None
     text = json.dumps(copy)
@@ -92,11 +115,21 @@ def test_a_small_document_cannot_ask_for_much_memory(document, length, candidate
 
 
 WRONG = [
-    (("result", "tokens"), "12"), (("result", "seconds"), 1e400), (("frames", 1, "why", 0, 3, 0), "nan"), (("frames", 1, "t"), True),
-    (("frames", 1, "why", 0, 1), "inf"), (("header", "prompt_ids"), [1.5]), (("header", "settings", "steps"), [1]),
-    (("header", "prompt"), "\ud800"), (("header", "model", "vocab_size"), "9"), (("header", "model", "modes"), "ar"),
-    (("result", "text"), "a\udfff"), (("frames", 0, "at"), [0.5]), (("frames", 0, "x"), {"a": {"b": 1}}), (("frames", 0, "n"), True),
-]  # fmt: skip
+    (("result", "tokens"), "12"),
+    (("result", "seconds"), 1e400),
+    (("frames", 1, "why", 0, 3, 0), "nan"),
+    (("frames", 1, "t"), True),
+    (("frames", 1, "why", 0, 1), "inf"),
+    (("header", "prompt_ids"), [1.5]),
+    (("header", "settings", "steps"), [1]),
+    (("header", "prompt"), "\ud800"),
+    (("header", "model", "vocab_size"), "9"),
+    (("header", "model", "modes"), "ar"),
+    (("result", "text"), "a\udfff"),
+    (("frames", 0, "at"), [0.5]),
+    (("frames", 0, "x"), {"a": {"b": 1}}),
+    (("frames", 0, "n"), True),
+]
 
 
 @pytest.mark.parametrize(("path", "value"), WRONG, ids=str)

@@ -38,7 +38,14 @@ def frame(cells: list[tuple[int, int]], **values: object) -> Frame:
     """Build a frame from (id, state) pairs."""
     ids, states = np.array([c[0] for c in cells], np.int32), np.array([c[1] for c in cells], np.uint8)
     heat = np.zeros(len(cells), np.uint8)
-    given_values = {"step": 1, "block": 0, "span": (0, len(cells)), "forwards": 1, "seconds": 0.5, "forward_seconds": 0.4}
+    given_values = {
+        "step": 1,
+        "block": 0,
+        "span": (0, len(cells)),
+        "forwards": 1,
+        "seconds": 0.5,
+        "forward_seconds": 0.4,
+    }
     return Frame(**(given_values | values), ids=ids, states=states, confidence=heat, entropy=heat.copy())
 
 
@@ -68,7 +75,9 @@ def test_a_frame_tells_what_happened_in_its_step():
 def test_frames_are_compared_by_content_with_or_without_their_times():
     cells = [(7, COMMITTED), (-1, MASK)]
     assert frame(cells).same_as(frame(cells))
-    assert not frame(cells).same_as(frame(cells, seconds=9.0)) and frame(cells).same_as(frame(cells, seconds=9.0), times=False)
+    assert not frame(cells).same_as(frame(cells, seconds=9.0)) and frame(cells).same_as(
+        frame(cells, seconds=9.0), times=False
+    )
     assert not frame(cells).same_as(frame([(7, COMMITTED), (8, COMMITTED)]))
     assert not frame(cells).same_as(frame(cells, reasons=(Reason(0, "threshold", 0.95, 0.9),)))
     top = (np.zeros((2, 3), np.int32), np.zeros((2, 3), np.uint8))

@@ -21,9 +21,33 @@ from model.trace.untrusted import MAX_FRAMES
 SCHEMA = json.loads((Path(__file__).parents[3] / "assets" / "trace.schema.json").read_text())
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
 WAVE = "\U0001f44b".encode()
-PIECES = {0: b"", 1: b"Once", 2: b" upon", 3: WAVE[:2], 4: WAVE[2:], 5: b"\n", 6: b"</script>", 7: " \u00e9".encode(), 8: b"\x00"}
-HEADER = ("spec", "mode", "settings", "prompt", "prompt_ids", "system", "dtype", "device", "hardware", "weights_sha256", "versions",
-          "recorded", "branch", "result")  # fmt: skip
+PIECES = {
+    0: b"",
+    1: b"Once",
+    2: b" upon",
+    3: WAVE[:2],
+    4: WAVE[2:],
+    5: b"\n",
+    6: b"</script>",
+    7: " \u00e9".encode(),
+    8: b"\x00",
+}
+HEADER = (
+    "spec",
+    "mode",
+    "settings",
+    "prompt",
+    "prompt_ids",
+    "system",
+    "dtype",
+    "device",
+    "hardware",
+    "weights_sha256",
+    "versions",
+    "recorded",
+    "branch",
+    "result",
+)
 
 
 def some_frames(seed: int, lengths: list[int], family: str, candidates: bool) -> list[Frame]:
@@ -39,25 +63,53 @@ def some_frames(seed: int, lengths: list[int], family: str, candidates: bool) ->
         if calm:
             heat = np.stack([frames[-1].confidence, frames[-1].entropy])
         there = rng.random(n) < 0.6
-        guess = (np.where(there[:, None], rng.integers(0, 9, (n, TOP)), -1).astype(np.int32),
-                 np.where(there[:, None], rng.integers(0, 256, (n, TOP)), 0).astype(np.uint8))  # fmt: skip
+        guess = (
+            np.where(there[:, None], rng.integers(0, 9, (n, TOP)), -1).astype(np.int32),
+            np.where(there[:, None], rng.integers(0, 256, (n, TOP)), 0).astype(np.uint8),
+        )
         if calm and frames[-1].candidates is not None:
             guess = frames[-1].candidates
         rules = list(REASONS)
-        why = [Reason(int(i), rules[rng.integers(len(rules))], float(rng.integers(100)) / 8, float(rng.integers(3)))
-               for i in np.flatnonzero(rng.random(n) < 0.3)]  # fmt: skip
+        why = [
+            Reason(int(i), rules[rng.integers(len(rules))], float(rng.integers(100)) / 8, float(rng.integers(3)))
+            for i in np.flatnonzero(rng.random(n) < 0.3)
+        ]
         seconds += float(rng.random())
         jump = int(rng.integers(1, 3))
-        frames.append(Frame(
-            k * jump, int(rng.integers(3)), (0, int(rng.integers(1, n + 1))), k * int(rng.integers(1, 3)), seconds, seconds / 2, ids,
-            states, *(row.copy() for row in heat), guess if candidates else None, tuple(why), {"t": 0.5} if k % 3 else {}))  # fmt: skip
+        frames.append(
+            Frame(
+                k * jump,
+                int(rng.integers(3)),
+                (0, int(rng.integers(1, n + 1))),
+                k * int(rng.integers(1, 3)),
+                seconds,
+                seconds / 2,
+                ids,
+                states,
+                *(row.copy() for row in heat),
+                guess if candidates else None,
+                tuple(why),
+                {"t": 0.5} if k % 3 else {},
+            )
+        )
     return frames
 
 
-def some_trace(seed: int = 1, lengths: tuple[int, ...] = (9, 9, 9, 12, 12), family: str = "masked", candidates: bool = True) -> Trace:
+def some_trace(
+    seed: int = 1, lengths: tuple[int, ...] = (9, 9, 9, 12, 12), family: str = "masked", candidates: bool = True
+) -> Trace:
     spec = ModelSpec("m", "Model \u201cM\u201d", family, 1000, (0,), mask_id=None if family == "uniform" else 999)
-    trace = Trace(spec, "diffusion", {"seed": seed, "steps": 4}, "Why </script> \u2028 \U0001f44b?", (1, 2, 3), versions={"numpy": "2"},
-                  recorded="2026-11-22", pieces=dict(PIECES), frames=some_frames(seed, list(lengths), family, candidates))  # fmt: skip
+    trace = Trace(
+        spec,
+        "diffusion",
+        {"seed": seed, "steps": 4},
+        "Why </script> \u2028 \U0001f44b?",
+        (1, 2, 3),
+        versions={"numpy": "2"},
+        recorded="2026-11-22",
+        pieces=dict(PIECES),
+        frames=some_frames(seed, list(lengths), family, candidates),
+    )
     trace.result = Result("Once", "full", 4, 1, 5, 1.25, 0.1)
     return trace
 
@@ -67,14 +119,24 @@ def assert_equal(a: Trace, b: Trace) -> None:
     assert all(x.same_as(y) for x, y in zip(a.frames, b.frames, strict=True))
     for name in HEADER:
         assert getattr(a, name) == getattr(b, name), name
-    used = {int(t) for frame in a.frames for t in [*frame.ids, *(frame.candidates[0].ravel() if frame.candidates else ())] if t >= 0}
+    used = {
+        int(t)
+        for frame in a.frames
+        for t in [*frame.ids, *(frame.candidates[0].ravel() if frame.candidates else ())]
+        if t >= 0
+    }
     assert {t: a.pieces[t] for t in used} == b.pieces
 
 
 FAMILIES = ("masked", "uniform", "autoregressive")
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(1, 24), max_size=6).map(sorted), st.sampled_from(FAMILIES), st.booleans())
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.integers(1, 24), max_size=6).map(sorted),
+    st.sampled_from(FAMILIES),
+    st.booleans(),
+)
 def test_a_trace_survives_json_unchanged(seed: int, lengths: list[int], family: str, candidates: bool):
     trace = some_trace(seed, tuple(lengths), family, candidates)
     text = dumps(trace)
@@ -86,7 +148,10 @@ def test_a_trace_survives_json_unchanged(seed: int, lengths: list[int], family: 
 @given(st.dictionaries(st.integers(0, 40), st.binary(max_size=6)))
 def test_pieces_survive_whatever_their_bytes(pieces: dict[int, bytes]):
     trace = Trace(ModelSpec("m", "M", "masked", 50, (0,)), "diffusion", {}, "p", (), pieces=pieces)
-    back = {int(k): v.encode() if isinstance(v, str) else bytes(v) for k, v in json.loads(json.dumps(encode_vocab(trace, pieces))).items()}
+    back = {
+        int(k): v.encode() if isinstance(v, str) else bytes(v)
+        for k, v in json.loads(json.dumps(encode_vocab(trace, pieces))).items()
+    }
     assert back == pieces
 
 
@@ -124,10 +189,22 @@ def big(n: int = 256, steps: int = 128, block: int = 64, candidates: bool = Fals
         confidence[seen], entropy[seen] = rng.integers(0, 256, (2, len(seen)))
         ids[here], states[here] = rng.integers(0, 1000, len(here)), COMMITTED
         guess = np.where((states == MASK)[:, None], rng.integers(0, 1000, (n, TOP)), -1).astype(np.int32)
-        trace.frames.append(Frame(
-            k, start // block, (start, start + block), k, round(k * 0.0517, 5), round(k * 0.0498, 5), ids.copy(), states.copy(),
-            confidence.copy(), entropy.copy(), (guess, rng.integers(0, 256, (n, TOP)).astype(np.uint8)) if candidates else None,
-            tuple(Reason(int(i), "schedule", round(float(rng.random()), 4), float(len(here))) for i in here)))  # fmt: skip
+        trace.frames.append(
+            Frame(
+                k,
+                start // block,
+                (start, start + block),
+                k,
+                round(k * 0.0517, 5),
+                round(k * 0.0498, 5),
+                ids.copy(),
+                states.copy(),
+                confidence.copy(),
+                entropy.copy(),
+                (guess, rng.integers(0, 256, (n, TOP)).astype(np.uint8)) if candidates else None,
+                tuple(Reason(int(i), "schedule", round(float(rng.random()), 4), float(len(here))) for i in here),
+            )
+        )
     return trace
 
 
@@ -145,7 +222,11 @@ def test_candidates_are_kept_within_their_share_and_dropped_first():
     assert loads(dumps(small)).frames[3].candidates is not None
     text = dumps(small)
     without = dumps(small, max_bytes=len(text) - 1)
-    assert json.loads(without)["candidates"] is None and json.loads(without)["extra_vocab"] == {} and len(without) < len(text) - 1
+    assert (
+        json.loads(without)["candidates"] is None
+        and json.loads(without)["extra_vocab"] == {}
+        and len(without) < len(text) - 1
+    )
     assert [f.ids.tolist() for f in loads(without).frames] == [f.ids.tolist() for f in small.frames]
     document = json.loads(dumps(large))
     assert document["candidates"] is None  # three random guesses for each of 512 positions are too long
@@ -154,7 +235,9 @@ def test_candidates_are_kept_within_their_share_and_dropped_first():
 
 def test_a_result_carries_its_rates_and_says_why():
     result = json.loads(dumps(some_trace()))["result"]
-    assert result["tokens_per_forward"] == 0.8 and result["tokens_per_second"] == 3.2 and result["why"] == STOPPED["full"]
+    assert (
+        result["tokens_per_forward"] == 0.8 and result["tokens_per_second"] == 3.2 and result["why"] == STOPPED["full"]
+    )
 
 
 def test_the_document_is_ascii_and_its_header_is_complete():
@@ -195,7 +278,10 @@ DAMAGE = {
     "a model without a name": (drop("header", "model", "name"), "damaged"),
     "an unknown family": (put("header", "model", "family", value="magic"), "family is not known"),
     "an empty vocabulary": (put("header", "model", "vocab_size", value=1), "vocabulary size is out of range"),
-    "a vocabulary size as text": (put("header", "model", "vocab_size", value="1000"), "vocabulary size is out of range"),
+    "a vocabulary size as text": (
+        put("header", "model", "vocab_size", value="1000"),
+        "vocabulary size is out of range",
+    ),
     "a prompt that is no text": (put("header", "prompt", value=["x"]), "'prompt' is not text"),
     "prompt ids that are no numbers": (put("header", "prompt_ids", value=["x"]), "damaged"),
     "settings that are a list": (put("header", "settings", value=[]), "not a mapping"),
@@ -219,7 +305,10 @@ DAMAGE = {
     "a bitmap that is too short": (put("frames", 0, "hp", value="AA=="), "wrong length"),
     "too few confidences": (put("frames", 0, "hv", value="AAAA"), "wrong length"),
     "an unknown reason": (put("frames", 0, "why", value=[["magic", 1, [0], [1]]]), "reason is not known"),
-    "a reason for a place that is not there": (put("frames", 0, "why", value=[["next", 1, [99], [1]]]), "a reason is out of range"),
+    "a reason for a place that is not there": (
+        put("frames", 0, "why", value=[["next", 1, [99], [1]]]),
+        "a reason is out of range",
+    ),
     "reasons without their values": (put("frames", 0, "why", value=[["next", 1, [0], []]]), "damaged"),
     "a step that runs away": (put("frames", 0, "n", value=10**9), "counter is out of range"),
     "a block of one number": (put("frames", 0, "w", value=[1]), "counter is out of range"),
@@ -227,7 +316,7 @@ DAMAGE = {
     "candidates that miss ids": (put("candidates", 0, "ids", value=[1]), "damaged"),
     "an unknown end": (put("result", "stopped", value="bored"), "result is not known"),
     "a result without its text": (drop("result", "text"), "damaged"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -279,9 +368,20 @@ def test_no_small_damage_escapes_as_another_error(data: st.DataObject):
 
 
 SCHEMA_REFUSES = (
-    "another format", "another version", "no header", "an unknown family", "an empty vocabulary", "a byte above 255", "a negative time",
-    "an endless canvas", "a negative position", "an unknown state", "a bitmap that is no base64", "a block of one number", "an unknown end",
-)  # fmt: skip
+    "another format",
+    "another version",
+    "no header",
+    "an unknown family",
+    "an empty vocabulary",
+    "a byte above 255",
+    "a negative time",
+    "an endless canvas",
+    "a negative position",
+    "an unknown state",
+    "a bitmap that is no base64",
+    "a block of one number",
+    "an unknown end",
+)
 
 
 @pytest.mark.parametrize("name", SCHEMA_REFUSES)

@@ -18,13 +18,25 @@ from training.batched import Batched
 from training.network import MASK, new_adapter
 
 CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, vocab=17 + 256)
-PROMPTS = ("Hi", "Name three fruits.", "Why is the sky blue at noon and red at night?", "And?", "Tell me more about whales, please.")
+PROMPTS = (
+    "Hi",
+    "Name three fruits.",
+    "Why is the sky blue at noon and red at night?",
+    "And?",
+    "Tell me more about whales, please.",
+)
 THRESHOLD = {"rule": "threshold", "threshold": 0.0, "steps": 400}
 KINDS = {
     "token by token": ("ar", {}),
     "blocks of 8": ("diffusion", {**THRESHOLD, "threshold": 0.01, "block_length": 8}),
-    "checked by separate passes": ("diffusion", {**THRESHOLD, "block_length": 8, "remasking": "verify", "remask_strength": 0.02}),
-    "checked and guessed in one pass": ("diffusion", {**THRESHOLD, "block_length": 4, "remasking": "verify", "remask_strength": 0.02}),
+    "checked by separate passes": (
+        "diffusion",
+        {**THRESHOLD, "block_length": 8, "remasking": "verify", "remask_strength": 0.02},
+    ),
+    "checked and guessed in one pass": (
+        "diffusion",
+        {**THRESHOLD, "block_length": 4, "remasking": "verify", "remask_strength": 0.02},
+    ),
 }
 
 
@@ -33,16 +45,22 @@ def write_weights(out: Path, adapted: bool) -> Path:
     torch.manual_seed(0)
     base = {"embedding": torch.randn(CONFIG.vocab, 32) / 6, "norm": torch.ones(32)}
     for i in range(CONFIG.layers):
-        base |= {f"layers.{i}.{name}": torch.randn(*CONFIG.linear(name)) / 3 for name in ("qkv", "o", "gate_up", "down")}
+        base |= {
+            f"layers.{i}.{name}": torch.randn(*CONFIG.linear(name)) / 3 for name in ("qkv", "o", "gate_up", "down")
+        }
         base |= {f"layers.{i}.norm{k}": torch.ones(32) for k in (1, 2)}
     adapter = new_adapter(CONFIG, 4, base["embedding"][MASK])
     adapter |= {name: torch.randn(t.shape) / 6 for name, t in adapter.items() if name.endswith("B")}
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<s{i}>" for i in range(3, 16)), "<empty_output>"]
-    tokenizer = Tokenizer(BPE(vocab={token: i for i, token in enumerate([*special, *sorted(ByteLevel.alphabet())])}, merges=[]))
+    tokenizer = Tokenizer(
+        BPE(vocab={token: i for i, token in enumerate([*special, *sorted(ByteLevel.alphabet())])}, merges=[])
+    )
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
     files = export.packed(base, "base")
-    export.write(out, CONFIG, files, adapter if adapted else None, {"tokenizer.json": tokenizer.to_str().encode()}, "t", {})
+    export.write(
+        out, CONFIG, files, adapter if adapted else None, {"tokenizer.json": tokenizer.to_str().encode()}, "t", {}
+    )
     return out
 
 
@@ -64,13 +82,17 @@ def batched(folder: Path) -> Batched:
 def jobs(model: Builtin, kind: str, temperature: float = 0.0, tokens: int = 24) -> list:
     """One job a prompt, every other one for a shorter text."""
     mode, known = KINDS[kind]
-    settings = [Settings(**known, new_tokens=tokens - 9 * (i % 2), temperature=temperature, seed=i) for i in range(len(PROMPTS))]
+    settings = [
+        Settings(**known, new_tokens=tokens - 9 * (i % 2), temperature=temperature, seed=i) for i in range(len(PROMPTS))
+    ]
     return [model.denoise(prompt, own, mode=mode).finish for prompt, own in zip(PROMPTS, settings, strict=True)]
 
 
 def facts(traces: list) -> list:
     """What must be equal: frame by frame every id, and what had been spent on it."""
-    return [[(frame.ids.tolist(), frame.forwards) for frame in trace.frames] + [trace.result.stopped] for trace in traces]
+    return [
+        [(frame.ids.tolist(), frame.forwards) for frame in trace.frames] + [trace.result.stopped] for trace in traces
+    ]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
@@ -92,7 +114,9 @@ def test_runs_of_every_kind_share_their_passes(alone: Builtin, batched: Batched,
     assert facts(written) == facts(expected)
     assert passes[0] == len(written) and passes == sorted(passes, reverse=True), "everyone who has not ended takes part"
     assert sum(passes) == sum(trace.result.forwards for trace in written)
-    again = batched.together(jobs(batched, "token by token", tokens=60))  # longer texts, in a cache that others have used
+    again = batched.together(
+        jobs(batched, "token by token", tokens=60)
+    )  # longer texts, in a cache that others have used
     assert facts(again) == facts([job() for job in jobs(alone, "token by token", tokens=60)])
 
 
@@ -103,8 +127,13 @@ def test_one_run_needs_no_others(alone: Builtin, batched: Batched):
 
 
 def test_scores_equal_those_computed_alone(alone: Builtin, batched: Batched):
-    answers = [batched.tokens(words) for words in ("Yes.", "An apple, a pear and a plum.", "It scatters.", "x" * 200, "They sing.")]
-    scores = batched.together([partial(batched.score, prompt, ids) for prompt, ids in zip(PROMPTS, answers, strict=True)])
+    answers = [
+        batched.tokens(words)
+        for words in ("Yes.", "An apple, a pear and a plum.", "It scatters.", "x" * 200, "They sing.")
+    ]
+    scores = batched.together(
+        [partial(batched.score, prompt, ids) for prompt, ids in zip(PROMPTS, answers, strict=True)]
+    )
     for prompt, ids, score in zip(PROMPTS, answers, scores, strict=True):
         assert score == pytest.approx(alone.score(prompt, ids), abs=1e-3)
 
@@ -135,8 +164,26 @@ def test_an_error_of_the_network_is_told(batched: Batched, monkeypatch: pytest.M
 
 
 def command(folder: Path, tmp_path: Path, *more: str) -> list[str]:
-    return ["--weights", str(folder), "--work", str(tmp_path), "--out", str(tmp_path), "--new-tokens", "8", "--device", "cpu",
-            "--dtype", "fp32", "--only", "0", "1", "--batch", "3", *more]  # fmt: skip
+    return [
+        "--weights",
+        str(folder),
+        "--work",
+        str(tmp_path),
+        "--out",
+        str(tmp_path),
+        "--new-tokens",
+        "8",
+        "--device",
+        "cpu",
+        "--dtype",
+        "fp32",
+        "--only",
+        "0",
+        "1",
+        "--batch",
+        "3",
+        *more,
+    ]
 
 
 def test_an_evaluation_that_was_interrupted_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -44,7 +44,9 @@ def test_only_hidden_cells_count_and_the_twin_reads_the_puzzle_first(boards: Boa
     for causal in (False, True):
         batch = next(batches(boards, causal, 6))
         shown = batch["seen"][:, :CELLS] > 0
-        assert torch.equal(batch["counts"].bool(), ~shown) and torch.equal(batch["seen"][:, :CELLS][shown], batch["wanted"][shown])
+        assert torch.equal(batch["counts"].bool(), ~shown) and torch.equal(
+            batch["seen"][:, :CELLS][shown], batch["wanted"][shown]
+        )
         assert batch["seen"].shape[1] == (2 * CELLS - 1 if causal else CELLS)
         if causal:
             assert torch.equal(batch["seen"][:, CELLS:], batch["wanted"][:, :-1])
@@ -54,13 +56,25 @@ def test_the_pool_is_kept(tmp_path: Path):
     first = pool(tmp_path, 3)
     (file,) = tmp_path.iterdir()
     stamp = file.stat().st_mtime_ns
-    assert all(torch.equal(a, b) for a, b in zip(first, pool(tmp_path, 3), strict=True)) and file.stat().st_mtime_ns == stamp
+    assert (
+        all(torch.equal(a, b) for a, b in zip(first, pool(tmp_path, 3), strict=True))
+        and file.stat().st_mtime_ns == stamp
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_training_runs_and_goes_on(tmp_path: Path, causal: bool):
-    command = ["--out", str(tmp_path), "--smoke", "--no-compile", "--float32", "--batch", "4", *(["--causal"] if causal else [])]
+    command = [
+        "--out",
+        str(tmp_path),
+        "--smoke",
+        "--no-compile",
+        "--float32",
+        "--batch",
+        "4",
+        *(["--causal"] if causal else []),
+    ]
     main(command)
     main(command)
     network, about = load_average(tmp_path)

@@ -38,16 +38,35 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    told = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
-            "intermediate_size": 48, "vocab_size": CONFIG.vocab, "rope_theta": 1e5, "rms_norm_eps": 9.999999747378752e-06}  # fmt: skip
+    told = {
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 48,
+        "vocab_size": CONFIG.vocab,
+        "rope_theta": 1e5,
+        "rms_norm_eps": 9.999999747378752e-06,
+    }
     (folder / "config.json").write_text(json.dumps(told))
     torch.manual_seed(0)
     state = {"model.embed_tokens.weight": torch.randn(CONFIG.vocab, 32), "model.norm.weight": torch.ones(32)}
     for i in range(2):
-        sizes = {"self_attn.q_proj": (32, 32), "self_attn.k_proj": (16, 32), "self_attn.v_proj": (16, 32), "self_attn.o_proj": (32, 32),
-                 "mlp.gate_proj": (48, 32), "mlp.up_proj": (48, 32), "mlp.down_proj": (32, 48)}  # fmt: skip
+        sizes = {
+            "self_attn.q_proj": (32, 32),
+            "self_attn.k_proj": (16, 32),
+            "self_attn.v_proj": (16, 32),
+            "self_attn.o_proj": (32, 32),
+            "mlp.gate_proj": (48, 32),
+            "mlp.up_proj": (48, 32),
+            "mlp.down_proj": (32, 48),
+        }
         state |= {f"model.layers.{i}.{name}.weight": torch.randn(size) / 6 for name, size in sizes.items()}
-        state |= {f"model.layers.{i}.{name}.weight": torch.ones(32) for name in ("input_layernorm", "post_attention_layernorm")}
+        state |= {
+            f"model.layers.{i}.{name}.weight": torch.ones(32)
+            for name in ("input_layernorm", "post_attention_layernorm")
+        }
     save_file(state, folder / "model.safetensors")
     return folder
 
@@ -78,8 +97,12 @@ def test_the_base_is_read_exactly(base_folder: Path):
     config, base = read_base(base_folder)
     state = load_file(base_folder / "model.safetensors")
     assert asdict(config) == asdict(CONFIG)
-    torch.testing.assert_close(base["layers.1.qkv"][32:48], state["model.layers.1.self_attn.k_proj.weight"], atol=0, rtol=0)
-    torch.testing.assert_close(base["layers.0.gate_up"][48:], state["model.layers.0.mlp.up_proj.weight"], atol=0, rtol=0)
+    torch.testing.assert_close(
+        base["layers.1.qkv"][32:48], state["model.layers.1.self_attn.k_proj.weight"], atol=0, rtol=0
+    )
+    torch.testing.assert_close(
+        base["layers.0.gate_up"][48:], state["model.layers.0.mlp.up_proj.weight"], atol=0, rtol=0
+    )
     others = torch.arange(CONFIG.vocab) != MASK
     torch.testing.assert_close(base["embedding"][MASK], base["embedding"][others].mean(0))
 
@@ -112,7 +135,9 @@ def test_it_computes_what_the_shipped_network_computes(network: Network, decoder
     torch.testing.assert_close(hidden[0], new, atol=1e-4, rtol=1e-4)
     store = network.new_store(1, 12)  # the same, the cache written in place
     network.run(text[None], torch.arange(6), causal(0, 6), Kept(store, torch.arange(6)[None]))
-    kept, _ = network.run(block[None], torch.arange(6, 10), mask, Kept(store, torch.arange(6, 10)[None]), decoder=decoder)
+    kept, _ = network.run(
+        block[None], torch.arange(6, 10), mask, Kept(store, torch.arange(6, 10)[None]), decoder=decoder
+    )
     torch.testing.assert_close(kept, hidden, atol=1e-5, rtol=1e-5)
 
 
@@ -148,7 +173,10 @@ def test_streams_say_what_the_next_token_is():
             assert batch.noised[b, i] in (clean[4 + i], MASK) and not (first and batch.noised[b, i] == MASK)
             hidden_next = i + 1 < n and (i + 1) % 4 and batch.noised[b, i + 1] == MASK
             assert batch.target[b, i] == (clean[4 + i + 1] if hidden_next else IGNORED)
-        assert batch.next_token[b, 3 : 3 + len((row(11), row(6, ends=False))[b].answer)].tolist() == (row(11), row(6, ends=False))[b].answer
+        assert (
+            batch.next_token[b, 3 : 3 + len((row(11), row(6, ends=False))[b].answer)].tolist()
+            == (row(11), row(6, ends=False))[b].answer
+        )
         assert (batch.next_token[b] != IGNORED).sum() == len((row(11), row(6, ends=False))[b].answer)
     assert not batch.taught[0, 10:].any(), "the teacher has nothing to say behind the end"
 
@@ -173,7 +201,9 @@ def test_masks_ahead_stand_behind_every_token_and_see_nothing_of_what_they_guess
     ids, sees = batch.clean[0].tolist(), batch.mask[0, 0, :, : batch.clean.shape[1]].sum(-1).tolist()
     for position, target, clean in zip(batch.positions[0].tolist(), batch.target[0].tolist(), sees, strict=True):
         assert target == ids[position + 1] and 4 <= clean <= position and position - clean < AHEAD - 1
-    assert sorted(set(sees)) == list(range(4, 12))  # behind the prompt's last token, and behind every answer token but the last
+    assert sorted(set(sees)) == list(
+        range(4, 12)
+    )  # behind the prompt's last token, and behind every answer token but the last
     assert not batch.taught.any()
 
 
@@ -187,7 +217,9 @@ def test_masks_ahead_are_what_the_shipped_network_computes(network: Network):
     fast = Fast(shipped(network), CONFIG)
     cache, ids = fast.new_cache(64), batch.clean[0]
     n = len(answer.before)
-    shown = fast.ahead(ids[: n + 3], torch.full((4, AHEAD - 1), MASK), 0, cache)[:, 1:]  # behind the prompt and three tokens of the answer
+    shown = fast.ahead(ids[: n + 3], torch.full((4, AHEAD - 1), MASK), 0, cache)[
+        :, 1:
+    ]  # behind the prompt and three tokens of the answer
     groups = trained[0, : 4 * (AHEAD - 1)].view(4, AHEAD - 1, -1)
     torch.testing.assert_close(shown[:3], groups[:3], atol=1e-3, rtol=1e-3)
     told, before = None, batch.clean[0, batch.positions[0]]
@@ -201,7 +233,11 @@ def test_masks_ahead_are_what_the_shipped_network_computes(network: Network):
 def test_rows_are_read_once_a_prompt_without_repetition(answers: Path, base_folder: Path, tmp_path: Path):
     chat = Chat(base_folder)
     path = tmp_path / "more.jsonl"
-    extra = [{"p": "again", "r": [50, 51, 52, 53] * 6}, {"p": "short", "r": [EOS]}, {"t": "Once", "r": [60, 61, 62, 63, EOS]}]
+    extra = [
+        {"p": "again", "r": [50, 51, 52, 53] * 6},
+        {"p": "short", "r": [EOS]},
+        {"t": "Once", "r": [60, 61, 62, 63, EOS]},
+    ]
     path.write_text(answers.read_text() + answers.read_text() + "".join(json.dumps(e) + "\n" for e in extra))
     held_out, rows = read_rows(path, chat)
     assert len(held_out) + len(rows) == 251 and held_out and not {r.prompt for r in held_out} & {r.prompt for r in rows}
@@ -216,7 +252,12 @@ def test_a_typed_mask_token_stays_text(base_folder: Path):
 
 def test_held_out_prompts_share_no_template_and_no_topic_with_training():
     held_out = lines(DATA / "held_out_prompts.txt")
-    words = {word.lower() for name in ("topics.txt", "topics_phrases.txt") for line in lines(DATA / name) for word in line.split()}
+    words = {
+        word.lower()
+        for name in ("topics.txt", "topics_phrases.txt")
+        for line in lines(DATA / name)
+        for word in line.split()
+    }
     for template in lines(DATA / "templates.txt"):
         topic = r"\S+( \S+){0,2}"  # no topic has more than three words
         pattern = re.compile(re.escape(template).replace(r"\{a\}", topic).replace(r"\{b\}", topic))
@@ -273,8 +314,31 @@ def test_a_frozen_base_gets_no_gradient(network: Network):
 
 # ---------------------------------------------------------------- runs
 def options(base_folder: Path, answers: Path, out: Path, *more: str) -> list[str]:
-    return ["--base", str(base_folder), "--data", str(answers), "--out", str(out), "--batch", "4", "--rank", "4", "--dtype", "fp32",
-            "--threads", "1", "--every", "5", "--held-out", "4", "--device", "cpu", "--lr", "0.01", *more]  # fmt: skip
+    return [
+        "--base",
+        str(base_folder),
+        "--data",
+        str(answers),
+        "--out",
+        str(out),
+        "--batch",
+        "4",
+        "--rank",
+        "4",
+        "--dtype",
+        "fp32",
+        "--threads",
+        "1",
+        "--every",
+        "5",
+        "--held-out",
+        "4",
+        "--device",
+        "cpu",
+        "--lr",
+        "0.01",
+        *more,
+    ]
 
 
 FULL = ["--mode", "full", "--lr", "0.004"]
@@ -309,7 +373,11 @@ def test_every_answer_is_seen_once_an_epoch(base_folder: Path, answers: Path):
     args = train.parser().parse_args(options(base_folder, answers, Path("unused")))
     _, rows = read_rows(answers, Chat(base_folder))
     rows = rows[:40]
-    seen = [tuple(t for t in ids if t != EOS) for step in range(10) for ids in train.batch_of(step, rows, args).clean.tolist()]
+    seen = [
+        tuple(t for t in ids if t != EOS)
+        for step in range(10)
+        for ids in train.batch_of(step, rows, args).clean.tolist()
+    ]
     assert len(set(seen)) == 40
     torch.testing.assert_close(train.batch_of(3, rows, args).noised, train.batch_of(3, rows, args).noised)
 
@@ -341,26 +409,65 @@ def test_greedy_answers_equal_a_naive_loop(network: Network):
 def test_from_prompts_to_shipped_weights(base_folder: Path, tmp_path: Path):
     """self_distill -> train -> export -> load -> evaluate, each by its command, and on from the exported folder."""
     data, run, out = tmp_path / "a.jsonl", tmp_path / "run", tmp_path / "weights"
-    generate = ["--base", str(base_folder), "--out", str(data), "--tokens", "600", "--batch", "4", "--new-tokens", "24", "--dtype", "fp32",
-                "--device", "cpu", "--top-k", "200", "--temperature", "30"]  # fmt: skip
+    generate = [
+        "--base",
+        str(base_folder),
+        "--out",
+        str(data),
+        "--tokens",
+        "600",
+        "--batch",
+        "4",
+        "--new-tokens",
+        "24",
+        "--dtype",
+        "fp32",
+        "--device",
+        "cpu",
+        "--top-k",
+        "200",
+        "--temperature",
+        "30",
+    ]
     self_distill.main(generate)
     first = data.read_text()
     self_distill.main(generate)
-    assert data.read_text().startswith(first) and len(set(data.read_text().splitlines())) == len(data.read_text().splitlines())
+    assert data.read_text().startswith(first) and len(set(data.read_text().splitlines())) == len(
+        data.read_text().splitlines()
+    )
     train.main(options(base_folder, data, run, "--steps", "3"))
     saved = run / "latest.safetensors"
-    export.main(["--base", str(base_folder), "--adapter", str(saved), "--out", str(out), "--version", "t1", "--tokens", "7"])
+    export.main(
+        ["--base", str(base_folder), "--adapter", str(saved), "--out", str(out), "--version", "t1", "--tokens", "7"]
+    )
     manifest, tensors = read_manifest(out), load_builtin(out, torch.float32)
-    assert (manifest.rank, manifest.version, manifest.about["training_tokens"]) == (4, "t1", 7) and tensors["mask_row"].shape == (32,)
+    assert (manifest.rank, manifest.version, manifest.about["training_tokens"]) == (4, "t1", 7) and tensors[
+        "mask_row"
+    ].shape == (32,)
     card = (out / "MODEL_CARD.md").read_text()
     assert "t1" in card and "{" not in card
     back = read_adapter(out)
     assert all((back.pop(n) - t.float()).abs().max() < 0.02 for n, t in load_file(saved).items()) and not back
     again = train.main(options(out, data, tmp_path / "more", "--steps", "2", "--init", str(out)))
     assert again.step == 2
-    command = ["--weights", str(out), "--work", str(tmp_path / "w"), "--out", str(tmp_path / "r"), "--prompts", "2", "--new-tokens", "8"]
+    command = [
+        "--weights",
+        str(out),
+        "--work",
+        str(tmp_path / "w"),
+        "--out",
+        str(tmp_path / "r"),
+        "--prompts",
+        "2",
+        "--new-tokens",
+        "8",
+    ]
     rows = evaluate.main([*command, "--only", "0", "1", "9"])
-    assert [r["prompts"] for r in rows] == [2, 2, 2] and rows[0]["tokens_per_forward"] <= 1.0 and all(r["nll"] > 0 for r in rows)
+    assert (
+        [r["prompts"] for r in rows] == [2, 2, 2]
+        and rows[0]["tokens_per_forward"] <= 1.0
+        and all(r["nll"] > 0 for r in rows)
+    )
     before = (tmp_path / "w" / "samples.jsonl").read_text()
     evaluate.main([*command, "--only", "0", "1", "9"])
     assert (tmp_path / "w" / "samples.jsonl").read_text() == before, "nothing is measured twice"
@@ -371,7 +478,18 @@ def test_from_prompts_to_shipped_weights(base_folder: Path, tmp_path: Path):
 def test_full_weights_are_exported_as_one_set(base_folder: Path, answers: Path, tmp_path: Path):
     train.main(options(base_folder, answers, tmp_path / "run", "--steps", "2", "--mode", "full"))
     out = tmp_path / "weights"
-    export.main(["--base", str(base_folder), "--full", str(tmp_path / "run" / "latest.safetensors"), "--out", str(out), "--version", "f"])
+    export.main(
+        [
+            "--base",
+            str(base_folder),
+            "--full",
+            str(tmp_path / "run" / "latest.safetensors"),
+            "--out",
+            str(out),
+            "--version",
+            "f",
+        ]
+    )
     tensors = load_builtin(out, torch.float32)
     assert read_manifest(out).rank == 0 and not [name for name in tensors if name.startswith(("decoder.", "follow."))]
 
@@ -382,7 +500,9 @@ def test_the_held_out_measure_is_the_same_twice(network: Network, answers: Path,
 
 
 @pytest.mark.parametrize("module", ["self_distill", "train", "evaluate", "export"])
-def test_every_command_explains_itself(module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_every_command_explains_itself(
+    module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     monkeypatch.delitem(sys.modules, f"training.{module}", raising=False)
     with pytest.raises(SystemExit) as ended:

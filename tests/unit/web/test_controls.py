@@ -39,7 +39,9 @@ def test_every_knob_has_a_control_with_its_label_help_and_bounds(built):
 
 def test_every_knob_starts_with_a_value_that_is_allowed(built):
     limits, controls = built
-    assert Settings.parse({name: control.value for name, control in controls.items()}, limits) == Settings.parse(start_values(limits))
+    assert Settings.parse({name: control.value for name, control in controls.items()}, limits) == Settings.parse(
+        start_values(limits)
+    )
 
 
 @pytest.mark.parametrize(("model", "name"), [(model, name) for model, presets in PRESETS.items() for name in presets])

@@ -52,7 +52,13 @@ def test_the_page_starts_with_what_the_model_starts_with():
         assert json.loads(json.dumps(told))["models"].keys() == {known.spec.id for known in entries()}
         for known in entries():
             Settings.parse(told["models"][known.spec.id]["start"], limits)
-    assert {known.spec.id for known in entries() if model_told(known)["presets"]} == {"worlds", "worlds-noisy", "sudoku", "builtin", "fake"}
+    assert {known.spec.id for known in entries() if model_told(known)["presets"]} == {
+        "worlds",
+        "worlds-noisy",
+        "sudoku",
+        "builtin",
+        "fake",
+    }
 
 
 def test_the_picker_marks_what_is_not_here(monkeypatch):
@@ -66,10 +72,15 @@ def test_the_picker_marks_what_is_not_here(monkeypatch):
     assert names["diffusiongemma"].endswith("(to download)")
 
 
-@pytest.mark.parametrize(("config", "family", "modes"), [
-    ({"model_type": "diffusion_gemma"}, "uniform", ["diffusion"]), ({"model_type": "llama"}, "autoregressive", ["ar"]),
-    ({"model_type": "Dream"}, "masked", ["diffusion"]), (None, "masked", ["diffusion", "ar"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("config", "family", "modes"),
+    [
+        ({"model_type": "diffusion_gemma"}, "uniform", ["diffusion"]),
+        ({"model_type": "llama"}, "autoregressive", ["ar"]),
+        ({"model_type": "Dream"}, "masked", ["diffusion"]),
+        (None, "masked", ["diffusion", "ar"]),
+    ],
+)
 def test_an_own_checkpoint_is_looked_at_before_it_is_chosen(tmp_path, config, family, modes):
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
@@ -77,10 +88,14 @@ def test_an_own_checkpoint_is_looked_at_before_it_is_chosen(tmp_path, config, fa
     told = json.loads(text)
     assert (told["family"], told["modes"], told["presets"]) == (family, modes, {})
     update = picker.offer([("A", "a")])(text)
-    assert update["value"] == told["id"] and update["choices"][0] == ("A", "a") and update["choices"][1][1] == told["id"]
+    assert (
+        update["value"] == told["id"] and update["choices"][0] == ("A", "a") and update["choices"][1][1] == told["id"]
+    )
 
 
-@pytest.mark.parametrize("text", ["", "nothing", "builtin", "hf:", "hf:owner/name?colour=red", "/no/such/folder", "\x00/"])
+@pytest.mark.parametrize(
+    "text", ["", "nothing", "builtin", "hf:", "hf:owner/name?colour=red", "/no/such/folder", "\x00/"]
+)
 def test_what_is_no_checkpoint_is_refused_in_a_sentence(text):
     with pytest.raises(gr.Error) as refused:
         picker.look(text)
@@ -93,7 +108,15 @@ def test_a_picture_comes_as_a_data_url():
     assert picture_of(url) == b"some bytes" and picture_of("") == picture_of(None) == b""
     asked = request_of({"prompt": "x", "model": "diffusiongemma", "image": url}, LOCAL)
     assert asked == parse_request("x", model="diffusiongemma", image=b"some bytes")
-    for bad in (url[5:], "data:text/html;base64,AAAA", "data:image/png;base64,%%", "data:image/png,x", 7, ["x"], {"path": "/etc/passwd"}):
+    for bad in (
+        url[5:],
+        "data:text/html;base64,AAAA",
+        "data:image/png;base64,%%",
+        "data:image/png,x",
+        7,
+        ["x"],
+        {"path": "/etc/passwd"},
+    ):
         with pytest.raises(SettingError, match="must be sent as a data URL"):
             picture_of(bad)
     with pytest.raises(SettingError, match="only by a playground of your own"):
@@ -118,8 +141,11 @@ def test_options_not_given_are_the_models_own(tmp_path):
 def test_an_image_that_cannot_be_taken_is_refused(tmp_path, capsys):
     (tmp_path / "big").write_bytes(bytes(LOCAL.image_bytes + 1))
     (tmp_path / "small").write_bytes(b"x")
-    refused = (("diffusiongemma", "none", "The image cannot be read"), ("diffusiongemma", "big", "at most 8 MB; it has 8.0 MB"),
-               ("fake", "small", "takes no image: it has no vision tower"))  # fmt: skip
+    refused = (
+        ("diffusiongemma", "none", "The image cannot be read"),
+        ("diffusiongemma", "big", "at most 8 MB; it has 8.0 MB"),
+        ("fake", "small", "takes no image: it has no vision tower"),
+    )
     for model, name, said in refused:
         assert cli.main(["run", "--prompt", "x", "--model", model, "--image", str(tmp_path / name)]) == 2
         out, err = capsys.readouterr()

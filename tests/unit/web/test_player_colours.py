@@ -19,11 +19,15 @@ SIMULATED = {
 
 def palette(theme: str) -> dict[str, np.ndarray]:
     """Return the colours of a theme as linear RGB."""
-    light, dark = (re.search(rf"\.ib-player{re.escape(which)} \{{(.*?)\n\}}", style(), re.S) for which in ("", ".ib-dark"))
+    light, dark = (
+        re.search(rf"\.ib-player{re.escape(which)} \{{(.*?)\n\}}", style(), re.S) for which in ("", ".ib-dark")
+    )
     assert light and dark
     text = light.group(1) + (dark.group(1) if theme == "dark" else "")
     found = dict(re.findall(r"--ib-([a-z-]+): (#[0-9a-f]{6});", text))
-    return {name: linear(np.array([int(value[i : i + 2], 16) for i in (1, 3, 5)]) / 255) for name, value in found.items()}
+    return {
+        name: linear(np.array([int(value[i : i + 2], 16) for i in (1, 3, 5)]) / 255) for name, value in found.items()
+    }
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
@@ -45,7 +49,11 @@ def contrast(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(rgb, 0, 1) / [0.9505, 1, 1.089]
+    xyz = (
+        np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+        @ np.clip(rgb, 0, 1)
+        / [0.9505, 1, 1.089]
+    )
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
@@ -72,10 +80,19 @@ def test_an_undecided_place_is_seen_from_the_last_row(theme: str):
 def test_every_text_stands_out_from_what_is_behind_it(theme: str):
     c = palette(theme)
     darkest = blot(c, share_of_blot(theme) + 0.07)  # the surest guess makes it darkest
-    pairs = {"text": ("ink", c["paper"]), "quiet text": ("soft", c["paper"]), "committed": ("on-accent", c["accent"]),
-             "pinned": ("pin", c["paper"]), "taken back": ("back", c["paper"]),
-             "a guess in the darkest block": ("guess", darkest)}  # fmt: skip
-    assert {name: round(contrast(c[ink], behind), 1) for name, (ink, behind) in pairs.items() if contrast(c[ink], behind) < 4.5} == {}
+    pairs = {
+        "text": ("ink", c["paper"]),
+        "quiet text": ("soft", c["paper"]),
+        "committed": ("on-accent", c["accent"]),
+        "pinned": ("pin", c["paper"]),
+        "taken back": ("back", c["paper"]),
+        "a guess in the darkest block": ("guess", darkest),
+    }
+    assert {
+        name: round(contrast(c[ink], behind), 1)
+        for name, (ink, behind) in pairs.items()
+        if contrast(c[ink], behind) < 4.5
+    } == {}
     assert contrast(c["accent"], c["paper"]) >= 3  # controls, outline, bars
 
 
@@ -84,7 +101,8 @@ def test_every_text_stands_out_from_what_is_behind_it(theme: str):
 def test_states_stay_apart_for_colour_blind_eyes(theme: str, eyes: str):
     c = palette(theme)
     seen = {name: lab(np.array(SIMULATED[eyes]) @ c[name]) for name in ("accent", "back", "pin", "ink")} | {
-        "blot": lab(np.array(SIMULATED[eyes]) @ blot(c, share_of_blot(theme)))}  # fmt: skip
+        "blot": lab(np.array(SIMULATED[eyes]) @ blot(c, share_of_blot(theme)))
+    }
     apart = {(a, b): float(np.linalg.norm(seen[a] - seen[b])) for a, b in combinations(seen, 2)}
     assert {pair: distance for pair, distance in apart.items() if distance < 12} == {}
 
@@ -92,5 +110,8 @@ def test_states_stay_apart_for_colour_blind_eyes(theme: str, eyes: str):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_fills_differ_in_grey(theme: str):
     c = palette(theme)
-    greys = sorted(lab(np.full(3, luminance(rgb)))[0] for rgb in (c["accent"], blot(c, share_of_blot(theme)), c["paper"], blot(c, 0.15)))
+    greys = sorted(
+        lab(np.full(3, luminance(rgb)))[0]
+        for rgb in (c["accent"], blot(c, share_of_blot(theme)), c["paper"], blot(c, 0.15))
+    )
     assert min(np.diff(greys)) > 3

@@ -81,12 +81,16 @@ def test_where_the_twin_is_missing_the_chart_says_so(sweep):
 
 
 def test_a_share_of_consistent_texts_is_drawn_between_nothing_and_all(sweep):
-    checked = [Point(point.value, [replace(run, trace=copy(run.trace)) for run in point.runs]) for point in sweep.points]
+    checked = [
+        Point(point.value, [replace(run, trace=copy(run.trace)) for run in point.runs]) for point in sweep.points
+    ]
     for point in checked:
         for n, run in enumerate(point.runs):
             run.trace.result = replace(run.trace.result, faults=((("x", (0,)),) if point.value == 8 and n else ()))
     line, _ = frontier(checked, "steps", "consistent").data[1:3]
-    assert list(line.y) == [pytest.approx(1 / 3), 1.0] and line.error_y.array[0] == pytest.approx(0.7923 - 1 / 3, abs=1e-3)
+    assert list(line.y) == [pytest.approx(1 / 3), 1.0] and line.error_y.array[0] == pytest.approx(
+        0.7923 - 1 / 3, abs=1e-3
+    )
     assert frontier(checked, "steps", "consistent").layout.yaxis.tickformat == ".0%"
 
 
@@ -137,13 +141,18 @@ def contrast(one, other):
 
 
 def test_lines_stand_out_on_paper_and_at_night():
-    assert min(contrast(colour, ground) for colour in COLOURS for ground in ("#f4f1e9", "#0f0e13", "#fdfbf5", "#17161c")) >= 3
+    assert (
+        min(contrast(colour, ground) for colour in COLOURS for ground in ("#f4f1e9", "#0f0e13", "#fdfbf5", "#17161c"))
+        >= 3
+    )
 
 
 def test_the_first_three_lanes_can_be_told_apart_by_colour_blind_eyes():
     # Vienot, Brettel and Mollon 1999, in linear RGB: protanopia and deuteranopia
-    matrices = ([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
-                [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])  # fmt: skip
+    matrices = (
+        [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+        [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+    )
     linear = [np.array([(int(c[i : i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5)]) for c in COLOURS[:3]]
     for matrix in matrices:
         seen = [np.clip(np.array(matrix) @ colour, 0, 1) ** (1 / 2.2) for colour in linear]
@@ -161,7 +170,9 @@ def test_quality_is_the_twin_s_mean_surprise_or_not_computed():
     assert quality(trace).nll is None and quality(trace, engine).nll is None, "nothing is in memory"
     engine.load("fake")
     assert quality(trace, engine).nll == 0.5
-    assert quality(trace, engine).distinct_2 == distinct(trace.final_ids[:-1]), "the end token is no part of the text's pairs"
+    assert quality(trace, engine).distinct_2 == distinct(trace.final_ids[:-1]), (
+        "the end token is no part of the text's pairs"
+    )
     engine._model.score = lambda prompt, ids, system="": [float("inf")] * len(ids)
     assert quality(trace, engine).nll is None
     assert not engine.busy
@@ -173,7 +184,9 @@ def test_the_score_of_a_greedy_text_is_what_writing_it_saw():
     model = Tiny(eos=False)
     trace = model.denoise("abc", Settings(new_tokens=40), mode="ar").finish()
     seen = [reason.value for frame in trace.frames for reason in frame.reasons]
-    assert np.allclose(np.exp(-np.array(model.score("abc", trace.final_ids))), seen, atol=2e-3)  # confidence forbids the mask token
+    assert np.allclose(
+        np.exp(-np.array(model.score("abc", trace.final_ids))), seen, atol=2e-3
+    )  # confidence forbids the mask token
 
 
 def test_a_long_text_is_scored_in_pieces_that_change_nothing(monkeypatch):

@@ -44,7 +44,9 @@ def test_no_frame_is_lost_and_no_two_messages_are_closer_than_the_interval(waits
         sent.append((now[0] + INTERVAL, json.loads(message)))
     assert all(b - a >= INTERVAL - 1e-9 for (a, _), (b, _) in zip(sent, sent[1:], strict=False))
     messages = [message for _, message in sent]
-    assert [message["from"] for message in messages] == [sum(len(m["frames"]) for m in messages[:i]) for i in range(len(messages))]
+    assert [message["from"] for message in messages] == [
+        sum(len(m["frames"]) for m in messages[:i]) for i in range(len(messages))
+    ]
     back = reassembled(messages, trace)
     assert all(a.same_as(b) for a, b in zip(trace.frames, back.frames, strict=True))
 
@@ -61,8 +63,21 @@ def test_the_first_frame_goes_out_at_once_with_the_header_and_only_then():
 
 def test_frames_without_candidates_send_none():
     trace = a_trace()
-    frames = [Frame(f.step, f.block, f.span, f.forwards, f.seconds, f.forward_seconds, f.ids.copy(), f.states.copy(), f.confidence.copy(),
-                    f.entropy.copy()) for f in trace.frames]  # fmt: skip
+    frames = [
+        Frame(
+            f.step,
+            f.block,
+            f.span,
+            f.forwards,
+            f.seconds,
+            f.forward_seconds,
+            f.ids.copy(),
+            f.states.copy(),
+            f.confidence.copy(),
+            f.entropy.copy(),
+        )
+        for f in trace.frames
+    ]
     assert "candidates" not in json.loads(Recorder(trace, interval=0).add(frames[0]) or "")
 
 
@@ -84,7 +99,9 @@ def test_a_stream_ends_with_the_whole_run():
     messages = [json.loads(message) for message in stream(run)]
     last = messages[-1]
     assert last["done"] is True and {m["run"] for m in messages} == {last["run"]}
-    assert [f.ids.tolist() for f in loads(json.dumps(last["trace"])).frames] == [f.ids.tolist() for f in run.trace.frames]
+    assert [f.ids.tolist() for f in loads(json.dumps(last["trace"])).frames] == [
+        f.ids.tolist() for f in run.trace.frames
+    ]
 
 
 def test_closing_a_stream_ends_the_run():

@@ -67,7 +67,9 @@ def test_a_changed_first_mention_is_found_too():
             again = [other for other in text.structure.parts if other.of == part.name and other.kind == "again"]
             if part.name and again:
                 words = list(text.words)
-                words[part.start] = r.choice(sorted(w for w in text.structure.allowed[part.start] if w != words[part.start]))
+                words[part.start] = r.choice(
+                    sorted(w for w in text.structure.allowed[part.start] if w != words[part.start])
+                )
                 found[bool(worlds.check(words, text.form))] += 1
     assert found[True] > 200 and not found[False]
 
@@ -84,12 +86,19 @@ def test_other_faults_are_said_in_words():
     assert first(words[:-5]).startswith("The notice of a lost animal breaks off in the ")
     assert "A word is missing in the" in first(words[:8] + words[9:])
     assert "There is a word too many in the" in first(words[:8] + ["seven"] + words[8:])
-    assert worlds.check(words, "notice", ["nose-bleed"])[0].sentence == "The prompt asked for 'nose-bleed', which is nowhere in the text."
+    assert (
+        worlds.check(words, "notice", ["nose-bleed"])[0].sentence
+        == "The prompt asked for 'nose-bleed', which is nowhere in the text."
+    )
     assert worlds.check([], "notice") and worlds.check(["owl"] * 71) and worlds.check(words) == []
 
 
 def test_derived_words():
-    assert derived("next", "Sunday") == "Monday" and derived("less", "three") == "two" and derived("sound", "owl") == "hoots"
+    assert (
+        derived("next", "Sunday") == "Monday"
+        and derived("less", "three") == "two"
+        and derived("sound", "owl") == "hoots"
+    )
     assert derived("his", "Mira") == "her" and derived("He", "Otto") == "He" and derived("him", "widow") == "her"
     assert [article(word) for word in ("owl", "fox", "one-eyed", "unusual", "uncle")] == ["an", "a", "a", "an", "an"]
 
@@ -98,7 +107,10 @@ def test_a_tenth_of_the_pairs_is_held_out_of_training():
     r = R(2)
     assert all(not held_out_pairs(t.structure, t.words) for t in (worlds.write(r) for _ in range(300)))
     assert all(held_out_pairs(t.structure, t.words) for t in (worlds.write(r, held_out=True) for _ in range(100)))
-    share = sum(bool(held_out_pairs(t.structure, t.words)) for t in (worlds.write(r, held_out=None) for _ in range(600))) / 600
+    share = (
+        sum(bool(held_out_pairs(t.structure, t.words)) for t in (worlds.write(r, held_out=None) for _ in range(600)))
+        / 600
+    )
     assert 0.05 < share < 0.5
 
 
@@ -106,8 +118,17 @@ def test_no_clause_repeats_often():
     r, seen, texts = R(3), Counter(), 3000
     for _ in range(texts):
         text = worlds.write(r)
-        owner = {p: part.start for part in text.structure.parts if part.kind in KINDS for p in range(part.start, part.start + part.length)}
-        clauses = {text.words[i : i + 6] for i in range(len(text.words) - 5) if len({owner.get(p) for p in range(i, i + 6)} - {None}) >= 2}
+        owner = {
+            p: part.start
+            for part in text.structure.parts
+            if part.kind in KINDS
+            for p in range(part.start, part.start + part.length)
+        }
+        clauses = {
+            text.words[i : i + 6]
+            for i in range(len(text.words) - 5)
+            if len({owner.get(p) for p in range(i, i + 6)} - {None}) >= 2
+        }
         seen.update(clauses)
     clause, most = seen.most_common(1)[0]
     assert most / texts < 0.005, clause

@@ -35,17 +35,26 @@ def test_a_name_takes_its_pronouns_and_the_article_its_word_along():
     words = "Lost : an orange owl called Otto , last seen near the zoo on Friday . Do not interrupt him ,"
     words += " for he hides under pianos as well . Please bring Otto back to the zoo . Reward : four hats , all four of them polished ."
     found = worlds.ripple(words.split(), "notice", "who", 1)
-    assert found.old == "Otto" and {words.split()[i] for i in found.free} == {"him", "he", "Otto"} and len(found.faults) == 3
+    assert (
+        found.old == "Otto"
+        and {words.split()[i] for i in found.free} == {"him", "he", "Otto"}
+        and len(found.faults) == 3
+    )
     assert worlds.ripple(["Lost"], "notice", "who") is None
 
 
 def test_what_hangs_on_a_changed_word_is_erased_and_said(model):  # noqa: F811
     text = worlds.write(random.Random(3), "notice").words
     ids = [*worlds.encode(text), *[worlds.END] * (worlds.CANVAS - len(text))]
-    trace = model.denoise("notice", Settings(steps=2), draft=Draft(tuple(ids), kept=tuple(range(len(text) + 1)))).finish()
+    trace = model.denoise(
+        "notice", Settings(steps=2), draft=Draft(tuple(ids), kept=tuple(range(len(text) + 1)))
+    ).finish()
     asked = parse_ripple(trace.to_json(), "who")
     found = worlds.ripple(text, "notice", "who", 0)
-    assert {(edit.start, edit.do) for edit in asked.draft.edits} == {(found.position, "type"), *((at, "erase") for at in found.free)}
+    assert {(edit.start, edit.do) for edit in asked.draft.edits} == {
+        (found.position, "type"),
+        *((at, "erase") for at in found.free),
+    }
     again = model.denoise(asked.prompt, asked.settings, draft=asked.draft).finish()
     assert f"'{found.old}' was made '{found.new}' and pinned" in again.notice and "contradiction" in again.notice
     assert all(frame.states[found.position] == PINNED for frame in again.frames)
@@ -54,7 +63,10 @@ def test_what_hangs_on_a_changed_word_is_erased_and_said(model):  # noqa: F811
 
 def test_only_a_finished_text_of_the_worlds_can_be_changed_so(model):  # noqa: F811
     fake = Fake().denoise("x", Settings(steps=2)).finish()
-    for trace, change, said in ((fake, "who", "Only in a finished text"), (fake, "colour", "A change must be one of who, how many")):
+    for trace, change, said in (
+        (fake, "who", "Only in a finished text"),
+        (fake, "colour", "A change must be one of who, how many"),
+    ):
         with pytest.raises(SettingError, match=said):
             parse_ripple(trace.to_json(), change)
 
@@ -83,7 +95,9 @@ def test_a_whole_text_is_doubted_once_more_where_the_model_doubts(model, monkeyp
     assert trace.final_ids == [50, 51, 52, 40, *range(54, 60), worlds.END] and trace.result.stopped == "end"
     assert [(reason.position, reason.rule) for frame in trace.frames for reason in frame.reasons][0] == (3, "doubted")
     kept = model.denoise("notice", settings, draft=replace(draft, keep=True)).finish()
-    assert kept.final_ids == [*range(50, 60), worlds.END] and np.array_equal(kept.frames[-1].ids[:10], kept.frames[0].ids[:10])
+    assert kept.final_ids == [*range(50, 60), worlds.END] and np.array_equal(
+        kept.frames[-1].ids[:10], kept.frames[0].ids[:10]
+    )
     none = model.denoise("notice", replace(settings, remasking="none"), draft=draft).finish()
     assert none.result.forwards == 0 and none.final_ids[3] == 53
 
@@ -92,8 +106,18 @@ def test_the_shipped_weights_let_the_rest_follow():
     """Of what they write, more texts get better than worse when one word was changed and its ties erased."""
     shipped, better, worse = load(), 0, 0
     for seed in range(6):
-        trace = shipped.denoise("notice", Settings(steps=48, temperature=0.8, rule="independent", entropy_bound=0.3, remasking="recheck",
-                                                   remask_strength=0.2, seed=seed)).finish()  # fmt: skip
+        trace = shipped.denoise(
+            "notice",
+            Settings(
+                steps=48,
+                temperature=0.8,
+                rule="independent",
+                entropy_bound=0.3,
+                remasking="recheck",
+                remask_strength=0.2,
+                seed=seed,
+            ),
+        ).finish()
         if trace.result.faults:
             continue
         asked = parse_ripple(trace.to_json(), "who")
