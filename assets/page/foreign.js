@@ -101,7 +101,7 @@ window.inkblotForeign = (() => {
 
   const AGED = { c: "s", t: "m" };
 
-  /** A frame as the difference from the one before it, and its candidates; see model/trace/codec.py. */
+  /** A frame as the difference from the one before it, and its candidates; see model/trace/encode.py. */
   function difference(now, before, told) {
     const frame = { t: told.seconds, u: 0, ...(now.length === before.length ? {} : { l: now.length }), at: [], st: "", id: [] }, heat = [];
     now.forEach(([letter, id, p], i) => {

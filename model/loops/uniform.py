@@ -395,17 +395,3 @@ def accept(entropy: torch.Tensor, bound: float) -> tuple[torch.Tensor, torch.Ten
     spent = ordered.cumsum(-1) - ordered
     accepted = torch.zeros_like(spent, dtype=torch.bool).scatter(-1, order, spent <= bound)
     return accepted, torch.zeros_like(spent).scatter(-1, order, spent)
-
-
-def edit(state: State, tokens: Mapping[int, int], pin: bool = False) -> State:
-    """Return a copy whose canvas holds `tokens` ({position of the canvas: id}) in the next step, and from then on if `pin`."""
-    canvas = state.canvas.clone()
-    for position, token in tokens.items():
-        if not 0 <= position < canvas.shape[1]:
-            raise SettingError(
-                f"A position on the canvas must be between 0 and {canvas.shape[1] - 1}; it was {position}.", "pinned"
-            )
-        canvas[:, position] = token
-    first = state.block * canvas.shape[1]
-    held = {first + p: t for p, t in tokens.items()} if pin else {}
-    return replace(state, canvas=canvas, pinned=dict(state.pinned) | held)

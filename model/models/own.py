@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl
 from model.entry import Entry, Progress
 from model.errors import ModelUnavailable
 from model.models.gemma import record as diffusion_gemma
-from model.models.masked.records import BERT, CHATML, DEFAULTS, HUB, ONE_EACH, WORKING, Family
+from model.models.masked.families import BERT, CHATML, DEFAULTS, ONE_EACH, Family
+from model.models.masked.records import HUB, WORKING
 from model.models.placement import cached
 from model.spec import ModelSpec
 

@@ -1,7 +1,7 @@
 """A run as data: what every position of the canvas held after each step, and why.
 
 A `Trace` is a header and a list of `Frame`s. The live page, replay, races, plots, exports, the API and the tests consume it; it
-knows neither torch nor Gradio. Its JSON form (`text-diffusion-trace`, version 1) is in `codec.py` and `assets/trace.schema.json`.
+knows neither torch nor Gradio. Its JSON form (`text-diffusion-trace`, version 1) is in `encode.py` and `assets/trace.schema.json`.
 
 The canvas is the answer: L positions, in reading order. Per position a frame holds
 - `ids` int32: the token, -1 where there is none (a mask; `noise` positions hold the random token the model saw),

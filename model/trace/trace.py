@@ -1,4 +1,4 @@
-"""One run as data: a header, its frames and how it ended. The JSON form is in `codec.py` and `assets/trace.schema.json`."""
+"""One run as data: a header, its frames and how it ended. The JSON form is in `encode.py` and `assets/trace.schema.json`."""
 
 from __future__ import annotations
 
@@ -124,13 +124,13 @@ class Trace:
 
     def to_json(self, max_bytes: int | None = None) -> str:
         """Return the versioned JSON document; candidates are left out if it would be longer than `max_bytes`."""
-        from model.trace.codec import dumps
+        from model.trace.encode import dumps
 
         return dumps(self, max_bytes)
 
     @classmethod
     def from_json(cls, text: str | bytes, max_bytes: int = 8_000_000) -> Trace:
         """Parse and check a document; raise TraceError with one sentence."""
-        from model.trace.codec import loads
+        from model.trace.decode import loads
 
         return loads(text, max_bytes)

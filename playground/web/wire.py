@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from model.run import Run
-from model.trace.codec import dumps, encode_candidates, encode_frame, encode_header, encode_vocab
+from model.trace.encode import dumps, encode_candidates, encode_frame, encode_header, encode_vocab
 from model.trace.frame import REASONS, Frame
 from model.trace.trace import Trace
 

@@ -19,8 +19,9 @@ from model.models.base import inputs_device
 from model.models.chat import Chat, ChatModel
 from model.models.masked import dit
 from model.models.masked import formats as layouts
+from model.models.masked.families import Family
 from model.models.masked.predictors import Blocks, Full, Guided, Logits, decoder_logits, encoder_logits
-from model.models.masked.records import HUB, WORKING, Family
+from model.models.masked.records import HUB, WORKING
 from model.models.placement import Hardware, Needs, Placement, plan, survey
 from model.settings import Settings
 from model.spec import ModelSpec

@@ -45,55 +45,10 @@ def opener() -> Callable[..., Any]:
 
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
-    running, start, page = racing.Running(), start_values(ctx.limits, ctx.chosen), SimpleNamespace()
-    canvas, shown = ctx.model == "worlds", recorded("sweep", ctx.model)
-    knob = "steps" if canvas else "threshold"
-    seeds = max(1, min(20, ctx.limits.runs // 12)) if canvas else 1  # five values and the reference, for two prompts
+    running, page, shown = racing.Running(), SimpleNamespace(), recorded("sweep", ctx.model)
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=3, min_width=290, elem_classes="ink-lab-side"):
-            page.knob = gr.Dropdown(
-                [(FIELD[name].label, name) for name in KNOBS],
-                value=knob,
-                label="Knob",
-                filterable=False,
-                elem_id="lab-knob",
-            )
-            page.values = gr.Textbox(
-                offered(knob, canvas),
-                label="Values",
-                info="Separated by commas, or a range: 8..64/4 is four values.",
-                elem_id="lab-values",
-                max_length=400,
-            )
-            two = "\n".join(list(strings.examples(ctx.model).values())[:2])
-            page.prompts = gr.Textbox(
-                two,
-                label="Prompts",
-                info="One a line.",
-                lines=3,
-                max_lines=10,
-                elem_id="lab-prompts",
-                max_length=ctx.limits.prompt_chars,
-            )
-            with gr.Row():
-                page.seeds = gr.Number(
-                    seeds, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS, elem_id="lab-seeds", min_width=110
-                )
-                page.length = gr.Number(
-                    start["new_tokens"], label="Length (tokens)", precision=0, elem_id="lab-length", min_width=110
-                )
-                page.temperature = gr.Number(
-                    start["temperature"], label="Temperature", step=0.05, elem_id="lab-temperature", min_width=110
-                )
-            page.model = gr.Dropdown(
-                ctx.model_choices,
-                value=ctx.model,
-                label="Model",
-                filterable=False,
-                elem_id="lab-model",
-                visible=len(ctx.model_choices) > 1,
-            )
-            page.reference = gr.Checkbox(True, label="Autoregressive mode for reference", elem_id="lab-reference")
+            ask(ctx, page)
             with gr.Row(elem_classes="ink-actions"):
                 page.run = gr.Button("Sweep", variant="primary", elem_id="lab-run", min_width=110, scale=0)
                 page.stop = gr.Button("Stop", elem_id="lab-stop", min_width=90, scale=0)
@@ -116,6 +71,51 @@ def build(ctx: Context) -> None:
     page.json_box = gr.Textbox(visible="hidden", elem_id="lab-json-text", show_label=False)
     page.kept = gr.State([])
     join(ctx, running, page)
+
+
+def ask(ctx: Context, page: SimpleNamespace) -> None:
+    """Lay out what is asked of a sweep: the knob and its values, prompts, seeds, length, model."""
+    start, canvas = start_values(ctx.limits, ctx.chosen), ctx.model == "worlds"
+    knob = "steps" if canvas else "threshold"
+    seeds = max(1, min(20, ctx.limits.runs // 12)) if canvas else 1  # five values and the reference, for two prompts
+    names = [(FIELD[name].label, name) for name in KNOBS]
+    page.knob = gr.Dropdown(names, value=knob, label="Knob", filterable=False, elem_id="lab-knob")
+    page.values = gr.Textbox(
+        offered(knob, canvas),
+        label="Values",
+        info="Separated by commas, or a range: 8..64/4 is four values.",
+        elem_id="lab-values",
+        max_length=400,
+    )
+    page.prompts = gr.Textbox(
+        "\n".join(list(strings.examples(ctx.model).values())[:2]),
+        label="Prompts",
+        info="One a line.",
+        lines=3,
+        max_lines=10,
+        elem_id="lab-prompts",
+        max_length=ctx.limits.prompt_chars,
+    )
+    number: dict[str, Any] = {"min_width": 110}
+    with gr.Row():
+        page.seeds = gr.Number(
+            seeds, label="Seeds", precision=0, minimum=1, maximum=MOST_SEEDS, elem_id="lab-seeds", **number
+        )
+        page.length = gr.Number(
+            start["new_tokens"], label="Length (tokens)", precision=0, elem_id="lab-length", **number
+        )
+        page.temperature = gr.Number(
+            start["temperature"], label="Temperature", step=0.05, elem_id="lab-temperature", **number
+        )
+    page.model = gr.Dropdown(
+        ctx.model_choices,
+        value=ctx.model,
+        label="Model",
+        filterable=False,
+        elem_id="lab-model",
+        visible=len(ctx.model_choices) > 1,
+    )
+    page.reference = gr.Checkbox(True, label="Autoregressive mode for reference", elem_id="lab-reference")
 
 
 def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:

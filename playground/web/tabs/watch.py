@@ -67,140 +67,123 @@ def examples(kind: str, texts: dict[str, str], prompt: gr.Textbox) -> gr.Dataset
 
 def build(ctx: Context) -> None:
     """Lay the page out and join it to the engine."""
+    page = SimpleNamespace()
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
             with gr.Row(elem_classes="ink-ask"):
-                prompt = gr.Textbox(
-                    label="Prompt",
-                    placeholder="Ask something, or press an example",
-                    lines=1,
-                    max_lines=8,
-                    scale=1,
-                    max_length=ctx.limits.prompt_chars,
-                    elem_id="prompt",
-                    value=strings.first_example(ctx.model),
-                )
-                with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
-                    run = gr.Button("Run", variant="primary", elem_id="run")
-                    stop = gr.Button("Stop", elem_id="stop")
-                    go_on = gr.Button("Continue", elem_id="continue", visible=False)
-            chips = [examples(kind, texts, prompt) for kind, texts in strings.EXAMPLES.items()]
+                ask(ctx, page)
+            page.chips = [examples(kind, texts, page.prompt) for kind, texts in strings.EXAMPLES.items()]
             opening = recording()
             with gr.Row(elem_classes="ink-line"):
-                status = Status(elem_id="status", apply_default_css=False, container=False)
+                page.status = Status(elem_id="status", apply_default_css=False, container=False)
                 if opening:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
-            player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
-            filling = fill.build(ctx)
+            page.player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
+            page.filling = fill.build(ctx)
             runs.build(ctx)
             Heatmap("#player", elem_id="heatmap", container=False)
             gr.HTML(SAVE, apply_default_css=False, container=False, elem_id="save")
         with gr.Column(scale=3, min_width=290, elem_classes="ink-side"):
-            preset = gr.Radio(
-                [(name.capitalize(), name) for name in (*NAMES, "custom")],
-                value=START,
-                label="Preset",
-                elem_id="preset",
-            )
-            model = gr.Dropdown(
-                ctx.model_choices,
-                value=ctx.model,
-                label="Model",
-                elem_id="model",
-                filterable=False,
-                visible=len(ctx.model_choices) > 1,
-            )
-            image = picker.build(ctx)
-            mode = gr.Radio(
-                [(strings.choice(name), name) for name in ctx.modes],
-                value="diffusion",
-                label="Way of writing",
-                elem_id="mode",
-            )
-            controls = knobs(ctx.limits, ctx.chosen)
-            with gr.Accordion("Pinned words, system prompt", open=False, elem_id="extras"):
-                pinned = gr.Textbox(
-                    label="Pinned words",
-                    info="One a line: a position, a colon, the words that must stand there.",
-                    placeholder="5: upon",
-                    lines=2,
-                    elem_id="pinned",
-                    value="",
-                )
-                system = gr.Textbox(
-                    label="System prompt",
-                    info="Empty: the model's own.",
-                    lines=2,
-                    elem_id="system",
-                    value="",
-                    max_length=ctx.limits.prompt_chars,
-                )
-            with gr.Accordion("Copy as command line or Python", open=False, elem_id="recipe"):
-                write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
-                shell = gr.Code(
-                    language="shell", label="Command line", elem_id="recipe-shell", interactive=False, wrap_lines=True
-                )
-                python = gr.Code(
-                    language="python", label="Python", elem_id="recipe-python", interactive=False, wrap_lines=True
-                )
-            copy_link = gr.Button("Copy link", size="sm", elem_id="link-copy")
-            picker.build_list(ctx, model, [prompt, mode, preset, *controls.values()])
+            choose(ctx, page)
+            page.controls = knobs(ctx.limits, ctx.chosen)
+            extras(ctx, page)
+            recipe(page)
+            page.copy_link = gr.Button("Copy link", size="sm", elem_id="link-copy")
+            picker.build_list(ctx, page.model, [page.prompt, page.mode, page.preset, *page.controls.values()])
     gr.HTML(f"<p>{strings.HONEST}</p>", elem_classes="ink-honest", apply_default_css=False, container=False)
-    page = SimpleNamespace(
-        prompt=prompt,
-        run=run,
-        stop=stop,
-        go_on=go_on,
-        chips=chips,
-        status=status,
-        player=player,
-        preset=preset,
-        model=model,
-        image=image,
-        mode=mode,
-        controls=controls,
-        pinned=pinned,
-        system=system,
-        recipe=(write, shell, python),
-        copy_link=copy_link,
-        filling=filling,
-    )
     join(ctx, page)
+
+
+def ask(ctx: Context, page: SimpleNamespace) -> None:
+    """Lay out the prompt and the buttons that start, stop and continue a run."""
+    page.prompt = gr.Textbox(
+        label="Prompt",
+        placeholder="Ask something, or press an example",
+        lines=1,
+        max_lines=8,
+        scale=1,
+        max_length=ctx.limits.prompt_chars,
+        elem_id="prompt",
+        value=strings.first_example(ctx.model),
+    )
+    with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
+        page.run = gr.Button("Run", variant="primary", elem_id="run")
+        page.stop = gr.Button("Stop", elem_id="stop")
+        page.go_on = gr.Button("Continue", elem_id="continue", visible=False)
+
+
+def choose(ctx: Context, page: SimpleNamespace) -> None:
+    """Lay out what stands above the knobs: preset, model, picture, way of writing."""
+    presets = [(name.capitalize(), name) for name in (*NAMES, "custom")]
+    page.preset = gr.Radio(presets, value=START, label="Preset", elem_id="preset")
+    page.model = gr.Dropdown(
+        ctx.model_choices,
+        value=ctx.model,
+        label="Model",
+        elem_id="model",
+        filterable=False,
+        visible=len(ctx.model_choices) > 1,
+    )
+    page.image = picker.build(ctx)
+    modes = [(strings.choice(name), name) for name in ctx.modes]
+    page.mode = gr.Radio(modes, value="diffusion", label="Way of writing", elem_id="mode")
+
+
+def extras(ctx: Context, page: SimpleNamespace) -> None:
+    """Lay out pinned words and the system prompt, folded."""
+    with gr.Accordion("Pinned words, system prompt", open=False, elem_id="extras"):
+        page.pinned = gr.Textbox(
+            label="Pinned words",
+            info="One a line: a position, a colon, the words that must stand there.",
+            placeholder="5: upon",
+            lines=2,
+            elem_id="pinned",
+            value="",
+        )
+        page.system = gr.Textbox(
+            label="System prompt",
+            info="Empty: the model's own.",
+            lines=2,
+            elem_id="system",
+            value="",
+            max_length=ctx.limits.prompt_chars,
+        )
+
+
+def recipe(page: SimpleNamespace) -> None:
+    """Lay out the settings as a command line and as Python, folded."""
+    shown: dict[str, Any] = {"interactive": False, "wrap_lines": True}
+    with gr.Accordion("Copy as command line or Python", open=False, elem_id="recipe"):
+        page.write = gr.Button("Write out these settings", size="sm", elem_id="write-recipe")
+        page.shell = gr.Code(language="shell", label="Command line", elem_id="recipe-shell", **shown)
+        page.python = gr.Code(language="python", label="Python", elem_id="recipe-python", **shown)
+
+
+SILENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def join(ctx: Context, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
+    asked = ("prompt", "model", "mode", "system", "pinned")
+    inputs = {name: getattr(page, name) for name in asked} | page.controls | {"image": page.image}
+    join_runs(ctx, page, inputs)
+    join_choices(ctx, page)
+    join_links(ctx, page, inputs)
+
+
+def join_runs(ctx: Context, page: SimpleNamespace, inputs: dict[str, Any]) -> None:
+    """Join what starts, continues, edits and stops a run."""
     controls, player, status = page.controls, page.player, page.status
-    inputs = (
-        {name: getattr(page, name) for name in ("prompt", "model", "mode", "system", "pinned")}
-        | controls
-        | {"image": page.image}
-    )
     shows = {"outputs": [player, status], "show_progress": "minimal", "show_progress_on": status, **MODEL}
     event = {"inputs_kwargs": inputs, "preprocess": False, **shows}
     handler = handlers.denoise(ctx.engine)
     started = [page.run.click(handler, api_name="denoise", **event)]
     for box in page.chips:
-        chosen = box.click(
-            lambda row: row[0],
-            box,
-            page.prompt,
-            api_visibility="private",
-            concurrency_limit=None,
-            show_progress="hidden",
-        )
+        chosen = box.click(lambda row: row[0], box, page.prompt, concurrency_limit=None, **SILENT)
         started.append(chosen.then(handler, api_visibility="private", **event))
-    silent = {"api_visibility": "private", "show_progress": "hidden"}
     started.append(page.go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows))
-    started.append(
-        player.go_on(
-            handlers.go_on(ctx.engine, list(controls)),
-            list(controls.values()),
-            api_visibility="private",
-            preprocess=False,
-            **shows,
-        )
-    )
+    go_on = handlers.go_on(ctx.engine, list(controls))
+    started.append(player.go_on(go_on, list(controls.values()), api_visibility="private", preprocess=False, **shows))
     asked = {
         "trace": gr.JSON(visible=False),
         "step": gr.Number(0, visible=False),
@@ -208,53 +191,55 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
         "keep": gr.Checkbox(False, visible=False),
         "settings": gr.JSON({}, visible=False),
     }
-    gr.Button(visible=False).click(
-        handlers.edit(ctx.engine), inputs_kwargs=asked, api_name="edit", preprocess=False, **shows
-    )
-    beside: dict[str, Any] = {**silent, "concurrency_limit": None, "trigger_mode": "multiple"}
-    player.steer(handlers.steer_page(ctx.engine), None, None, **beside)
-    changed = {"settings": gr.JSON({}, visible=False)}
+    edit = handlers.edit(ctx.engine)
+    gr.Button(visible=False).click(edit, inputs_kwargs=asked, api_name="edit", preprocess=False, **shows)
+    join_steering(ctx, page)
+    started.append(fill.join(ctx, page.filling, page.model, controls, shows))
+    stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
+    stopped = stopped.then(None, js=HALT, **SILENT)
+    starts = [page.run.click, *(box.click for box in page.chips), page.go_on.click]
+    handlers.on_resume(page.go_on, ctx.engine, starts, stopped)
+    ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **SILENT)
+
+
+def join_steering(ctx: Context, page: SimpleNamespace) -> None:
+    """Join the knobs that may be turned while a run is under way."""
+    beside: dict[str, Any] = {**SILENT, "concurrency_limit": None, "trigger_mode": "multiple"}
+    page.player.steer(handlers.steer_page(ctx.engine), None, None, **beside)
     gr.Button(visible=False).click(
         handlers.steer(ctx.engine),
-        inputs_kwargs=changed,
+        inputs_kwargs={"settings": gr.JSON({}, visible=False)},
         api_name="steer",
         preprocess=False,
         show_progress="hidden",
         concurrency_limit=None,
     )
     for name in STEERED:
-        controls[name].input(
-            None, controls[name], None, js=f"(value) => {{ inkblot.steer('{name}', value); }}", **silent
-        )
-    started.append(fill.join(ctx, page.filling, page.model, controls, shows))
-    stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
-    stopped = stopped.then(None, js=HALT, **silent)
-    handlers.on_resume(
-        page.go_on, ctx.engine, [page.run.click, *(box.click for box in page.chips), page.go_on.click], stopped
-    )
-    ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **silent)
+        control = page.controls[name]
+        control.input(None, control, None, js=f"(value) => {{ inkblot.steer('{name}', value); }}", **SILENT)
 
+
+def join_choices(ctx: Context, page: SimpleNamespace) -> None:
+    """Join what depends on what: knobs on model and rule, all of them on the preset. In the browser, without the server."""
+    controls = page.controls
     choosing = [page.model, page.mode, controls["rule"], controls["remasking"], controls["schedule"]]
-    gr.on(
-        [ctx.blocks.load, *(component.change for component in choosing)],
-        None,
-        choosing,
-        None,
-        js="(...values) => { inkblot.sync(...values); }",
-        **silent,
-    )
-    ctx.blocks.load(None, js="() => inkblotQueue('status')", **silent)
-    every, (write, shell, python) = list(controls.values()), page.recipe
-    page.preset.input(
-        None, [page.preset, page.model, *every], every, js="(...values) => inkblot.preset(...values)", **silent
-    )
-    linked = [page.model, page.mode, page.prompt, page.system, page.pinned, *every]
-    opened = gr.Button(visible="hidden", elem_id="link-open")
-    gr.on(
-        [ctx.blocks.load, opened.click], None, linked, linked, js="(...values) => inkblotLink.open(...values)", **silent
-    )
-    gr.on([page.run.click], None, linked, None, js="(...values) => { inkblotLink.note(...values); }", **silent)
-    page.copy_link.click(None, linked, None, js="(...values) => { inkblotLink.copy(...values); }", **silent)
+    changes, sync = [component.change for component in choosing], "(...values) => { inkblot.sync(...values); }"
+    gr.on([ctx.blocks.load, *changes], None, choosing, None, js=sync, **SILENT)
+    ctx.blocks.load(None, js="() => inkblotQueue('status')", **SILENT)
+    every = list(controls.values())
+    picked = "(...values) => inkblot.preset(...values)"
+    page.preset.input(None, [page.preset, page.model, *every], every, js=picked, **SILENT)
     for control in every:
-        control.input(None, [page.model, *every], page.preset, js="(...values) => inkblot.named(...values)", **silent)
-    write.click(None, list(inputs.values()), [shell, python], js="(...values) => inkblot.recipes(...values)", **silent)
+        control.input(None, [page.model, *every], page.preset, js="(...values) => inkblot.named(...values)", **SILENT)
+
+
+def join_links(ctx: Context, page: SimpleNamespace, inputs: dict[str, Any]) -> None:
+    """Join the link to a run, and its settings as command line and Python. In the browser, without the server."""
+    linked = [page.model, page.mode, page.prompt, page.system, page.pinned, *page.controls.values()]
+    opened = gr.Button(visible="hidden", elem_id="link-open")
+    follow = "(...values) => inkblotLink.open(...values)"
+    gr.on([ctx.blocks.load, opened.click], None, linked, linked, js=follow, **SILENT)
+    gr.on([page.run.click], None, linked, None, js="(...values) => { inkblotLink.note(...values); }", **SILENT)
+    page.copy_link.click(None, linked, None, js="(...values) => { inkblotLink.copy(...values); }", **SILENT)
+    written = "(...values) => inkblot.recipes(...values)"
+    page.write.click(None, list(inputs.values()), [page.shell, page.python], js=written, **SILENT)

@@ -17,7 +17,8 @@ from model.models.worlds.session import Passes
 from model.models.worlds.weights import load, save
 from model.settings import Settings
 from model.sudoku import PEERS, UNITS, check, read_prompt
-from model.trace.codec import dumps, loads
+from model.trace.decode import loads
+from model.trace.encode import dumps
 from model.trace.frame import PINNED
 from tests.unit.sudoku.test_sudoku import PUZZLE, SOLUTION
 from training.sudoku.evaluate import fill, scores, write

@@ -18,7 +18,7 @@ LIGHT = (
     "model.run",
     "model.text",
     "model.trace.trace",
-    "model.trace.codec",
+    "model.trace.encode",
     "model.loops.schedules",
     "model.loops.orders",
     "model.engine.catalog",

@@ -12,7 +12,7 @@ import pytest
 from model.errors import TraceError
 from model.models.scripted import Fake
 from model.settings import Settings
-from model.trace.codec import loads
+from model.trace.decode import loads
 from model.trace.trace import Trace
 
 RECORDED = sorted((Path(__file__).parents[3] / "assets" / "traces").glob("*.json"))

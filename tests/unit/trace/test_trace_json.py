@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from model.errors import TraceError
 from model.spec import ModelSpec
-from model.trace.codec import CANDIDATE_BYTES, dumps, encode_frame, encode_header, encode_vocab, loads
+from model.trace.decode import loads
+from model.trace.encode import CANDIDATE_BYTES, dumps, encode_frame, encode_header, encode_vocab
 from model.trace.frame import AFTER_END, COMMITTED, MASK, NOISE, REASONS, SETTLED, TAKEN_BACK, TOP, Frame, Reason
 from model.trace.trace import STOPPED, Result, Trace
 from model.trace.untrusted import MAX_FRAMES

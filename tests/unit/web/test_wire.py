@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from model.models.scripted import Fake
 from model.settings import LOCAL, Settings
-from model.trace.codec import dumps, loads
+from model.trace.decode import loads
+from model.trace.encode import dumps
 from model.trace.frame import Frame
 from model.trace.trace import Trace
 from playground.web.app import head
