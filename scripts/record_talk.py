@@ -24,7 +24,7 @@ from playground.web.views.talk import SHIPPED
 
 SEEDS = range(12)
 WORLD = presets_of("worlds")["balanced"]
-HASTY = WORLD | {"rule": "schedule", "remasking": "none", "steps": 4}  # a quarter of the words in every pass
+FIXED = WORLD | {"rule": "schedule", "remasking": "none"}  # as many words in every pass, none taken back
 
 
 @cache
@@ -91,12 +91,19 @@ def faulty(trace: Trace) -> bool:
 
 
 def steps() -> None:
-    """The same prompt and seed with as many passes as the rule takes, and in 4."""
-    prompt = WORLDS["Lost animal"]
-    runs = lambda seed: (one("worlds", prompt, WORLD, seed), one("worlds", prompt, HASTY, seed))  # noqa: E731
-    made = first(runs, lambda slow, quick: not faulty(slow) and faulty(quick))
-    keep("01-all-over", made[0])
-    keep("02-four-steps", made[1])
+    """A prompt and a seed in exactly 12 passes, of which the checker finds nothing wrong, and the same in 4, where it does."""
+
+    def runs(prompt: str) -> Callable[[int], tuple[Trace, ...]]:
+        return lambda seed: tuple(one("worlds", prompt, FIXED | {"steps": steps}, seed) for steps in (12, 4))
+
+    def suits(slow: Trace, quick: Trace) -> bool:
+        return not faulty(slow) and faulty(quick)
+
+    made = first(runs(WORLDS["Weather"]), suits)
+    if not suits(*made):  # this form wants more passes: another does not
+        made = next(filter(lambda pair: suits(*pair), (first(runs(prompt), suits) for prompt in WORLDS.values())), made)
+    for name, trace in zip(("01-all-over", "02-four-steps"), made, strict=True):
+        keep(name, trace)
 
 
 def orders() -> None:

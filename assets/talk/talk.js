@@ -152,7 +152,7 @@ class Talk {
     const frame = this.player?.frame;
     if (!frame) return "";
     const pace = this.speed === 1 ? "" : `  ${this.speed}\u00d7`;
-    return `step ${frame.step} of ${this.player.run.frames[this.player.length - 1].step}, ${seconds(frame.seconds)}${pace}`;
+    return `${frame.forwards} of ${this.player.run.frames[this.player.length - 1].forwards} passes, ${seconds(frame.seconds)}${pace}`;
   }
 
   // ---------------------------------------------------------------- keys

@@ -89,7 +89,7 @@ def test_a_talk_is_driven_by_keys_alone(stage, folder):
     assert page.locator("#line b").inner_text() == "1 A letter" and now(page, "t.player.index") == 0
     press("ArrowRight")
     press("ArrowRight")
-    assert now(page, "t.player.index") == 2 and page.locator("#line output").inner_text().startswith("step 2 of")
+    assert now(page, "t.player.index") == 2 and page.locator("#line output").inner_text().startswith("2 of 20 passes")
     press("End")
     assert now(page, "t.player.index === t.player.length - 1")
     press("Home")
@@ -227,6 +227,14 @@ def test_the_playlist_that_ships_has_eight_runs_with_two_or_three_notes_each():
     assert len(items) >= 8 and len({item["title"] for item in items}) == len(items)
     for item in items:
         assert 2 <= len([line for line in item["notes"].splitlines() if line.startswith("- ")]) <= 3, item["title"]
+
+
+def test_the_first_two_runs_are_one_prompt_in_twelve_passes_and_in_four_with_its_faults():
+    slow, quick = (item["lanes"][0]["trace"] for item in playlist(SHIPPED)[:2])
+    assert slow["result"]["forwards"] == 12 and slow["result"]["faults"] == []
+    assert quick["result"]["forwards"] == 4 and quick["result"]["faults"]
+    of = lambda trace: {**trace["header"]["settings"], "steps": 0, "prompt": trace["header"]["prompt"]}  # noqa: E731
+    assert of(slow) == of(quick)
 
 
 def test_the_command_writes_one_file(folder, tmp_path, capsys):
