@@ -73,7 +73,7 @@ SCENES = (
         "hasty",
         8,
         "Too much at once contradicts itself",
-        "The same network and prompt in {hasty_passes} passes: words that must agree were decided side by side, none knowing of the "
+        "The same network in {hasty_passes} passes: words that must agree were decided side by side, none knowing of the "
         "others. A checker finds it: {fault}",
     ),
     Scene(
