@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.patience import patience, soon
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -39,10 +40,7 @@ class Server:
 
     def idle(self, seconds: float = 5.0) -> bool:
         """Whether the engine's turn is free within `seconds`."""
-        until = time.monotonic() + seconds
-        while self.engine.busy and time.monotonic() < until:
-            time.sleep(0.01)
-        return not self.engine.busy
+        return soon(lambda: not self.engine.busy, seconds)
 
 
 @contextmanager
@@ -105,10 +103,19 @@ def browser() -> Iterator[Any]:
     """Headless Chromium, one a module (two drivers cannot live side by side); where there is none, its tests are skipped and counted."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=patience(5_000))
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        new_context = chromium.new_context
+
+        def patient(**options: Any) -> Any:
+            context = new_context(**options)
+            context.set_default_timeout(patience(30_000))
+            return context
+
+        chromium.new_context = patient
         yield chromium
         chromium.close()
 

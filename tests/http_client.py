@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.patience import patience
+
 NAMES = (
     "prompt",
     "model",
@@ -54,7 +56,7 @@ class Client:
 
     def __init__(self, url: str):
         self.url = url + "/gradio_api"
-        self.http = httpx.Client(timeout=20)
+        self.http = httpx.Client(timeout=patience(20))
 
     def __enter__(self) -> Client:
         return self

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.patience import patience
+
 METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 OWN = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
 
@@ -59,4 +61,4 @@ def proxied(target: str, prefix: str = "") -> Iterator[str]:
         yield f"http://127.0.0.1:{port}{prefix}"
     finally:
         server.should_exit = server.force_exit = True
-        thread.join(10)
+        thread.join(patience(10))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,30 +12,10 @@ import pytest
 from model.trace.trace import Trace
 from playground.web.components.assets import page_html
 from tests.e2e.player_harness import shapes
+from tests.patience import patience
 
-CHROMIUM = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 RUNS = shapes()
 PLAYER = "document.getElementById('player').__player"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -85,7 +63,7 @@ def copied(page: Any) -> str:
 
 def until(page: Any, condition: str, seconds: float = 15) -> None:
     """Wait until a JavaScript expression is true (asked from outside: the page's own policy forbids to evaluate text)."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + patience(seconds)
     while not page.evaluate(condition):
         assert time.monotonic() < ends, f"{condition} did not become true"
         page.wait_for_timeout(30)

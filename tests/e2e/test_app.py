@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from model.models.scripted import SCRIPT, Fake
 from model.settings import Settings
 from playground.cli import main as cli
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "app"
@@ -37,7 +38,7 @@ def slow(server, delay: float, first_delay: float | None = None) -> None:
 def until(page, truth: str, seconds: float = 15.0):
     """Wait until a JavaScript expression about the player `p` holds; return its value."""
     return page.wait_for_function(
-        f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000
+        f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=patience(seconds * 1000)
     ).json_value()
 
 
@@ -129,7 +130,7 @@ def test_a_second_visitor_reads_its_place_and_then_gets_its_own_run(server, visi
     run(first)
     until(first, "p.live && p.length > 2")
     run(second)
-    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=patience(5000))
     first.locator("#stop").click()
     slow(server, 0.0)
     assert until(second, "p.run && !p.live && p.run.header.prompt") == "another question"
@@ -143,9 +144,9 @@ def test_stop_while_waiting_gives_the_place_up_and_stop_at_rest_does_nothing(ser
     run(first)
     until(first, "p.live && p.length > 2")
     run(second)
-    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=patience(5000))
     second.locator("#stop").click()
-    expect(second.locator("#status")).not_to_contain_text("queue", timeout=5000)
+    expect(second.locator("#status")).not_to_contain_text("queue", timeout=patience(5000))
     queue = server.blocks._queue
     assert not any(waiting.queue for waiting in queue.event_queue_per_concurrency_id.values())
     first.locator("#stop").click()
@@ -361,7 +362,7 @@ def test_the_page_says_how_far_the_model_is(serve, visit):
 
     def loader(model_id, progress):
         progress(0.4, "reading the weights")
-        gate.wait(20)
+        gate.wait(patience(20))
         return server.fake
 
     server.fake.closed, server.engine._loader = False, loader

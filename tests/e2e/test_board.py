@@ -12,7 +12,7 @@ import pytest
 from model.sudoku import PEERS
 from model.trace.frame import PINNED, UNDECIDED
 from tests.e2e.player_harness import GIVEN, SOLVED
-from tests.e2e.player_page import PLAYER, RUNS, browser, cell, show  # noqa: F401
+from tests.e2e.player_page import PLAYER, RUNS, cell, show  # noqa: F401
 
 pytestmark = pytest.mark.e2e
 BOARD = RUNS["board"]

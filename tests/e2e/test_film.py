@@ -14,6 +14,7 @@ from model.trace.frame import AFTER_END, COMMITTED, MASK, NOISE, PINNED, TAKEN_B
 from tests.e2e.player_harness import shapes
 from tests.e2e.test_race_page import run_race
 from tests.e2e.test_watch import until
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 RUNS = shapes()
@@ -35,7 +36,7 @@ def opened(visit, shared, trace):
 
 
 def saved(page, name, tmp_path, row="#save", seconds=60):
-    with page.expect_download(timeout=1000 * seconds) as caught:
+    with page.expect_download(timeout=patience(1000 * seconds)) as caught:
         page.locator(row).get_by_role("button", name=name, exact=True).click()
     path = tmp_path / caught.value.suggested_filename
     caught.value.save_as(path)

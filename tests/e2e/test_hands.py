@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from model.models.scripted import SCRIPT
 from tests.e2e.test_watch import PLAYER, choose, one_a_step, until
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "hands"
@@ -164,7 +165,9 @@ def test_words_that_cannot_stand_are_refused_and_nothing_is_lost(shared, visit):
     run(page)
     page.evaluate(f"{HANDS}.select(2, 3); {HANDS}.change('put', {{ id: 99999999, text: 'x' }})")
     page.locator("#player .ib-revise-go").click()
-    expect(page.locator("[data-testid=toast-body]")).to_contain_text("has no word with the id 99999999", timeout=8000)
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text(
+        "has no word with the id 99999999", timeout=patience(8000)
+    )
     assert until(page, "p.run.text(p.frame)") == SCRIPT and len(edits(page)) == 1
 
 

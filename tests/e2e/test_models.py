@@ -12,6 +12,7 @@ from model.models.gemma import record as diffusion_gemma
 from model.models.scripted import SCRIPT
 from playground.presets import start_of
 from playground.web.handlers import runs as handlers
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "models"
@@ -62,12 +63,12 @@ def test_a_model_that_is_not_here_says_so_and_the_page_goes_on(server, visit, mo
     choose(page, BIG)
     page.locator("#run").click()
     expect(page.locator("[data-testid=toast-body]")).to_contain_text(
-        "cannot be loaded here: it needs a GPU", timeout=8000
+        "cannot be loaded here: it needs a GPU", timeout=patience(8000)
     )
     assert server.engine.loaded.id == "fake"
     choose(page, "Fake")
     page.locator("#run").click()
-    expect(page.locator("#player .ib-text")).to_contain_text(SCRIPT[:20], timeout=15000)
+    expect(page.locator("#player .ib-text")).to_contain_text(SCRIPT[:20], timeout=patience(15000))
 
 
 def test_all_models_are_listed_with_what_they_need(server, visit):
@@ -124,7 +125,7 @@ def test_a_picture_is_scaled_down_and_sent_with_the_run(server, visit, monkeypat
     chooser.set_input_files(tmp_path / "large.png")
     expect(page.locator("#image label span")).to_have_text(re.compile(r"^\d+ x \d+$"))
     page.locator("#run").click()
-    expect(page.locator("[data-testid=toast-body]")).to_be_visible(timeout=8000)
+    expect(page.locator("[data-testid=toast-body]")).to_be_visible(timeout=patience(8000))
     picture = Image.open(io.BytesIO(seen[-1]))
     assert picture.format == "JPEG" and max(picture.size) <= 1024 and abs(picture.width / picture.height - 1.5) < 0.02
     page.locator("#image button").click()

@@ -13,7 +13,7 @@ import pytest
 from model.trace.frame import STATES, UNDECIDED, unpack_entropy
 from model.trace.trace import Trace
 from tests.e2e.player_harness import HOSTILE
-from tests.e2e.player_page import PLAYER, RUNS, browser, cell, copied, index, show, until  # noqa: F401
+from tests.e2e.player_page import PLAYER, RUNS, cell, copied, index, show, until  # noqa: F401
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "player"

@@ -10,7 +10,7 @@ import pytest
 
 from model.trace.trace import Trace
 from playground.web.wire import Recorder
-from tests.e2e.player_page import PLAYER, RUNS, browser, cell, show  # noqa: F401
+from tests.e2e.player_page import PLAYER, RUNS, cell, show  # noqa: F401
 
 pytestmark = pytest.mark.e2e
 TRACES = Path(__file__).parents[2] / "assets" / "traces"

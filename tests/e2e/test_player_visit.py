@@ -13,7 +13,7 @@ from model.trace.frame import COMMITTED, SETTLED, TAKEN_BACK
 from model.trace.trace import STOPPED as ENDINGS
 from model.trace.trace import Trace
 from playground.web.wire import STOPPED, Recorder, trace_message
-from tests.e2e.player_page import PLAYER, RUNS, browser, cell, copied, index, show, until  # noqa: F401
+from tests.e2e.player_page import PLAYER, RUNS, cell, copied, index, show, until  # noqa: F401
 
 pytestmark = pytest.mark.e2e
 LAST = {name: len(trace.frames) - 1 for name, trace in RUNS.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from model.models.scripted import SCRIPT
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 SHOTS = Path("test-output")
@@ -36,7 +37,7 @@ def open_tab(visit, server, name, **options):
 
 def run_race(page, seconds=60):
     page.locator("#race-run").click()
-    page.locator("#race-verdict p").wait_for(timeout=1000 * seconds)
+    page.locator("#race-verdict p").wait_for(timeout=patience(1000 * seconds))
 
 
 def shot(page, name):
@@ -54,9 +55,9 @@ def test_a_race_is_timed_in_silence_and_then_replays_by_itself(visit, server):
     page.locator(".rs-lane").nth(1).wait_for()
     assert page.locator("#race-stage .ib-player").count() == 0, "text is drawn while a lane is timed"
     assert page.locator(".rs-lane").nth(1).locator(".rs-state").inner_text() == "waits for its turn"
-    page.locator("#race-verdict p").wait_for(timeout=60_000)
+    page.locator("#race-verdict p").wait_for(timeout=patience(60_000))
     page.wait_for_function(f"{STAGE}.playing || {STAGE}.at > 0")
-    page.wait_for_function(f"!{STAGE}.playing && {STAGE}.at >= {STAGE}.duration()", timeout=60_000)
+    page.wait_for_function(f"!{STAGE}.playing && {STAGE}.at >= {STAGE}.duration()", timeout=patience(60_000))
     places = [page.locator(".rs-state").nth(i).inner_text() for i in (0, 1)]
     assert sorted(place[:3] for place in places) == ["1st", "2nd"] and all("52 tokens" in place for place in places)
     texts = page.evaluate(
@@ -120,9 +121,11 @@ def test_cancel_mid_race_keeps_what_was_finished_and_frees_the_engine(serve, vis
     server = serve(delay=0.05)
     page = open_tab(visit, server, "Race")
     page.locator("#race-run").click()
-    page.wait_for_function("document.querySelectorAll('.rs-lane')[1]?.dataset.phase === 'writing'", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelectorAll('.rs-lane')[1]?.dataset.phase === 'writing'", timeout=patience(60_000)
+    )
     page.locator("#race-stop").click()
-    page.locator("#race-verdict p").wait_for(timeout=20_000)
+    page.locator("#race-verdict p").wait_for(timeout=patience(20_000))
     assert "autoregressive was stopped before its end" in page.locator("#race-verdict").inner_text()
     assert "Stopped" in page.locator("#race-status").inner_text() and server.idle()
     assert page.locator(".rs-lane").nth(0).get_attribute("data-phase") == "written"
@@ -149,7 +152,7 @@ def test_what_is_refused_is_one_sentence(visit, server):
     page = open_tab(visit, server, "Race")
     page.locator("#race-prompt textarea").fill("  ")
     page.locator("#race-run").click()
-    page.get_by_text("Write a prompt first: it must have at least 1 character.").wait_for(timeout=10_000)
+    page.get_by_text("Write a prompt first: it must have at least 1 character.").wait_for(timeout=patience(10_000))
     assert page.locator(".rs-lane").count() == 0 and server.idle()
 
 
@@ -158,7 +161,7 @@ def test_presets_and_a_third_lane(visit, server):
     page.get_by_text("8, 16 and 64 steps, one seed").click()
     run_race(page)
     assert [page.locator(".rs-name").nth(i).inner_text() for i in range(3)] == ["8 steps", "16 steps", "64 steps"]
-    page.locator("#race-compared").get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=10_000)
+    page.locator("#race-compared").get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=patience(10_000))
     assert page.locator(".rs-lane").nth(0).bounding_box()["y"] == page.locator(".rs-lane").nth(2).bounding_box()["y"]
     page.get_by_text("Diffusion against left to right").click()
     page.get_by_text("Lanes and settings").click()
@@ -209,7 +212,7 @@ def sweep(page, knob="Steps", seconds=60):
     page.get_by_role("option", name=knob, exact=True).click()
     page.locator("#lab-values input, #lab-values textarea").fill("8, 16")
     page.locator("#lab-run").click()
-    page.get_by_text("Click a point to play its run").wait_for(timeout=1000 * seconds)
+    page.get_by_text("Click a point to play its run").wait_for(timeout=patience(1000 * seconds))
 
 
 def test_a_sweep_ends_in_charts_whose_points_open_their_run(visit, server):
@@ -220,11 +223,12 @@ def test_a_sweep_ends_in_charts_whose_points_open_their_run(visit, server):
     page.wait_for_function("document.querySelector('#lab-chart-0 .js-plotly-plot').data.length >= 4")
     page.evaluate(CLICK, ["#lab-chart-0", {"pointIndex": 1, "customdata": [1, -1]}])
     page.wait_for_function(
-        "document.querySelector('#lab-player .ib-host').__player?.run?.header.settings.steps === 16", timeout=20_000
+        "document.querySelector('#lab-player .ib-host').__player?.run?.header.settings.steps === 16",
+        timeout=patience(20_000),
     )
     assert "Steps 16" in page.locator("#lab-opened").inner_text()
     page.get_by_text("Two runs, token by token").click()
-    page.get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=10_000)
+    page.get_by_text("Both runs wrote the same 52 tokens.").wait_for(timeout=patience(10_000))
     shot(page, "lab")
 
 
@@ -246,9 +250,11 @@ def test_a_stopped_sweep_keeps_its_finished_runs(serve, visit):
     server = serve(delay=0.03)
     page = open_tab(visit, server, "Lab")
     page.locator("#lab-run").click()
-    page.wait_for_function("document.querySelector('#lab-status').innerText.startsWith('Run 3 of')", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelector('#lab-status').innerText.startsWith('Run 3 of')", timeout=patience(60_000)
+    )
     page.locator("#lab-stop").click()
-    page.get_by_text("Stopped; the finished runs are kept.").wait_for(timeout=20_000)
+    page.get_by_text("Stopped; the finished runs are kept.").wait_for(timeout=patience(20_000))
     assert server.idle()
     with page.expect_download() as saved:
         page.locator("#lab-csv").click()
@@ -288,7 +294,7 @@ def test_a_heatmap_follows_its_player_and_a_click_scrubs_there(browser):
     page = browser.new_page()
     try:
         page.goto(url)
-        page.locator("#heat .js-plotly-plot").wait_for(timeout=20_000)
+        page.locator("#heat .js-plotly-plot").wait_for(timeout=patience(20_000))
         line = "document.querySelector('#heat .js-plotly-plot').layout.shapes[0].x0"
         player = "document.querySelector('#player .ib-host').__player"
         for step in (3, 11):

@@ -14,6 +14,7 @@ import pytest
 
 from scripts.budgets import ROOT
 from tests.conftest import Server
+from tests.patience import patience
 from tests.reverse_proxy import proxied
 
 WRITTEN = """() => {
@@ -53,7 +54,7 @@ def space(**environment: str) -> Iterator[str]:
         yield "http://127.0.0.1:7860"
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=patience(20))
 
 
 @pytest.mark.parametrize("prefix", ["", "/spaces/inkblot"], ids=["no root path", "a root path"])

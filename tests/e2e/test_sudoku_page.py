@@ -13,6 +13,7 @@ from model.sudoku import of_level
 from playground.web import server as serving_module
 from playground.web.tabs import watch
 from tests.e2e.test_watch import until
+from tests.patience import patience
 from tests.unit.models.test_sudoku_model import network
 
 pytestmark = pytest.mark.e2e
@@ -66,7 +67,7 @@ def test_a_puzzle_that_is_none_gets_a_sentence(page_of_sudoku, visit, typed, sai
     page.locator("#prompt textarea").fill(typed)
     page.locator("#run").click()
     toast = page.locator("[data-testid=toast-body]")
-    expect(toast).to_contain_text(said, timeout=8000)
+    expect(toast).to_contain_text(said, timeout=patience(8000))
     assert "Traceback" not in toast.inner_text()
 
 
@@ -76,7 +77,7 @@ def test_four_orders_race_on_one_board(page_of_sudoku, visit):
     page.get_by_text("Four orders on one Sudoku").click()
     expect(page.locator("#race-prompt textarea")).to_have_value("An extreme Sudoku, number 1")
     page.locator("#race-run").click()
-    page.wait_for_selector(".ink-figures", timeout=60_000)
+    page.wait_for_selector(".ink-figures", timeout=patience(60_000))
     names = [page.locator(".rs-name").nth(i).inner_text() for i in range(4)]
     assert names == ["Order margin", "Order confidence", "Order random", "Order left to right"]
     tops = {round(page.locator(".rs-lane").nth(i).bounding_box()["y"]) for i in range(4)}

@@ -11,6 +11,7 @@ from model.settings import Settings
 from playground.cli.main import main
 from playground.web.views.talk import SHIPPED, playlist, talk_html
 from tests.e2e.player_harness import shapes
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 TALK = "window.inkblotTalk"
@@ -77,7 +78,7 @@ def now(page, what):
 
 def wait(page, truth, seconds=15):
     """Wait until something is true, asked from outside: the page's own policy forbids to evaluate text."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + patience(seconds)
     while not page.evaluate(truth):
         assert time.monotonic() < ends, truth
         page.wait_for_timeout(30)

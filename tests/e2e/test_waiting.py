@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.test_app import run, slow, toast, until
 from tests.e2e.test_watch import one_a_step
+from tests.patience import patience
 
 
 def refusals(page, status: int) -> None:
@@ -20,11 +21,13 @@ def test_a_full_queue_is_a_sentence_and_the_page_stays_usable(serve, visit):
     run(first)
     until(first, "p.live && p.length > 2")
     run(second)
-    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    expect(second.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=patience(5000))
     run(third)
-    expect(toast(third).first).to_contain_text("This application is currently busy. Please try again.", timeout=5000)
+    expect(toast(third).first).to_contain_text(
+        "This application is currently busy. Please try again.", timeout=patience(5000)
+    )
     second.locator("#stop").click()  # gives its place up
-    expect(second.locator("#status")).not_to_contain_text("queue", timeout=5000)
+    expect(second.locator("#status")).not_to_contain_text("queue", timeout=patience(5000))
     first.locator("#stop").click()
     slow(server, 0.0)
     assert server.idle()
@@ -40,13 +43,13 @@ def test_a_third_waiting_run_of_one_visitor_is_refused(serve, visit):
     run(other)
     until(other, "p.live && p.length > 2")
     run(page)
-    expect(page.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=5000)
+    expect(page.locator("#status")).to_contain_text(re.compile(r"queue: 1/1"), timeout=patience(5000))
     page.get_by_role("tab", name="Race").click()
     page.locator("#race-run").click()
     expect(toast(page)).to_have_count(0)
     page.get_by_role("tab", name="Lab").click()
     page.locator("#lab-run").click()
-    expect(toast(page).first).to_contain_text("at most 2 runs waiting", timeout=5000)
+    expect(toast(page).first).to_contain_text("at most 2 runs waiting", timeout=patience(5000))
     other.locator("#stop").click()
     slow(server, 0.0)
     page.get_by_role("tab", name="Watch").click()
@@ -71,7 +74,7 @@ def test_the_place_in_the_queue_is_seen_on_the_screen(serve, visit):
     until(first, "p.live && p.length > 2")
     run(second)
     words = second.locator(".ink-waiting").first
-    expect(words).to_contain_text("Number 1 of 1 in the queue", timeout=5000)
+    expect(words).to_contain_text("Number 1 of 1 in the queue", timeout=patience(5000))
     assert seen(words)
     first.locator("#stop").click()
     slow(server, 0.0)
@@ -87,7 +90,7 @@ def test_a_server_that_is_gone_ends_the_run_and_says_so(serve, visit):
     length = until(page, "p.live && p.length > 2 && p.length")
     server.blocks.close(verbose=False)
     expect(page.locator("#alive")).to_contain_text(
-        "The server does not answer: the run was interrupted", timeout=20_000
+        "The server does not answer: the run was interrupted", timeout=patience(20_000)
     )
     assert seen(page.locator("#alive")) and until(page, "!p.live && p.length") >= length
     page.watched.problems = []  # what the browser notes of a server that is gone

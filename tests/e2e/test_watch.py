@@ -12,6 +12,7 @@ from playground.web.views.plots import HEATS, heat
 from playground.web.wire import Recorder
 from tests.conftest import serving
 from tests.e2e.player_harness import shapes
+from tests.patience import patience
 
 pytestmark = pytest.mark.e2e
 OUTPUT = Path(__file__).parents[2] / "test-output" / "watch"
@@ -34,7 +35,7 @@ def shown(tmp_path_factory):
 def until(page, truth: str, seconds: float = 15.0):
     """Wait until a JavaScript expression about the player `p` holds; return its value."""
     return page.wait_for_function(
-        f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=seconds * 1000
+        f"() => {{ const p = {PLAYER}; return {truth}; }}", timeout=patience(seconds * 1000)
     ).json_value()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from dataclasses import replace
 
 import pytest
@@ -13,6 +12,7 @@ from model.settings import FIELDS, Settings
 from model.trace.trace import Trace
 from playground.presets import PRESETS
 from tests.http_client import NAMES, Client
+from tests.patience import soon
 
 NUMBERS = [field.name for field in FIELDS if field.kind != "choice"]
 CHOICES = [field.name for field in FIELDS if field.kind == "choice"]
@@ -143,9 +143,7 @@ def test_a_deadline_ends_a_run_nobody_listens_to(client, server):
     server.fake.delay = server.fake.first_delay = 0.05
     server.engine.limits, before = replace(server.engine.limits, seconds=0.5), server.fake.passes
     assert client.join("deaf", steps=60, rule="schedule").status_code == 200
-    until = time.monotonic() + 5
-    while server.fake.passes == before and time.monotonic() < until:
-        time.sleep(0.01)
+    assert soon(lambda: server.fake.passes != before)
     assert server.idle(3) and 1 < server.fake.passes - before <= 13
     kind, said = client.denoise(steps=60, rule="schedule")[-1]
     assert kind == "complete" and json.loads(said[0])["trace"]["result"]["stopped"] == "deadline"
@@ -182,9 +180,7 @@ def test_a_script_can_stop_its_run_and_go_on_with_it(server):
     client = GradioClient(server.url, verbose=False)
     try:
         job = client.submit(prompt="hello", steps=60, rule="schedule", api_name="/denoise")
-        until = time.monotonic() + 10
-        while server.fake.passes - before < 2 and time.monotonic() < until:
-            time.sleep(0.01)
+        assert soon(lambda: server.fake.passes - before >= 2, 10)
         client.predict(api_name="/stop")
         stopped = json.loads(list(job)[-1])["trace"]
         assert stopped["result"]["stopped"] == "cancelled"

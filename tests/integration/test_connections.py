@@ -8,13 +8,14 @@ import pytest
 
 from playground.web import connections
 from tests.http_client import Client
+from tests.patience import patience
 
 ASK = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 def opened(server, count: int) -> list[socket.socket]:
     host, port = server.url.removeprefix("http://").split(":")
-    return [socket.create_connection((host, int(port)), timeout=5) for _ in range(count)]
+    return [socket.create_connection((host, int(port)), timeout=patience(5)) for _ in range(count)]
 
 
 def closed(connection: socket.socket, seconds: float) -> bool:
@@ -37,7 +38,7 @@ def quick(monkeypatch):
 def test_a_connection_that_asks_for_nothing_is_closed(quick, serve):
     server = serve()
     (silent,) = opened(server, 1)
-    assert closed(silent, 5)
+    assert closed(silent, patience(5))
 
 
 def test_headers_are_not_waited_for_for_ever(quick, serve):
@@ -49,7 +50,7 @@ def test_headers_are_not_waited_for_for_ever(quick, serve):
             if already:
                 assert slow.recv(10_000)
             slow.sendall(ASK)
-            until, left = time.monotonic() + 5, False
+            until, left = time.monotonic() + patience(5), False
             while not left and time.monotonic() < until:
                 try:
                     slow.sendall(b"X-A: b\r\n")
@@ -68,7 +69,7 @@ def test_a_body_is_not_waited_for_for_ever(quick, serve, caplog):
     with slow:
         slow.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         slow.sendall(b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
-        slow.settimeout(5)
+        slow.settimeout(patience(5))
         said = slow.recv(1_000)
     assert not said.startswith(b"HTTP/1.1 200")
     with Client(server.url) as client:
@@ -81,8 +82,8 @@ def test_more_connections_than_there_is_room_for_are_closed_and_the_page_comes_b
     held = opened(server, 60)
     assert sum(closed(one, 0.05) for one in held) >= 35
     time.sleep(0.8)
-    assert httpx.get(server.url + "/health", timeout=5).status_code == 200
-    assert all(closed(one, 1) for one in held) and len(caplog.records) < 5
+    assert httpx.get(server.url + "/health", timeout=patience(5)).status_code == 200
+    assert all(closed(one, patience(1)) for one in held) and len(caplog.records) < 5
 
 
 def test_a_run_that_streams_longer_than_headers_may_take_is_not_cut(quick, serve):
@@ -111,8 +112,10 @@ def test_requests_that_are_none_write_nothing_into_the_log(server, caplog):
 def test_what_is_large_is_compressed_once(server, monkeypatch, path, coding):
     made, compress = [], connections._compress
     monkeypatch.setattr(connections, "_compress", lambda body, how: made.append(how) or compress(body, how))
-    answers = [httpx.get(server.url + path, headers={"accept-encoding": coding}, timeout=20) for _ in range(3)]
-    plain = httpx.get(server.url + path, headers={"accept-encoding": "identity"}, timeout=20)
+    answers = [
+        httpx.get(server.url + path, headers={"accept-encoding": coding}, timeout=patience(20)) for _ in range(3)
+    ]
+    plain = httpx.get(server.url + path, headers={"accept-encoding": "identity"}, timeout=patience(20))
     assert "content-encoding" not in plain.headers
     for answer in answers:
         assert answer.headers["content-encoding"] == coding and "accept-encoding" in answer.headers["vary"].lower()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 TEXT = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
 OFFLINE = dict.fromkeys(
@@ -74,11 +75,11 @@ def test_it_starts_from_its_own_files_without_a_network_and_writes_nothing(tmp_p
         assert process.stdout
         lines = [process.stdout.readline() for _ in range(2)]
         assert lines == ["Inkblot is at http://localhost:7860/\n", "worlds is ready\n"]
-        subprocess.run(HEALTH, env=env, check=True, timeout=20)
+        subprocess.run(HEALTH, env=env, check=True, timeout=patience(20))
     finally:
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=patience(20))
     assert state(app, home) == before and process.returncode == 0, out
-    assert subprocess.run(HEALTH, env=env, capture_output=True, timeout=20).returncode != 0, (
+    assert subprocess.run(HEALTH, env=env, capture_output=True, timeout=patience(20)).returncode != 0, (
         "a server that is gone is not healthy"
     )

@@ -7,11 +7,12 @@ import httpx
 import pytest
 
 from tests.http_client import Client, data
+from tests.patience import patience
 
 
 @pytest.fixture
 def http(server):
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=patience(10)) as client:
         yield client
 
 

@@ -11,13 +11,7 @@ from gradio_client import Client as GradioClient
 from model.models.scripted import SCRIPT
 from model.trace.trace import Trace
 from tests.http_client import Client, data
-
-
-def wait_for(truth, seconds: float = 5.0) -> bool:
-    until = time.monotonic() + seconds
-    while not truth() and time.monotonic() < until:
-        time.sleep(0.01)
-    return bool(truth())
+from tests.patience import patience, soon
 
 
 def pace(server, delay: float, first_delay: float | None = None) -> None:
@@ -46,7 +40,7 @@ def test_a_visitor_may_wait_only_so_often(serve):
     server = serve("public", delay=0.05)
     with Client(server.url) as client:
         asked = [client.join("ann", steps=30, rule="schedule") for _ in range(5)]
-        assert wait_for(lambda: server.fake.passes)
+        assert soon(lambda: server.fake.passes)
         assert [a.status_code for a in asked].count(200) in (2, 3)
         refused = [a for a in asked if a.status_code != 200]
         assert all(a.status_code == 400 and "at most 2 runs waiting" in a.json()["detail"] for a in refused)
@@ -55,7 +49,7 @@ def test_a_visitor_may_wait_only_so_often(serve):
             "/cancel",
             {"session_hash": "ann", "fn_index": client.fn_index("denoise"), "event_id": asked[0].json()["event_id"]},
         )
-    assert wait_for(lambda: not server.engine.busy and server.engine.runs("ann") == [], 15)
+    assert soon(lambda: not server.engine.busy and server.engine.runs("ann") == [], 15)
 
 
 def test_runs_never_overlap_and_nobody_sees_anothers(server):
@@ -82,7 +76,7 @@ def test_a_listener_who_leaves_frees_the_place_within_a_step(server, after):
                 break
     passes = server.fake.passes
     left = time.monotonic()
-    assert server.idle(2) and time.monotonic() - left < 1
+    assert server.idle(2) and time.monotonic() - left < patience(1)
     assert server.fake.passes <= passes + 2
     with Client(server.url) as client:
         assert client.denoise(steps=2)[-1][0] == "complete"
@@ -95,7 +89,7 @@ def test_a_cancelled_job_frees_the_place_within_a_step(server, first_delay):
     before, client = server.fake.passes, GradioClient(server.url, verbose=False)
     try:
         job = client.submit(prompt="x", steps=60, rule="schedule", api_name="/denoise")
-        assert wait_for(lambda: server.fake.passes - before >= (1 if first_delay > 0.5 else 4))
+        assert soon(lambda: server.fake.passes - before >= (1 if first_delay > 0.5 else 4))
         at = server.fake.passes
         job.cancel()
         assert server.idle(3) and server.fake.passes <= at + 2
@@ -148,7 +142,7 @@ def test_a_stopped_run_continues_for_its_own_visitor_only(server):
     before, knobs = server.fake.passes, {"steps": 40, "rule": "schedule", "seed": 5}
     with Client(server.url) as client:
         client.join("ann", **knobs)
-        assert wait_for(lambda: server.fake.passes - before >= 5)
+        assert soon(lambda: server.fake.passes - before >= 5)
         client.trigger("ann", client.fn_index("stop"), [])
         first = json.loads(streamed(client, "ann")[0])["trace"]
         assert first["result"]["stopped"] == "cancelled" and server.idle()
@@ -235,7 +229,7 @@ def test_the_queue_begins_again_when_its_processing_fails(serve, monkeypatch):
 def impatient(monkeypatch):
     from playground.web import queue
 
-    monkeypatch.setattr(queue, "UNREAD_SECONDS", 0.6)
+    monkeypatch.setattr(queue, "UNREAD_SECONDS", patience(0.3))
 
 
 def test_a_run_that_nobody_reads_ends_and_is_forgotten(impatient, serve):
@@ -244,8 +238,8 @@ def test_a_run_that_nobody_reads_ends_and_is_forgotten(impatient, serve):
     with Client(server.url) as client:
         for number in range(3):
             assert client.join(f"deaf{number}", steps=60, rule="schedule").status_code == 200
-        assert wait_for(lambda: server.fake.passes > 2) and len(queue.pending_messages_per_session) == 3
-        assert wait_for(lambda: not queue.pending_messages_per_session, 10)
+        assert soon(lambda: server.fake.passes > 2) and len(queue.pending_messages_per_session) == 3
+        assert soon(lambda: not queue.pending_messages_per_session, 10)
         assert server.idle(3) and not queue.pending_event_ids_session and not queue.event_ids_to_events
         assert server.fake.passes < 3 * 60
         assert client.denoise(steps=4)[-1][0] == "complete"

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 
 def free_port() -> int:
@@ -43,13 +44,13 @@ def test_the_page_is_up_and_an_interrupt_ends_it(space, steps):
         )  # as Gradio calls 0.0.0.0, where a Space's visitors arrive
         assert process.stdout.readline() == f"Inkblot is at http://{where}:{port}/\n"
         assert process.stdout.readline() == "fake is ready\n"
-        config = httpx.get(f"http://127.0.0.1:{port}/config", timeout=5)
+        config = httpx.get(f"http://127.0.0.1:{port}/config", timeout=patience(5))
         sliders = {c["props"].get("elem_id"): c["props"] for c in config.json()["components"]}
         assert config.status_code == 200 and sliders["knob-steps"]["maximum"] == steps
         assert ("content-security-policy" in config.headers) == ("SPACE_ID" not in space)
     finally:
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=patience(20))
     assert process.returncode == 0 and out == ""
 
 
@@ -76,10 +77,10 @@ def test_the_page_is_up_whatever_the_variables_say_of_proxies(case):
     try:
         assert process.stdout.readline() == f"Inkblot is at http://127.0.0.1:{port}/\n"
         assert process.stdout.readline() == "fake is ready\n"
-        assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=patience(5), trust_env=False).status_code == 200
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=patience(20))
 
 
 def test_variables_that_name_a_proxy_come_back(monkeypatch):
@@ -108,7 +109,11 @@ def test_variables_that_name_a_proxy_come_back(monkeypatch):
 )
 def test_a_wrong_flag_is_told_in_one_line(flags, status, said):
     done = subprocess.run(
-        [sys.executable, "app.py", *flags, "--no-browser"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "app.py", *flags, "--no-browser"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
     )
     assert done.returncode == status and said in done.stderr and done.stderr.count("\n") == 1
 
@@ -119,7 +124,7 @@ def test_a_taken_port_is_told_in_one_line():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = start("--model", "fake", "--no-browser", "--port", str(taken.getsockname()[1]))
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=patience(60))
     assert process.returncode == 1 and "The page cannot be served" in out and "Traceback" not in out
 
 
@@ -185,8 +190,9 @@ def test_a_name_that_was_allowed_is_answered_and_no_other():
             ("talk.example.evil", 403),
         ):
             assert (
-                httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": name}, timeout=5).status_code == status
+                httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": name}, timeout=patience(5)).status_code
+                == status
             ), name
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=patience(20))

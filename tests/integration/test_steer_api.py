@@ -1,10 +1,11 @@
 """The endpoint /steer over HTTP: knobs of the caller's own run change from its next step on, and what cannot change is refused."""
 
 import json
-import time
 
 import pytest
 from gradio_client import Client
+
+from tests.patience import soon
 
 
 @pytest.fixture
@@ -15,10 +16,7 @@ def client(server):
 
 
 def under_way(server):
-    until = time.monotonic() + 10
-    while not server.engine.busy or server.fake.passes < server.begun + 2:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    assert soon(lambda: server.engine.busy and server.fake.passes >= server.begun + 2, 10)
 
 
 def test_a_run_is_steered_by_who_started_it_and_by_nobody_else(server, client):

@@ -16,6 +16,7 @@ from model.trace.trace import Trace
 from playground.cli import main as cli
 from playground.cli.terminal import canvas, harmless
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 WANTED = {
     "text",
@@ -223,13 +224,15 @@ def test_in_a_terminal_it_draws_and_leaves_the_text():
 def test_the_process_says_the_same_and_loads_nothing_heavy():
     heavy = "print(sorted({'torch', 'gradio', 'rich'} & set(sys.modules)))"
     code = f"import sys, playground.cli.main as c; status = c.main(sys.argv[1:]); {heavy}; sys.exit(status)"
-    done = subprocess.run([sys.executable, "-c", code, *RUN], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *RUN], cwd=ROOT, capture_output=True, text=True, timeout=patience(60)
+    )
     assert done.returncode == 0 and done.stdout == SCRIPT + "\n[]\n" and done.stderr == ""
 
 
 def test_a_reader_who_leaves_is_no_error():
     command = f"'{sys.executable}' -m playground models | head -1"
-    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=patience(60))
     assert "Traceback" not in done.stderr and done.stdout.count("\n") == 1
 
 

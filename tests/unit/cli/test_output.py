@@ -15,6 +15,7 @@ from model.trace.trace import Trace
 from playground.cli import main as cli
 from playground.cli import output
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 RUN = ["run", "--model", "fake", "--prompt", "hello"]
 SWEEP = ["sweep", "--model", "fake", "--knob", "steps", "--values", "4, 8", "--prompt", "hello"]
@@ -53,7 +54,7 @@ WORDS += "sys.exit(main(sys.argv[1:]))"
 def test_every_command_prints_on_any_terminal(encoding, arguments):
     env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", WORDS, *arguments], cwd=ROOT, env=env, capture_output=True, timeout=120
+        [sys.executable, "-c", WORDS, *arguments], cwd=ROOT, env=env, capture_output=True, timeout=patience(120)
     )
     out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
     assert "Traceback" not in err and done.returncode == (2 if "n\u00f6" in arguments else 0), err

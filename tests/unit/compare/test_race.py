@@ -15,6 +15,7 @@ from model.settings import LOCAL, PUBLIC
 from playground.compare.lanes import PRESETS, make_lanes, preset_lanes
 from playground.compare.race import Race
 from playground.compare.series import WARM_UP, Series
+from tests.patience import patience
 
 BASE = {"model": "fake", "new_tokens": 64, "steps": 16, "rule": "schedule"}
 
@@ -114,7 +115,7 @@ def test_lanes_never_overlap():
     races = [Race(engine, lanes_of(), repeats=2, visitor=f"v{i}") for i in range(3)]
     threads = [threading.Thread(target=finish, args=(race,)) for race in races]
     [thread.start() for thread in threads]
-    [thread.join(60) for thread in threads]
+    [thread.join(patience(60)) for thread in threads]
     assert all(run.finished for race in races for lane in race.results for run in lane.runs)
     assert not engine.busy
 
@@ -145,7 +146,7 @@ def test_loading_is_excluded_from_seconds_and_shown():
 
     def load(model_id, progress=None):
         started.set()
-        assert go.wait(20)
+        assert go.wait(patience(20))
         return Fake(0.5, sleep=clock.sleep)
 
     engine = Engine(LOCAL, loader=load, clock=clock)

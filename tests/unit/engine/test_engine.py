@@ -16,6 +16,7 @@ from model.errors import BusyError, ModelUnavailable, NumericsError, OutOfMemory
 from model.models.scripted import SCRIPT, Fake
 from model.request import Request
 from model.settings import LOCAL, PUBLIC, Settings
+from tests.patience import patience, soon
 
 
 def engine(limits=LOCAL, clock=time.perf_counter, **options) -> Engine:
@@ -28,10 +29,7 @@ def request(**settings) -> Request:
 
 def free(which: Engine) -> bool:
     """Whether the turn is there to be taken, soon."""
-    until = time.monotonic() + 2
-    while which.busy and time.monotonic() < until:
-        time.sleep(0.005)
-    return not which.busy
+    return soon(lambda: not which.busy, 2)
 
 
 def alone(**settings):
@@ -87,18 +85,18 @@ def test_closing_from_another_thread_during_a_step_frees_the_turn_with_that_step
 
     def step(_):
         entered.set()
-        go_on.wait(5)
+        go_on.wait(patience(5))
 
     which = engine(sleep=step)
     run = which.run(request())
     next(run)
     worker = threading.Thread(target=lambda: next(run, None))
     worker.start()
-    assert entered.wait(5)
+    assert entered.wait(patience(5))
     run.close()
     assert which.busy  # the step still computes: nobody else may start
     go_on.set()
-    worker.join(5)
+    worker.join(patience(5))
     assert free(which) and run.trace.result.stopped == "cancelled"
 
 
@@ -140,7 +138,7 @@ def test_two_runs_never_compute_at_once_and_equal_the_same_runs_alone():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(patience(30))
     assert most == 1 and free(which)
     for seed, trace in traces.items():
         if seed % 5 == 4:
@@ -252,7 +250,7 @@ def test_ten_callers_cause_one_load():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(5)
+        worker.join(patience(5))
     assert loads == ["fake"] and which.loaded.id == "fake" and free(which)
     assert (1.0, "reading") in seen
 
@@ -262,7 +260,7 @@ def test_a_run_says_how_far_the_loading_is():
 
     def loader(model_id, progress):
         progress(0.25, "reading")
-        gate.wait(5)
+        gate.wait(patience(5))
         return Fake()
 
     which, said = Engine(loader=loader), []
@@ -291,7 +289,7 @@ def test_switching_unloads_the_other_and_waits_for_its_run():
     time.sleep(0.1)
     assert switch.is_alive() and not made["a"].closed
     first.close()
-    switch.join(5)
+    switch.join(patience(5))
     assert made["a"].closed and which.loaded.id == "b"
     which.unload()
     assert made["b"].closed and which.loaded is None

@@ -12,6 +12,7 @@ import torch
 from model import Settings, load
 from model.models.chat135m.model import fast_dtype
 from model.models.chat135m.weights import FOLDER
+from tests.patience import patience
 
 pytestmark = pytest.mark.skipif(not (FOLDER / "manifest.json").is_file(), reason="the weights are not in this checkout")
 PROMPT = "Why is the sky blue?"
@@ -79,7 +80,7 @@ def test_a_processor_without_fast_bfloat16_computes_in_float32(instructions, dty
     asked = "from model.models.chat135m.model import fast_dtype; print(fast_dtype())"
     env = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions} if instructions else os.environ
     said = subprocess.run(
-        [sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True, timeout=patience(120)
     )
     assert said.stdout.split()[-1] == str(dtype)
 

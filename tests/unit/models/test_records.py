@@ -20,6 +20,7 @@ from model.models.placement import GPU, Hardware
 from model.settings import Settings
 from model.trace.trace import Trace
 from tests import tiny_checkpoints as tiny
+from tests.patience import patience
 from tests.unit.models.test_families import ENTRIES, FACTS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -141,5 +142,5 @@ def test_availability_is_told_without_loading_anything(monkeypatch, tmp_path):
 def test_listing_the_records_loads_nothing_heavy():
     heavy = "[name for name in ('torch', 'transformers') if name in sys.modules]"
     code = f"import sys, model.models.masked.records, model.models.own; print({heavy})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=patience(60))
     assert done.stdout.strip() == "[]", done.stderr

@@ -11,6 +11,7 @@ from bench.speed import WIDTHS, both_modes, milliseconds, ms_per_forward
 from model.models.scripted import Fake
 from model.settings import Settings
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 
 class Scripted:
@@ -83,7 +84,7 @@ def test_memory_is_read_where_the_system_tells():
 
 def test_the_command_ends_with_one_json_object():
     command = [sys.executable, "-m", "bench", "--model", "fake", "--no-page", "--rounds", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(120))
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
     named = {

@@ -8,6 +8,7 @@ import pytest
 
 from scripts import import_rules
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 LIGHT = (
     "model",
@@ -37,7 +38,9 @@ VIEWS = (
 
 def loaded(code: str, timeout: float = 60) -> str:
     """Run `code` in a fresh interpreter at the repository's root and return what it prints."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=patience(timeout)
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
@@ -120,7 +123,10 @@ def test_the_pages_load_neither_torch_nor_transformers():
 def test_a_built_in_model_loads_and_writes_without_transformers(model: str):
     code = f"from model import load\nnext(load('{model}').denoise('easy'))\n"
     assert (
-        loaded(code + "import sys; print(sorted({'transformers', 'gradio', 'pandas'} & set(sys.modules)))", timeout=180)
+        loaded(
+            code + "import sys; print(sorted({'transformers', 'gradio', 'pandas'} & set(sys.modules)))",
+            timeout=180,
+        )
         == "[]"
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.budgets import ROOT
+from tests.patience import patience
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
@@ -26,7 +27,7 @@ def execute(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
         "PYTHONIOENCODING": "utf-8",
     }
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=patience(120)
     )
 
 
