@@ -5,7 +5,9 @@ The table is data. A family adds itself by exposing `ENTRIES` in a module named 
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +72,18 @@ def peek(model_id: str) -> None:
 def known(model_id: str) -> Entry | None:
     """Return the entry of a model of the table; None for an own checkpoint, whose files have to be read, and for an unknown id."""
     return _table().get(model_id)
+
+
+def elsewhere(told: Mapping[str, Sequence[Any]]) -> None:
+    """Let every model's entry say what an engine on another machine can do: {id: (usable, why not, weights there)} of those it has."""
+    for name, entry in list(_table().items()):
+        usable, reason, fetched = told.get(name, (False, "the engine does not have it.", False))
+        answer = (bool(usable), str(reason)[:300])
+        _table()[name] = replace(entry, available=partial(_same, answer), fetched=partial(_same, bool(fetched)))
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def offered(model_id: str, limits: Limits) -> None:

@@ -36,6 +36,8 @@ class Engine:
     limits: the profile every request is checked against. loader: called as loader(id, progress=...) -> Model.
     """
 
+    places = 1  # runs that compute at once
+
     def __init__(
         self, limits: Limits = LOCAL, *, loader: Callable[..., Model] = catalog.load, clock: Clock = time.perf_counter
     ):

@@ -58,13 +58,9 @@ def loads(text: str | bytes, max_bytes: int = 8_000_000) -> Trace:
 
 
 def _decode(document: dict[str, Any], size: int) -> Trace:
-    header, frames = document["header"], document["frames"]
+    frames = document["frames"]
     check_size(frames, size)
-    check_header(header)
-    trace = Trace(
-        spec=spec_of(header["model"]), **{name: header[name] for name in HEADER}, notice=header.get("notice", "")
-    )
-    trace.prompt_ids = tuple(trace.prompt_ids)
+    trace = decode_header(document["header"])
     for table in (document["vocab"], document.get("extra_vocab") or {}):
         trace.pieces |= pieces_of(table)
     candidates = document.get("candidates") or [None] * len(frames)
@@ -72,14 +68,21 @@ def _decode(document: dict[str, Any], size: int) -> Trace:
     has_candidates = document.get("candidates") is not None
     before: Frame | None = None
     for data, guess in zip(frames, candidates, strict=True):
-        before = _frame(before, data, guess, has_candidates, trace.spec)
+        before = decode_frame(before, data, guess, has_candidates, trace.spec)
         trace.frames.append(before)
     if document.get("result") is not None:
-        trace.result = _result(document["result"], whole(document["length"], "length", 0, MAX_LENGTH), size)
+        trace.result = decode_result(document["result"], whole(document["length"], "length", 0, MAX_LENGTH), size)
     return trace
 
 
-def _result(stored: Any, length: int, size: int) -> Result:
+def decode_header(header: Any) -> Trace:
+    """Return a trace without frames from its header's JSON; raise TraceError where it is malformed."""
+    check_header(header)
+    told = {name: header[name] for name in HEADER} | {"prompt_ids": tuple(header["prompt_ids"])}
+    return Trace(spec=spec_of(header["model"]), **told, notice=header.get("notice", ""))
+
+
+def decode_result(stored: Any, length: int, size: int) -> Result:
     """Return how a run ended, from its JSON; raise TraceError where it is malformed."""
     _need(isinstance(stored, dict) and stored.get("stopped") in STOPPED, "its result is not known")
     tokens = whole(stored["tokens"], "number of tokens")
@@ -109,9 +112,10 @@ def _faults(stored: Any, length: int) -> tuple[tuple[str, tuple[int, ...]], ...]
     return tuple((sentence, tuple(positions)) for sentence, positions in stored)
 
 
-def _frame(
+def decode_frame(
     before: Frame | None, data: dict[str, Any], guess: dict[str, Any] | None, has_candidates: bool, spec: ModelSpec
 ) -> Frame:
+    """Return a frame from its difference (and that of its candidates) from the one before; raise TraceError, ValueError and the like."""
     length = data.get("l", len(before.ids) if before else 0)
     ids, states, confidence, entropy = settle(before, length, spec)
     if "at" in data:

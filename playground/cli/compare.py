@@ -12,7 +12,7 @@ from typing import Any
 from model.engine.catalog import entry
 from model.errors import ModelUnavailable, SettingError
 from model.settings import FIELD, LOCAL
-from playground.cli.main import add_settings, note, print_json, settings_of, value_of
+from playground.cli.main import add_engine, add_settings, note, print_json, settings_of, value_of
 from playground.cli.output import check_file, lines_of, make_folder, write
 from playground.cli.terminal import harmless
 from playground.compare.figures import FIGURES
@@ -44,6 +44,7 @@ def add_race(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--new-seeds", action="store_true", help="a new seed for each repeat")
     parser.add_argument("--traces", metavar="FOLDER", type=Path, help="write each lane's median run as JSON")
+    add_engine(parser)
     add_settings(parser)
 
 
@@ -62,6 +63,7 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-reference", action="store_true", help="leave out the autoregressive mode as a reference")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one row a run")
+    add_engine(parser)
     add_settings(parser)
 
 
@@ -87,7 +89,7 @@ def lane_of(text: str) -> dict[str, Any]:
 
 def race(args: argparse.Namespace) -> int:
     """Race the lanes; print a table and who won."""
-    from model.engine.engine import Engine
+    from model.engine.remote import engine_at
 
     base = _base(args)
     changes = [lane_of(text) for text in args.lane] or preset_lanes(args.preset, args.model)
@@ -95,7 +97,7 @@ def race(args: argparse.Namespace) -> int:
         _known(change.get("model", args.model))
     lanes = make_lanes(args.prompt, base, changes, LOCAL, args.system)
     make_folder(args.traces, "traces")
-    with closing(Engine()) as engine:
+    with closing(engine_at(args.engine)) as engine:
         made = Race(engine, lanes, args.repeats, args.new_seeds)
         _go(made)
     print(_table([result.label for result in made.results], _rows(made)))
@@ -111,7 +113,7 @@ def race(args: argparse.Namespace) -> int:
 
 def sweep(args: argparse.Namespace) -> int:
     """Sweep one knob; print its points."""
-    from model.engine.engine import Engine
+    from model.engine.remote import engine_at
 
     _known(args.model)
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
@@ -120,7 +122,7 @@ def sweep(args: argparse.Namespace) -> int:
         args.knob, values, prompts, args.seeds, _base(args) | {"system": args.system}, LOCAL, not args.no_reference
     )
     check_file(args.csv, "csv")
-    with closing(Engine()) as engine:
+    with closing(engine_at(args.engine)) as engine:
         made = Sweep(engine, what)
         _go(made)
     names = ("tokens_per_second", "tokens_per_forward", "consistent", "nll", "distinct_2")

@@ -38,7 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
-    import_module("playground.cli.main").add_settings(parser)
+    main = import_module("playground.cli.main")
+    main.add_engine(parser)
+    main.add_settings(parser)
 
 
 def fill(args: argparse.Namespace) -> int:
@@ -52,9 +54,9 @@ def fill(args: argparse.Namespace) -> int:
         raise SettingError(str(error), "model") from None
     request, parts = parse_fill(text, main.settings_of(args), model=args.model, prompt=args.prompt)
     print(harmless(reach(spec)), file=sys.stderr, flush=True)
-    from model.engine.engine import Engine
+    from model.engine.remote import engine_at
 
-    with closing(Engine()) as engine:
+    with closing(engine_at(args.engine)) as engine:
         begin = lambda lengths: engine.run(replace(request, draft=Filling(parts=parts, lengths=lengths)))  # noqa: E731
         tries = Tries(parts, begin, partial(engine.score, args.model))
         for run in tries:

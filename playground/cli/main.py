@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | fill | race | sweep | models | replay | talk | serve`. Every knob is an option.
+"""The command line: `python -m playground run | fill | race | sweep | models | replay | talk | serve | worker`. Every knob is an option.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
@@ -56,6 +56,12 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
         if getattr(args, field.name) is not None
     }
     return begun(args.model, given)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names an engine on another machine."""
+    about = "where to compute: the address of a `worker`, like http://127.0.0.1:7870 (default: here)"
+    parser.add_argument("--engine", default="", metavar="URL", help=about)
 
 
 def value_of(field: Field, text: str) -> Any:
@@ -146,6 +152,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON (one prompt only)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")
+    add_engine(parser)
     add_settings(parser)
 
 
@@ -155,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
     if args.trace and args.prompts:
         raise SettingError("--trace writes one run; give it with --prompt, not with --prompts.", "trace")
     check_file(args.trace, "trace")
-    for request, trace in zip(requests, finished(requests), strict=True):
+    for request, trace in zip(requests, finished(requests, args.engine), strict=True):
         if args.prompts is None:
             print(final(trace), flush=True)
             if said := checked(trace):
@@ -173,11 +180,11 @@ def linked(request: Request, args: argparse.Namespace) -> str:
     return link_of(request.model, request.mode, request.prompt, request.system, pinned, request.settings.as_dict())
 
 
-def finished(requests: Sequence[Request]) -> Iterator[Trace]:
+def finished(requests: Sequence[Request], where: str = "") -> Iterator[Trace]:
     """Run one request after the other on one loaded model, drawing on a terminal; yield each finished trace."""
-    from model.engine.engine import Engine
+    from model.engine.remote import engine_at
 
-    with closing(Engine()) as engine:
+    with closing(engine_at(where)) as engine:
         for request in requests:
             with engine.run(request) as run:
                 for waiting in run.prepare():
@@ -263,6 +270,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         "beside addresses, localhost and this machine's own (may be repeated)",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    add_engine(parser)
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -271,6 +279,7 @@ def serve(args: argparse.Namespace) -> int:
         from playground.web.server import serve as start
 
     shown = {"browser": not args.no_browser, "proxies": args.trusted_proxy, "names": args.allow_host}
+    shown["engine"] = args.engine
     return start(host=args.host, port=args.port, model=args.model, limits=args.limits, **shown)
 
 
@@ -308,6 +317,11 @@ COMMANDS: dict[str, Command] = {
         "show a playlist to a room", lazily("playground.cli.talk", "add_options"), lazily("playground.cli.talk", "talk")
     ),
     "serve": Command("open the page", add_serve, serve),
+    "worker": Command(
+        "compute for pages elsewhere",
+        lazily("playground.cli.worker", "add_options"),
+        lazily("playground.cli.worker", "work"),
+    ),
 }
 
 

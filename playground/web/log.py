@@ -26,17 +26,22 @@ class WithoutWords(logging.Filter):
         return True
 
 
-def say_no_words() -> None:
-    """Keep what visitors typed out of every line that a failure writes, Gradio's own prints included."""
-    from gradio import queueing, route_utils, routes
-
+def quiet() -> None:
+    """Keep what visitors typed out of every line that a failure logs."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, WithoutWords) for known in logger.filters):
             logger.addFilter(WithoutWords())
-    quiet: Any = SimpleNamespace(print_exc=_print_places)
+
+
+def say_no_words() -> None:
+    """Do as `quiet` says, and keep it out of what Gradio prints."""
+    from gradio import queueing, route_utils, routes
+
+    quiet()
+    silent: Any = SimpleNamespace(print_exc=_print_places)
     for module in (queueing, route_utils, routes):
-        module.traceback = quiet
+        module.traceback = silent
 
 
 def _print_places() -> None:

@@ -33,6 +33,13 @@ UNREAD_SECONDS = 30.0  # until a run whose messages nobody reads is ended, and w
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
 
+def at_once(blocks: gr.Blocks, places: int) -> None:
+    """Let so many runs compute together: one here, more on an engine that has several machines. To be called before `blocks.queue`."""
+    for wanted in blocks.fns.values():
+        if wanted.concurrency_id == MODEL["concurrency_id"]:
+            wanted.concurrency_limit = places
+
+
 def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
     """Refuse, before it waits, a request for the model while so many wait already, of this visitor's or of all.
 

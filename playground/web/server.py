@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.engine import catalog
 from model.engine.engine import Engine
+from model.engine.remote import engine_at
 from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.proxies import unproxied
@@ -28,7 +29,7 @@ from playground.web.components.talk import talk_route
 from playground.web.connections import Compressed, TimelyBody, guard_connections
 from playground.web.doors import Doors, named_here
 from playground.web.log import say_no_words
-from playground.web.queue import health_route, keep_alive, limit_waiting
+from playground.web.queue import at_once, health_route, keep_alive, limit_waiting
 from playground.web.theme import style, theme
 
 log = logging.getLogger("inkblot")
@@ -124,7 +125,9 @@ def launch(
     """
     say_no_words()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    blocks = build_app(engine, limits, model).queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
+    blocks = build_app(engine, limits, model)
+    at_once(blocks, engine.places)
+    blocks.queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
     blocks.space_id = (
         None  # where a Space is named, Gradio draws a banner of its own, with fonts and pictures from elsewhere
     )
@@ -188,10 +191,11 @@ def serve(
     browser: bool,
     proxies: int | None = None,
     names: Sequence[str] = (),
+    engine: str = "",
 ) -> int:
     """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be.
 
-    proxies, names: see `launch`; None: the one that stands before a Space.
+    proxies, names: see `launch`; None: the one that stands before a Space. engine: the address of one elsewhere.
     """
     # Before torch is imported: its idle threads wait this many turns of a loop, then sleep. At their own choice they keep every core
     # busy between two passes, and on two cores a fifth of the first frames then came only after 0.3 s.
@@ -201,24 +205,24 @@ def serve(
         raise PlaygroundError(f"The port must be between 1 and 65535; it was {port}.")
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
     catalog.entry(model)
-    engine = Engine(profile)
+    runs = engine_at(engine, profile)
     proxies = int("SPACE_ID" in os.environ) if proxies is None else proxies
     if not 0 <= proxies <= 9:
         raise PlaygroundError(f"Trusted proxies must be between 0 and 9; it was {proxies}.")
     try:
         can_listen(host, port)
         where: dict[str, Any] = {"server_name": host, "server_port": port, "inbrowser": browser}
-        blocks, address = launch(engine, profile, model, proxies=proxies, names=names, **where)
+        blocks, address = launch(runs, profile, model, proxies=proxies, names=names, **where)
     except OSError as error:  # the port is taken, or the address is not ours
         raise PlaygroundError(f"The page cannot be served at {host}, port {port or 'any'}: {error}") from None
     print(f"Inkblot is at {address}", flush=True)
     try:
-        print(_load(engine, model), flush=True)
+        print(_load(runs, model), flush=True)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
         blocks.close(verbose=False)
-        engine.close()
+        runs.close()
         return 0
 
 
