@@ -64,10 +64,7 @@ class Request:
             )
         if self.mode == "diffusion" and spec.family == "masked":
             self._check_masked(spec)
-        block = self.block_length(spec)
-        family = "autoregressive" if self.mode == "ar" else spec.family
-        ahead = s.one_guess and block <= spec.ahead  # masks stand behind every token of the block
-        cost = s.cost(prompt_tokens, block**2 if ahead else block, family, spec.causal_prefix)
+        cost = self.cost(spec, prompt_tokens)
         if cost > limits.cost:
             raise SettingError(
                 f"Steps, length, prompt and guidance together may compute at most {limits.cost:,} positions; they ask for {cost:,}. "
@@ -127,6 +124,38 @@ class Request:
                 f"Steps must be at least {blocks}, one for each block of {block} in {s.new_tokens} tokens; it was {s.steps}.",
                 "steps",
             )
+
+    def cost(self, spec: ModelSpec, prompt_tokens: int) -> int:
+        """At most how many positions all forward passes of this request compute together: what `Limits.cost` bounds.
+
+        Where finished text comes from a cache, a pass computes one block; elsewhere prompt and canvas, again and again.
+        """
+        s, n, block = self.settings, self.length(spec), self.block_length(spec)
+        whole = prompt_tokens + n
+        if self.mode == "ar":
+            return whole
+        if spec.family == "uniform":
+            passes = s.steps * s.canvas_count(spec.canvas)
+            return whole + passes * spec.canvas if spec.causal_prefix else passes * whole
+        if s.remasking == "verify":
+            return whole + self._cost_of_checking(n, block, spec)
+        blocks = -(-n // block) + spec.causal_prefix  # the prompt may reach into the first
+        # every block has a pass at least; where tokens are taken back, the shares of the blocks are rounded one by one
+        passes = max(s.steps, blocks) if s.remasking == "none" else s.steps + blocks
+        passes *= 2 if s.guidance else 1
+        # a block that was trained whole is computed whole, however narrow the parts are in which it is filled
+        return whole + passes * max(block, spec.default_block) if spec.causal_prefix else passes * whole
+
+    def _cost_of_checking(self, n: int, block: int, spec: ModelSpec) -> int:
+        """Positions computed beside prompt and text where a causal pass checks each block: it may keep just one token of it.
+
+        Ahead, a pass over the b tokens of a block has b - 1 masks behind each of them:  t1 m m m  t2 m m m  t3 m m m  t4 m m m
+        """
+        steps = self.settings.steps if spec.shift else self.settings.steps + n
+        rounds = min(n, steps) + 1
+        if self.settings.one_guess and block <= spec.ahead:
+            return rounds * block**2
+        return steps * max(block, spec.default_block) + rounds * block
 
     def length(self, spec: ModelSpec) -> int:
         """At most how many positions are written: the setting, or as many whole canvases where a model's canvas has a fixed length."""

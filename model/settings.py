@@ -290,19 +290,6 @@ class Settings:
             most = f"{self.t_max:g}, the one at the start"
             raise SettingError(f"{FIELD['t_min'].label} must be at most {most}; it was {self.t_min:g}.", "t_min")
 
-    def cost(self, prompt_tokens: int, block_length: int, family: str, causal_prefix: bool) -> int:
-        """Upper bound of positions computed, summed over all forward passes; the measure that `Limits.cost` bounds.
-
-        prompt_tokens: length of the encoded prompt; block_length: positions denoised together; causal_prefix: finished
-        tokens come from a cache and are computed once (otherwise every pass computes prompt and canvas again).
-        """
-        if family == "autoregressive":
-            return prompt_tokens + self.new_tokens
-        passes = self.steps * (self.canvas_count(block_length) if family == "uniform" else 1)
-        width = block_length if causal_prefix else prompt_tokens + self.new_tokens
-        twice = 2 if self.guidance > 0 and family == "masked" else 1
-        return twice * (passes * width + prompt_tokens + self.new_tokens)
-
 
 FIELDS = knobs_of(Settings)
 FIELD = {field.name: field for field in FIELDS}

@@ -177,9 +177,8 @@ def check_total(requests: Sequence[Request], limits: Limits) -> None:
     cost = 0
     for request in requests:
         spec = entry(request.model).spec
-        family = "autoregressive" if request.mode == "ar" else spec.family
         tokens = len(request.prompt) // 3  # a guess: the tokenizer belongs to the model, which may not be loaded yet
-        cost += request.settings.cost(tokens, request.block_length(spec), family, spec.causal_prefix)
+        cost += request.cost(spec, tokens)
     if cost > COMBINED * limits.cost:
         raise SettingError(
             f"A race or a sweep may compute at most {COMBINED * limits.cost:,} positions in all its runs; it asks for {cost:,}. "

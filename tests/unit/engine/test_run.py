@@ -204,7 +204,7 @@ def test_a_request_that_passes_stays_within_its_bounds(
 ):
     asked = request(steps=steps, new_tokens=new_tokens, guidance=2.0 * (guided and spec.guidance))
     block = asked.block_length(spec)
-    cost = asked.settings.cost(prompt_tokens, block, spec.family, spec.causal_prefix)
+    cost = asked.cost(spec, prompt_tokens)
     try:
         asked.check(spec, prompt_tokens, limits)
     except SettingError:

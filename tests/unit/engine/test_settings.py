@@ -188,33 +188,3 @@ def test_only_knobs_that_the_rule_reads_apply(values: dict, read: list, not_read
     named = {field.name: field for field in FIELDS}
     assert all(applies(named[name], settings) for name in read)
     assert not any(applies(named[name], settings) for name in not_read)
-
-
-UP_TO_1024 = st.integers(1, 1024)
-sizes = {
-    "steps": UP_TO_1024,
-    "new_tokens": UP_TO_1024,
-    "guidance": st.sampled_from([0.0, 1.5]),
-    "canvases": st.integers(1, 16),
-}
-
-
-@given(
-    st.fixed_dictionaries(sizes),
-    st.integers(1, 2048),
-    UP_TO_1024,
-    st.sampled_from(["masked", "uniform"]),
-    st.booleans(),
-)
-def test_the_cost_bounds_what_is_really_computed(values: dict, prompt: int, block: int, family: str, cached: bool):
-    """Count the passes one by one: each computes its block, or everything where there is no cache; the prompt and text once."""
-    settings = Settings(**values)
-    block = min(block, settings.new_tokens)
-    passes = settings.steps * (settings.canvases if family == "uniform" else 1)
-    counted = sum(block if cached else prompt + settings.new_tokens for _ in range(passes))
-    if settings.guidance and family == "masked":
-        counted *= 2
-    assert settings.cost(prompt, block, family, cached) >= counted + prompt + settings.new_tokens
-    more = Settings(**values | {"steps": min(1024, settings.steps + 1)})
-    assert more.cost(prompt, block, family, cached) >= settings.cost(prompt, block, family, cached)
-    assert settings.cost(prompt, block, "autoregressive", True) == prompt + settings.new_tokens

@@ -13,6 +13,7 @@ from model.engine.parsing import parse_request
 from model.loops.uniform import defaults
 from model.models import own
 from model.models.masked import records
+from model.request import Request
 from model.settings import LOCAL, PUBLIC, Settings
 from playground.cli.main import parser, requests_of
 from playground.presets import start_values
@@ -58,9 +59,7 @@ def test_what_a_run_starts_from_is_never_refused(model_id, limits):
     parse_request("x", settings.as_dict(), limits=limits).check(
         catalog.entry("builtin").spec, 100, LOCAL
     )  # within the table's bounds
-    cost = settings.cost(
-        100, settings.block_length or spec.default_block or settings.new_tokens, "masked", spec.causal_prefix
-    )
+    cost = Request("x", model_id, settings=settings).cost(spec, 100)
     assert cost <= limits.cost and settings.steps >= settings.new_tokens
 
 
