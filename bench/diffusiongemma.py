@@ -91,7 +91,7 @@ TINY_VISION = {
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "position_embedding_size": 64,
+    "position_embedding_size": 256,
 }
 
 

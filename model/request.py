@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from model import pictures
 from model.draft import Draft
 from model.errors import SettingError
 from model.settings import FIELD, Limits, Settings, nearest, parse_value
@@ -18,7 +19,8 @@ LINE_ENDS = re.compile("\r\n|\r|\n")  # no form feed, no U+2028: those may be pa
 
 @dataclass(frozen=True)
 class Request:
-    """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on; `image` is a picture file.
+    """What a visitor asks for. `pinned` maps a canvas position to the text that must stand from there on; `images` are
+    picture files, in order.
 
     draft: a canvas to begin with, None for an empty one. asked: the knobs that were given by name; the others are the model's to set once
     it is loaded. None: all are as they are.
@@ -30,7 +32,7 @@ class Request:
     settings: Settings = field(default_factory=Settings)
     system: str = ""
     pinned: Mapping[int, str] = field(default_factory=dict)
-    image: bytes = field(default=b"", repr=False)
+    images: tuple[bytes, ...] = field(default=(), repr=False)
     draft: Draft | None = None
     asked: tuple[str, ...] | None = field(default=None, compare=False)
 
@@ -48,7 +50,7 @@ class Request:
         s = self.settings
         if self.mode not in spec.modes:
             raise SettingError(f"{spec.name} runs in mode {' or '.join(spec.modes)}; the mode was {self.mode}.", "mode")
-        self.check_image(spec, limits)
+        pictures.check(self.images, spec, limits)
         self.check_pinned(spec)
         if prompt_tokens > limits.prompt_tokens:
             raise SettingError(
@@ -73,18 +75,6 @@ class Request:
             )
         if not spec.canvas:  # typed words, or a text with holes, may have made it longer than was asked for
             parse_value(FIELD["new_tokens"], s.new_tokens, limits)
-
-    def check_image(self, spec: ModelSpec | None, limits: Limits) -> None:
-        """Refuse a picture that is too large, or that the model cannot see (spec None: not known yet); raise SettingError."""
-        size, most = len(self.image), limits.image_bytes
-        if size and not most:
-            raise SettingError(
-                "An image with the prompt is taken only by a playground of your own, not on a public page.", "image"
-            )
-        if size > most:
-            raise SettingError(f"An image may have at most {most / 1e6:g} MB; it has {size / 1e6:.1f} MB.", "image")
-        if size and spec is not None and not spec.vision:
-            raise SettingError(f"{spec.name} takes no image: it has no vision tower.", "image")
 
     def check_pinned(self, spec: ModelSpec) -> None:
         """Refuse words pinned beyond what the model writes; raise SettingError."""

@@ -6,6 +6,7 @@ tokenizer that knows the control tokens and a chat template of the released one'
 
 from __future__ import annotations
 
+import io
 import json
 import string
 from pathlib import Path
@@ -32,6 +33,20 @@ CONTROL = (
 )
 PAD, EOS, BOS, TURN, TURN_END, THINK, THINK_END, IMAGE = 0, 1, 2, 5, 6, 7, 8, 10
 EOS_IDS = (EOS, TURN_END)
+SEEN = {  # what a released tokenizer calls its control tokens for pictures and sound; only the former are used
+    "image_token": "<|image|>",
+    "boi_token": "<|image>",
+    "eoi_token": "<image|>",
+    "audio_token": "<|audio|>",
+    "boa_token": "<|audio>",
+    "eoa_token": "<audio|>",
+}
+PROCESSOR = {  # as the released checkpoint's own file says it, with fewer places a picture
+    "processor_class": "Gemma4Processor",
+    "image_processor": {"image_processor_type": "Gemma4ImageProcessor", "max_soft_tokens": 70},
+    "video_processor": {"video_processor_type": "Gemma4VideoProcessor", "max_soft_tokens": 70, "num_frames": 32},
+    "feature_extractor": {"feature_extractor_type": "Gemma4AudioFeatureExtractor"},
+}
 TEMPLATE = """{{ bos_token }}{% if enable_thinking or messages[0]['role'] == 'system' %}<|turn>system
 {% if enable_thinking %}<|think|>
 {% endif %}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] | trim }}{% endif %}<turn|>
@@ -66,8 +81,11 @@ def tokenizer(template: str = TEMPLATE) -> Any:
         ("u", "s"),
         ("us", "er"),
     ]
-    pieces += [a + b for a, b in merges]
-    out = GemmaTokenizer({piece: i for i, piece in enumerate(pieces)}, merges, extra_special_tokens=list(CONTROL[5:]))
+    pieces += [a + b for a, b in merges] + ["<|audio|>", "<|audio>", "<audio|>", "<|video|>"]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    out = GemmaTokenizer(
+        vocabulary, merges, extra_special_tokens=[*CONTROL[5:], "<|video|>"], model_specific_special_tokens=SEEN
+    )
     out.chat_template = template
     return out
 
@@ -102,11 +120,19 @@ def save(folder: Path, model: Any | None = None, template: str = TEMPLATE, image
     (model or network()).save_pretrained(folder)
     tokenizer(template).save_pretrained(folder)
     if images:
-        kind = {"image_processor_type": "Gemma4ImageProcessor", "max_soft_tokens": 70}
-        (folder / "processor_config.json").write_text(
-            json.dumps({"image_processor": kind, "processor_class": "Gemma4Processor"})
-        )
+        (folder / "processor_config.json").write_text(json.dumps(PROCESSOR))
     return folder
+
+
+def drawn(width: int = 64, height: int = 48, kind: str = "PNG", seed: int = 0, **options: Any) -> bytes:
+    """Return a picture file of random dots in three colours."""
+    import numpy as np
+    from PIL import Image
+
+    dots = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(dots).save(out, kind, **options)
+    return out.getvalue()
 
 
 class Script:

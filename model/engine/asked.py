@@ -29,7 +29,7 @@ def asked_json(request: Request) -> dict[str, Any]:
         "system": request.system,
         "settings": {name: given[name] for name in (given if request.asked is None else request.asked)},
         "pinned": [f"{position}:{words}" for position, words in request.pinned.items()],
-        "image": base64.b64encode(request.image).decode(),
+        "images": [base64.b64encode(image).decode() for image in request.images],
         "draft": None if request.draft is None else draft_json(request.draft),
     }
 
@@ -49,17 +49,17 @@ def draft_json(draft: Draft) -> dict[str, Any]:
 
 def parse_asked(document: Any, limits: Limits) -> Request:
     """Return the checked request of a document as `asked_json` makes it; raise SettingError with one sentence."""
-    known = {"prompt", "model", "mode", "system", "settings", "pinned", "image", "draft"}
+    known = {"prompt", "model", "mode", "system", "settings", "pinned", "images", "draft"}
     if not isinstance(document, Mapping) or not document.keys() <= known:
         raise SettingError(f"A request maps names to values; those there are: {', '.join(sorted(known))}.", "request")
     given = {name: value for name, value in document.items() if value is not None}
     try:
-        image = base64.b64decode(given.pop("image", ""), validate=True)
+        images = [base64.b64decode(image, validate=True) for image in given.pop("images", [])]
     except (TypeError, ValueError, binascii.Error):
-        raise SettingError("An image must be its file's bytes in base64.", "image") from None
+        raise SettingError("Images must be a list of files' bytes in base64.", "image") from None
     draft, prompt = given.pop("draft", None), given.pop("prompt", None)
     made = None if draft is None else parse_draft(draft)
-    return parse_request(prompt, given.pop("settings", None), image=image, draft=made, limits=limits, **given)
+    return parse_request(prompt, given.pop("settings", None), image=images, draft=made, limits=limits, **given)
 
 
 def parse_draft(value: Any) -> Draft:

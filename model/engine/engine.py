@@ -311,7 +311,7 @@ class EngineRun(Iterator[Frame]):
             return
         request = self.request = self.request.on(getattr(model, "defaults", None), engine.limits)
         request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
-        seen: dict[str, Any] = {"image": request.image} if request.image else {}  # only models that see take one
+        seen: dict[str, Any] = {"image": request.images} if request.images else {}  # only models that see take them
         if request.draft:
             seen["draft"] = request.draft
         self._run = model.denoise(

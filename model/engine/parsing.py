@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from model import worlds
+from model import pictures, worlds
 from model.draft import Draft, draft_of, steered_of
 from model.engine import catalog
 from model.engine.catalog import entry
@@ -27,13 +27,14 @@ def parse_request(
     mode: Any = "diffusion",
     system: Any = "",
     pinned: Any = "",
-    image: bytes = b"",
+    image: bytes | Sequence[bytes] = (),
     draft: Draft | None = None,
     limits: Limits = LOCAL,
 ) -> Request:
     """Return a request from untrusted values; raise SettingError with one sentence before anything is computed.
 
     Knobs that are not given are the model's own (see `model.entry.Entry.defaults`). pinned: text of lines 'position: words', or a mapping.
+    image: a picture file's bytes, or several files'.
     """
     prompt = visible_text("The prompt", prompt, limits.prompt_chars)
     if not prompt.strip():
@@ -44,8 +45,11 @@ def parse_request(
     entry, given = catalog.known(model), {} if settings is None else settings
     parsed = Settings.parse({**entry.start(limits), **given} if entry and isinstance(given, Mapping) else given, limits)
     system = visible_text("The system prompt", "" if system is None else system, limits.prompt_chars)
-    asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), image, draft, tuple(given))
-    asked.check_image(entry.spec if entry else None, limits)
+    images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))
+    asked = Request(prompt, model, mode, parsed, system, parse_pinned(pinned), images, draft, tuple(given))
+    pictures.check(images, entry.spec if entry else None, limits)
+    for each in images:  # what is no picture is refused before a model is loaded for it
+        pictures.opened(each)
     if entry:  # what is wrong for this model whatever its files say is said before it loads
         asked.check_pinned(entry.spec)
     return asked

@@ -19,30 +19,30 @@ class Chat:
     def __init__(self, tokenizer: Any, thinking: bool = False):
         self._tokenizer, self._thinking = tokenizer, thinking
 
-    def encode(self, prompt: str, system: str = "", image: bool = False) -> list[int]:
-        """Return the ids of the templated prompt, up to where the answer begins; `image` puts an image before the text.
+    def encode(self, prompt: str, system: str = "", images: int = 0) -> list[int]:
+        """Return the ids of the templated prompt, up to where the answer begins; `images`: how many places for one stand before the text.
 
         Where nothing that was typed looks like a control token, these are exactly the ids of the template's own text.
         """
         if not self._tokenizer.chat_template:
             return opening(self._tokenizer) + self.tokens(f"{system}\n{prompt}" if system else prompt)
         places = {PLACE.format(1): prompt.strip(), PLACE.format(2): system.strip()}
-        rendered = self._render(PLACE.format(1), PLACE.format(2) if system else "", image)
+        rendered = self._render(PLACE.format(1), PLACE.format(2) if system else "", images)
         out: list[int] = []
         controls: list[int] = []
         for part in re.split("(\ue000\\d\ue001)", rendered):
             ids = self.tokens(places[part]) if part in places else self._ids(part)
             out += ids
             controls += [] if part in places else self._controls(ids)
-        whole = self._ids(self._render(prompt, system, image))
+        whole = self._ids(self._render(prompt, system, images))
         return out if self._controls(whole) != controls or self._says_unknown(prompt + system) else whole
 
     def _controls(self, ids: list[int]) -> list[int]:
         """Return the added tokens among ids; the one for unknown text is none of them."""
         return [token for token in ids if token in self._added and token != self._tokenizer.unk_token_id]
 
-    def _render(self, prompt: str, system: str, image: bool) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": prompt}] if image else prompt
+    def _render(self, prompt: str, system: str, images: int) -> str:
+        content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}] if images else prompt
         turns = [{"role": "user", "content": content}]
         options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": self._thinking}
         if not system:
@@ -50,7 +50,7 @@ class Chat:
         try:
             return self._tokenizer.apply_chat_template([{"role": "system", "content": system}, *turns], **options)
         except Exception:  # templates without a system turn raise jinja's own error
-            return self._render(f"{system}\n\n{prompt}", "", image)
+            return self._render(f"{system}\n\n{prompt}", "", images)
 
     def _says_unknown(self, text: str) -> bool:
         return bool(self._tokenizer.unk_token) and self._tokenizer.unk_token in text

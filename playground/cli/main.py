@@ -102,7 +102,7 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
         spec = entry(args.model).spec
     except ModelUnavailable as error:
         raise SettingError(str(error), "model") from None
-    mode, image = args.mode or spec.modes[0], picture(args.image) if args.image else b""
+    mode, image = args.mode or spec.modes[0], [picture(path) for path in args.image]
     common = {"model": args.model, "mode": mode, "system": args.system, "pinned": pinned, "image": image}
     return [parse_request(prompt, values, **common) for prompt in prompts]
 
@@ -148,7 +148,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="words that must stand at a position; several lines, or \\n between them",
     )
     parser.add_argument(
-        "--image", metavar="FILE", type=Path, help="a picture before the prompt, for models that take one"
+        "--image",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a picture before the prompt, for models that take one (may be repeated)",
     )
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write the whole run as JSON (one prompt only)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line of stdout")

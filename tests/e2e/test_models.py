@@ -113,8 +113,8 @@ def test_a_picture_is_scaled_down_and_sent_with_the_run(server, visit, monkeypat
     from PIL import Image
 
     monkeypatch.setattr(diffusion_gemma, "gpu_seen", lambda: False)
-    seen, usual = [], handlers.picture_of
-    monkeypatch.setattr(handlers, "picture_of", lambda value: seen.append(usual(value)) or seen[-1])
+    seen, usual = [], handlers.pictures_of
+    monkeypatch.setattr(handlers, "pictures_of", lambda value: seen.append(usual(value)) or seen[-1])
     Image.effect_noise((2400, 1600), 90).convert("RGB").save(tmp_path / "large.png")
     (tmp_path / "none.png").write_bytes(base64.b64decode("AAAA"))
     page = visit(server)
@@ -126,9 +126,9 @@ def test_a_picture_is_scaled_down_and_sent_with_the_run(server, visit, monkeypat
     expect(page.locator("#image label span")).to_have_text(re.compile(r"^\d+ x \d+$"))
     page.locator("#run").click()
     expect(page.locator("[data-testid=toast-body]")).to_be_visible(timeout=patience(8000))
-    picture = Image.open(io.BytesIO(seen[-1]))
+    picture = Image.open(io.BytesIO(seen[-1][0]))
     assert picture.format == "JPEG" and max(picture.size) <= 1024 and abs(picture.width / picture.height - 1.5) < 0.02
     page.locator("#image button").click()
     page.locator("#run").click()
     page.wait_for_timeout(500)
-    assert seen[-1] == b""
+    assert seen[-1] == []

@@ -24,6 +24,7 @@ from model.models.scripted import Fake
 from playground.compare.lanes import make_lanes
 from playground.compare.race import Race
 from playground.worker import Worker
+from tests.tiny_gemma import drawn
 
 
 @contextlib.contextmanager
@@ -264,7 +265,7 @@ BAD = {
     "a draft kept beyond itself": {"prompt": "x", "model": "fake", "draft": {"ids": [1], "kept": [1]}},
     "a knob that cannot change": {"prompt": "x", "model": "fake", "draft": {"steered": {"1": {"seed": 1}}}},
     "holes without lengths": {"prompt": "x", "model": "fake", "draft": {"parts": ["a", 0, "b"]}},
-    "an image that is none": {"prompt": "x", "model": "fake", "image": "%%%"},
+    "an image that is none": {"prompt": "x", "model": "fake", "images": ["%%%"]},
     "a field too many": {"prompt": "x", "model": "fake", "draft": {"tokens": []}},
     "not a number": {"prompt": "x", "model": "fake", "settings": {"temperature": float("nan")}},
 }
@@ -293,8 +294,10 @@ def test_a_foreign_page_cannot_send_what_a_form_sends(both):
 
 def test_a_request_survives_the_way():
     request, parts = parse_fill("An orange ___ called [2].", {"steps": 8}, model="worlds")
-    request = replace(request, image=b"", draft=Filling(parts=parts, lengths=(3, 2), about="x"))
+    request = replace(request, draft=Filling(parts=parts, lengths=(3, 2), about="x"))
     assert parse_asked(json.loads(json.dumps(asked_json(request))), LOCAL) == request
+    seen = parse_request("x", model="diffusiongemma", image=[drawn(), drawn(seed=1)])
+    assert parse_asked(json.loads(json.dumps(asked_json(seen))), LOCAL).images == seen.images
 
 
 def test_no_prompt_is_logged(both, caplog, capfd):

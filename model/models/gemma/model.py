@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from model import pictures
 from model.draft import Draft, start_of
 from model.entry import Progress
 from model.errors import SettingError
@@ -30,8 +30,6 @@ from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.trace.frame import Frame
 from model.trace.trace import Trace
-
-IMAGE_SIDE = 4_096
 
 
 class DiffusionRun(Run):
@@ -158,24 +156,26 @@ class DiffusionGemma(ChatModel):
         cancelled: threading.Event | None = None,
         deadline: float | None = None,
         start: Sequence[int] = (),
-        image: bytes = b"",
+        image: bytes | Sequence[bytes] = (),
         state: State | None = None,
         draft: Draft | None = None,
     ) -> DiffusionRun:
         """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
 
-        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt; state:
-        a snapshot of another run with the same prompt and settings, which this one continues as a branch.
+        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the
+        prompt, or several; state: a snapshot of another run with the same prompt and settings, which this one continues as a branch.
         """
-        request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}), image)
+        images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))
+        request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}), images)
         request, made = self.drafted(request, draft or start_of(start))
         ids = self.encode(prompt, system)
         extra: dict[str, Any] = {}
         notes: dict[str, Any] = {}
-        if image:
-            request.check_image(self.spec, limits)
-            ids, extra = self._with_image(prompt, system, image)
-            notes["image_sha256"] = hashlib.sha256(image).hexdigest()
+        if images:
+            pictures.check(images, self.spec, limits)
+            ids, extra = self._with_images(prompt, system, images)
+            notes["image_sha256"] = " ".join(hashlib.sha256(each).hexdigest() for each in images)
+            notes["image_processor"] = type(self._image_processor).__name__
         request.check(self.spec, len(ids), limits)
         known = self.standing(request, made)
         trace = Trace(
@@ -264,27 +264,45 @@ class DiffusionGemma(ChatModel):
         self._check_start(start, self.spec.canvas)
         return torch.tensor([[*start, *[-1] * (self.spec.canvas - len(start))]]) if len(start) else None
 
-    # ------------------------------------------------------------ an image before the prompt
-    def _with_image(self, prompt: str, system: str, image: bytes) -> tuple[list[int], dict[str, Any]]:
-        """Return the prompt's ids with the image's places in them, and the encoder's inputs for it; raise SettingError."""
-        picture = open_image(image)
+    # ------------------------------------------------------------ images before the prompt
+    def _with_images(self, prompt: str, system: str, images: Sequence[bytes]) -> tuple[list[int], dict[str, Any]]:
+        """Return the prompt's ids with the images' places in them, and the encoder's inputs for them; raise SettingError.
+
+        Pixels stay float32, whatever the model's numbers are: its tower scales them first and rounds them then.
+        """
+        seen = self._seen([pictures.opened(each) for each in images])
+        config = self.model.config
+        ids = self.chat.encode(prompt, system, images=len(images))
+        if ids.count(config.image_token_id) != len(images):
+            raise SettingError(
+                f"{self.spec.name} takes no such images: its chat template has no place for {len(images)}.", "image"
+            )
+        for count in seen["num_soft_tokens_per_image"]:
+            at = ids.index(config.image_token_id)  # places before this one are marked as done
+            ids[at : at + 1] = [config.boi_token_id, *[-1] * int(count), config.eoi_token_id]
+        ids = [config.image_token_id if token == -1 else token for token in ids]
+        kinds = torch.tensor([[int(token == config.image_token_id) for token in ids]])
+        return ids, {
+            "pixel_values": seen["pixel_values"],
+            "image_position_ids": seen["image_position_ids"],
+            "mm_token_type_ids": kinds,
+        }
+
+    def _seen(self, pictures_: list[Any]) -> Any:
+        """Return what the checkpoint's own image processor makes of pictures; raise SettingError where it refuses them."""
         if self._image_processor is None:
             if self._find_image_processor is None:
                 raise SettingError(f"{self.spec.name} takes no image: it came without an image processor.", "image")
             self._image_processor = self._find_image_processor()
-        seen = self._image_processor(images=[picture], return_tensors="pt")
-        config, places = self.model.config, int(seen["num_soft_tokens_per_image"][0])
-        ids = self.chat.encode(prompt, system, image=True)
-        if ids.count(config.image_token_id) != 1:
-            raise SettingError(f"{self.spec.name} takes no image: its chat template has no place for one.", "image")
-        at = ids.index(config.image_token_id)
-        ids[at : at + 1] = [config.boi_token_id, *[config.image_token_id] * places, config.eoi_token_id]
-        kinds = torch.tensor([[int(token == config.image_token_id) for token in ids]])
-        return ids, {
-            "pixel_values": seen["pixel_values"].to(self.model.dtype),
-            "image_position_ids": seen["image_position_ids"],
-            "mm_token_type_ids": kinds,
-        }
+        sizes = ", ".join(f"{each.width} x {each.height}" for each in pictures_)
+        try:
+            seen = self._image_processor(images=pictures_, return_tensors="pt")
+        except ValueError as error:
+            why = str(error)[:80].rstrip(".")
+            raise SettingError(f"The image processor refuses a picture of {sizes} ({why}).", "image") from None
+        if int(seen["image_position_ids"].max()) >= self.model.config.vision_config.position_embedding_size:
+            raise SettingError(f"{self.spec.name} has no places for a picture so long: {sizes}.", "image")
+        return seen
 
     def close(self) -> None:
         """Free the model's memory, the GPU's too."""
@@ -305,24 +323,6 @@ def answer_only(trace: Trace, chat: Chat) -> None:
         kept = [token for token in ids[: span[0]] + ids[span[1] :] if token not in trace.spec.eos_ids]
         text = b"".join(map(chat.pieces, kept)).decode("utf-8", errors="replace")
         trace.result = replace(result, text=text.removeprefix(" ") if trace.spec.spaced else text)
-
-
-def open_image(data: bytes) -> Any:
-    """Return a picture in RGB from a visitor's file; raise SettingError where it has too many pixels or is no picture."""
-    from PIL import Image
-
-    try:
-        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
-        width, height = picture.size
-        if max(width, height) > IMAGE_SIDE:
-            raise SettingError(
-                f"An image may have at most {IMAGE_SIDE} pixels a side; it has {width} x {height}.", "image"
-            )
-        return picture.convert("RGB")
-    except SettingError:
-        raise
-    except Exception:  # PIL raises many kinds on damaged files
-        raise SettingError("This image cannot be read; PNG, JPEG, WebP, GIF and BMP files can.", "image") from None
 
 
 def _versions() -> dict[str, str]:

@@ -54,7 +54,7 @@ away.addEventListener('click', () => show('', 'Add a picture'));
 
 
 class Picture(gr.HTML):
-    """A chooser whose value is a data URL, '' where there is none; `picture_of` reads it."""
+    """A chooser whose value is a data URL, '' where there is none; `pictures_of` reads it."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(value="", html_template=LAYOUT, js_on_load=SCRIPT, apply_default_css=False, **kwargs)
@@ -63,14 +63,16 @@ class Picture(gr.HTML):
         """Describe the value to API clients."""
         return {
             "type": "string",
-            "description": "a picture before the prompt as a data URL, '' for none; for models that take one",
+            "description": "a picture before the prompt as a data URL, or a list of them, '' for none; for models that take one",
         }
 
 
-def picture_of(value: Any) -> bytes:
-    """Return the file in an untrusted data URL, b'' for '' and None; raise SettingError."""
-    if value in (None, ""):
-        return b""
+def pictures_of(value: Any) -> list[bytes]:
+    """Return the files in an untrusted data URL, or in a list of them; raise SettingError."""
+    return [_file(each) for each in (value if isinstance(value, list) else [value]) if each not in (None, "")]
+
+
+def _file(value: Any) -> bytes:
     kind, comma, data = value.partition(",") if isinstance(value, str) else ("", "", "")
     try:
         if comma and kind.startswith("data:image/") and kind.endswith(";base64"):

@@ -23,7 +23,7 @@ from model.text import normalise
 from model.trace.trace import STOPPED
 from playground.presets import begun
 from playground.web import strings
-from playground.web.components.picture import picture_of
+from playground.web.components.picture import pictures_of
 from playground.web.wire import Recorder
 
 log = logging.getLogger("inkblot")
@@ -32,7 +32,7 @@ log = logging.getLogger("inkblot")
 def request_of(values: dict[str, Any], limits: Limits) -> Request:
     """Return the checked request of one page's controls, given by name; raise SettingError."""
     given = dict(values)
-    prompt, image = given.pop("prompt", None), picture_of(given.pop("image", None))
+    prompt, image = given.pop("prompt", None), pictures_of(given.pop("image", None))
     knobs = {name: given.pop(name) for name in list(given) if name in FIELD}
     settings = {name: value for name, value in knobs.items() if value is not None}
     if isinstance(given.get("model"), str):

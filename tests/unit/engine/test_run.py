@@ -19,6 +19,7 @@ from model.settings import LOCAL, PUBLIC, Settings
 from model.spec import ModelSpec
 from model.trace.frame import COMMITTED, MASK, Frame
 from model.trace.trace import Trace
+from tests.tiny_gemma import drawn
 
 MASKED = ModelSpec(
     "m",
@@ -351,8 +352,8 @@ def test_pinned_words_go_as_far_as_the_models_canvas():
 
 
 def test_an_image_is_for_models_that_see_and_playgrounds_of_your_own():
-    assert parse_request("x", model="diffusiongemma", image=b"some").image == b"some"
-    assert "some" not in repr(parse_request("x", model="diffusiongemma", image=b"some"))
+    asked = parse_request("x", model="diffusiongemma", image=drawn())
+    assert asked.images == (drawn(),) and "PNG" not in repr(asked)
     for model, limits, size, said in (
         ("builtin", LOCAL, 4, "takes no image: it has no vision tower"),
         ("diffusiongemma", PUBLIC, 4, "only by a playground of your own"),

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import math
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +14,7 @@ import torch
 from bench import diffusiongemma as bench
 from model.engine import catalog
 from model.engine.engine import Engine
-from model.errors import ModelUnavailable, SettingError
+from model.errors import SettingError
 from model.models.chat import Chat
 from model.models.gemma import record as diffusion_gemma
 from model.models.gemma.record import open_checkpoint
@@ -25,7 +22,6 @@ from model.request import Request
 from model.settings import Settings
 from model.trace.frame import PINNED
 from model.trace.trace import Trace
-from tests import tiny_gemma
 from tests.tiny_gemma import BOS, EOS, THINK, THINK_END, TURN, TURN_END, Script, network, save, tokenizer
 
 torch.set_num_threads(1)
@@ -40,14 +36,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     return open_checkpoint(str(folder))
-
-
-def picture(side=64, kind="PNG"):
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.new("RGB", (side, 48), (200, 30, 10)).save(out, kind)
-    return out.getvalue()
 
 
 # ---------------------------------------------------------------- loading and running
@@ -183,35 +171,6 @@ def test_the_thinking_channel_is_not_part_of_the_answer(folder):
         wanted.index(THINK_END) + 1,
     ]
     assert "thought" in trace.text(trace.frames[-1])  # the canvas shows what was written
-
-
-# ---------------------------------------------------------------- images
-def test_an_image_goes_before_the_prompt_and_only_its_hash_is_kept(model):
-    image = picture()
-    trace = model.denoise("the user", SHORT, image=image).finish()
-    assert trace.frames[0].notes["image_sha256"] == hashlib.sha256(image).hexdigest()
-    places = trace.prompt_ids.count(tiny_gemma.IMAGE)
-    assert 20 < places <= 70 and len(trace.prompt_ids) == len(model.encode("the user")) + places + 2
-    assert trace.frames[-1].ids.tolist() != model.denoise("the user", SHORT).finish().frames[-1].ids.tolist()
-    again = model.denoise("the user", SHORT, image=picture()).finish()
-    assert all(a.same_as(b, times=False) for a, b in zip(trace.frames, again.frames, strict=True))
-    typed = model.denoise("the <|image|> user", SHORT, image=image)  # a place typed by the visitor is text
-    assert typed.trace.prompt_ids.count(tiny_gemma.IMAGE) == places
-
-
-def test_images_are_refused_with_their_numbers(model, tmp_path, folder):
-    for data, words in (
-        (b"GIF89a" + bytes(9_000_000), r"at most 8 MB; it has 9\.0 MB"),
-        (picture(4_097), r"at most 4096 pixels a side; it has 4097 x 48"),
-        (b"not a picture", r"cannot be read"),
-        (picture()[:60], r"cannot be read"),
-    ):
-        with pytest.raises(SettingError, match=words):
-            model.denoise("x", SHORT, image=data)
-    shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / "copy" / "processor_config.json").unlink()
-    with pytest.raises(ModelUnavailable, match="its image processor"):
-        open_checkpoint(str(tmp_path / "copy")).denoise("x", SHORT, image=picture())
 
 
 # ---------------------------------------------------------------- steering a run

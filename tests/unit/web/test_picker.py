@@ -17,11 +17,12 @@ from model.settings import LOCAL, PUBLIC, Settings
 from playground.cli import main as cli
 from playground.presets import start_of, start_values
 from playground.web.components import picker
-from playground.web.components.picture import SENT, picture_of
+from playground.web.components.picture import SENT, pictures_of
 from playground.web.context import Context
 from playground.web.controls import model_told, page_data
 from playground.web.handlers.runs import request_of
 from playground.web.server import BODY_BYTES
+from tests.tiny_gemma import drawn
 
 
 def test_every_model_has_its_line_and_its_place_in_the_list():
@@ -104,10 +105,11 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(text):
 
 # ---------------------------------------------------------------- pictures
 def test_a_picture_comes_as_a_data_url():
-    url = "data:image/png;base64," + base64.b64encode(b"some bytes").decode()
-    assert picture_of(url) == b"some bytes" and picture_of("") == picture_of(None) == b""
+    url = "data:image/png;base64," + base64.b64encode(drawn()).decode()
+    assert pictures_of(url) == [drawn()] and pictures_of("") == pictures_of(None) == []
+    assert pictures_of([url, "", url]) == [drawn(), drawn()]
     asked = request_of({"prompt": "x", "model": "diffusiongemma", "image": url}, LOCAL)
-    assert asked == parse_request("x", model="diffusiongemma", image=b"some bytes")
+    assert asked == parse_request("x", model="diffusiongemma", image=drawn())
     for bad in (
         url[5:],
         "data:text/html;base64,AAAA",
@@ -118,7 +120,7 @@ def test_a_picture_comes_as_a_data_url():
         {"path": "/etc/passwd"},
     ):
         with pytest.raises(SettingError, match="must be sent as a data URL"):
-            picture_of(bad)
+            pictures_of(bad)
     with pytest.raises(SettingError, match="only by a playground of your own"):
         request_of({"prompt": "x", "model": "diffusiongemma", "image": url}, PUBLIC)
     assert BODY_BYTES["local"] - 4 * LOCAL.prompt_chars > SENT  # whatever else the request holds
@@ -134,8 +136,10 @@ def test_options_not_given_are_the_models_own(tmp_path):
     assert parsed("--model", "diffusiongemma", "--steps", "8").settings == Settings(steps=8, new_tokens=256)
     assert parsed("--model", "gemma4-26b-a4b").mode == "ar" and parsed().mode == "diffusion"
     assert parsed().settings == Settings(**start_of("builtin"))
-    (tmp_path / "a.png").write_bytes(b"a picture")
-    assert parsed("--model", "diffusiongemma", "--image", str(tmp_path / "a.png")).image == b"a picture"
+    (tmp_path / "a.png").write_bytes(drawn())
+    once = ("--image", str(tmp_path / "a.png"))
+    assert parsed("--model", "diffusiongemma", *once).images == (drawn(),)
+    assert parsed("--model", "diffusiongemma", *once, *once).images == (drawn(), drawn())
 
 
 def test_an_image_that_cannot_be_taken_is_refused(tmp_path, capsys):
