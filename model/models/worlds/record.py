@@ -9,7 +9,7 @@ from pathlib import Path
 from model.entry import Entry
 from model.paths import ASSETS
 from model.spec import ModelSpec
-from model.worlds import CANVAS, END, MASK, VOCABULARY
+from model.worlds import CANVAS, END, MASK, PROMPT, VOCABULARY
 
 FOLDER = ASSETS / "weights" / "small"
 MASKED, NOISY, TWIN = (FOLDER / f"{name}.safetensors" for name in ("worlds", "worlds-noisy", "worlds-twin"))
@@ -55,6 +55,7 @@ WORLDS_NOISY = replace(
     mask_id=None,
     recheck=False,
     self_conditioning=True,
+    max_tokens=PROMPT + CANVAS,  # one canvas: it never learned to go on behind a text
     parameters=2_951_616,
     note="The same texts from random words: DiffusionGemma's own loop, with its knobs, on a network small enough for any CPU.",
 )

@@ -8,16 +8,24 @@ from dataclasses import replace
 import pytest
 import torch
 
+from model.engine.catalog import entry
+from model.errors import SettingError
+from model.loops.uniform import Loop
+from model.models.gemma.decoder import Decoder
+from model.models.gemma.record import ENTRIES as GEMMAS
 from model.models.masked.predictors import Full, Guided
-from model.models.worlds.model import NoisyWorlds
 from model.request import Request
-from model.settings import ORDERS, REMASKING, RULES, SCHEDULES, Settings
+from model.settings import LOCAL, ORDERS, REMASKING, RULES, SCHEDULES, Settings
+from playground.compare.lanes import make_lanes
+from playground.compare.series import COMBINED, check_total
+from playground.presets import start_of
 from tests import tiny_checkpoints as tiny
+from tests import tiny_gemma
 from tests.tiny import CONFIG, MASK, Tiny
 from tests.unit.models.test_families import ENTRIES, load
 from tests.unit.models.test_worlds import model, noisy  # noqa: F401 (fixtures)
 
-PROMPT = "a prompt"
+PROMPT, GEMMA = "a prompt", GEMMAS[0].spec
 
 
 class Cached(Tiny):
@@ -127,16 +135,14 @@ def test_left_to_right_the_bound_is_the_text_and_the_prompt():
 
 @pytest.mark.parametrize("model_id", ["sdar-1.7b", "fast-dllm-v2-1.5b", "qwen3-0.6b-bd3lm"])
 def test_blocks_that_were_trained_whole_are_counted_whole(model_id, tmp_path):
-    entry = ENTRIES[model_id]
     kind = {"sdar-1.7b": "sdar", "fast-dllm-v2-1.5b": "Fast_dLLM_Qwen", "qwen3-0.6b-bd3lm": "a2d-qwen3"}[model_id]
-    which = load(entry, tiny.write(kind, tmp_path / "c").folder)
-    forward = which.model.forward
+    which = load(ENTRIES[model_id], tiny.write(kind, tmp_path / "c").folder)
 
-    def counted(*args, **inputs):
+    def count(module, args, inputs):
         which.positions += inputs["input_ids"].shape[1]
-        return forward(*args, **inputs)
 
-    which.model.forward, rng = counted, random.Random(model_id)
+    which.network.register_forward_pre_hook(count, with_kwargs=True)
+    rng = random.Random(model_id)
     for block in which.spec.block_lengths:
         for threshold in (0.1, 1.0):
             settings = Settings(
@@ -146,27 +152,34 @@ def test_blocks_that_were_trained_whole_are_counted_whole(model_id, tmp_path):
             assert 0 < count <= bound
 
 
-@pytest.mark.parametrize("canvases", [1, 2])
-def test_nor_one_from_random_words(noisy, canvases):  # noqa: F811
+def test_nor_one_from_random_words(noisy, monkeypatch):  # noqa: F811
     counted, run = [0], noisy.networks["diffusion"].run
-    noisy.networks["diffusion"].run = lambda ids, **rest: (counted.append(ids.shape[1]), run(ids, **rest))[1]
-    try:
-        settings = Settings(steps=6, canvases=canvases, confidence_threshold=0.0)
-        assert isinstance(noisy, NoisyWorlds)
-        trace = noisy.denoise("a notice", settings).finish()
-    finally:
-        del noisy.networks["diffusion"].run
+    count = lambda ids, **rest: (counted.append(ids.shape[1]), run(ids, **rest))[1]  # noqa: E731
+    monkeypatch.setattr(noisy.networks["diffusion"], "run", count)
+    settings = Settings(steps=6, confidence_threshold=0.0)
+    trace = noisy.denoise("a notice", settings).finish()
     assert 0 < sum(counted) <= Request("x", "x", settings=settings).cost(noisy.spec, len(trace.prompt_ids))
+    with pytest.raises(SettingError, match="together may have at most 78 tokens"):
+        noisy.denoise("a notice", Settings(canvases=2))
+
+
+def test_nor_does_one_of_diffusion_gemma():
+    """The prompt once, every pass its canvas, every canvas but the last once more to be read."""
+    network = tiny_gemma.network()
+    counted, encoder, forward = [], network.model.encoder.forward, network.forward
+    network.model.encoder.forward = lambda input_ids, **rest: (
+        counted.append(input_ids.shape[1]),
+        encoder(input_ids=input_ids, **rest),
+    )[1]
+    network.forward = lambda **rest: (counted.append(rest["decoder_input_ids"].shape[1]), forward(**rest))[1]
+    settings = Settings(steps=4, new_tokens=1, canvases=2, confidence_threshold=0.0)
+    Loop(Decoder(network), settings, torch.tensor([[2, 5, 364, 280]])).finish()
+    length = network.config.canvas_length
+    spec = replace(GEMMA, canvas=length, default_block=length, block_lengths=(length,))
+    assert sum(counted) == Request("x", "x", settings=settings).cost(spec, 4) - length
 
 
 def test_a_race_asks_for_what_its_lanes_ask_for(monkeypatch):
-    from model.engine.catalog import entry
-    from model.errors import SettingError
-    from model.settings import LOCAL
-    from playground.compare.lanes import make_lanes
-    from playground.compare.series import COMBINED, check_total
-    from playground.presets import start_of
-
     lanes = make_lanes(
         "Why?", start_of("builtin") | {"model": "builtin"}, [{"mode": "diffusion"}, {"mode": "ar"}], LOCAL
     )
