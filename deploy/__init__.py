@@ -1,0 +1,1 @@
+"""Running the engine on more than one machine."""
