@@ -68,12 +68,18 @@ window.inkblotExport = (() => {
       root: first.player.root, times: lanes.map((lane) => lane.data[stage.clock].map((t) => t * unit)) };
   }
 
-  /** Let the page breathe, say how far it is, and end where the visitor says so. */
-  const working = (where, words) => async (share) => {
-    say(`${words}: ${Math.round(100 * share)} %`, where);
-    await new Promise((go) => setTimeout(go));
-    if (ending) throw new Error("ended");
-  };
+  /** Now and then let the page breathe and say how far it is, and end where the visitor says so. */
+  function working(where, words) {
+    let last = 0;
+    return async (share) => {
+      if (performance.now() - last > 150) {
+        say(`${words}: ${Math.round(100 * share)} %`, where);
+        await new Promise((go) => setTimeout(go));
+        last = performance.now();
+      }
+      if (ending) throw new Error("ended");
+    };
+  }
 
   /** Save frames in view as 'png' or 'svg', whole runs as 'gif' or 'video'. */
   async function film(kind, where = "save") {
@@ -87,7 +93,7 @@ window.inkblotExport = (() => {
     try {
       picture = new inkblotPicture.Picture(what.docs, what.host.parentElement, { theme: what.root.classList.contains("ib-dark") ? "dark" : "light", labels: what.labels });
       const still = kind === "png" || kind === "svg", step = working(where, kind === "gif" ? "GIF" : "Video, in its own time");
-      const blob = still ? await inkblotFilm[kind](picture, what.at) : await inkblotFilm[kind](picture, inkblotFilm.plan(what.times), step);
+      const blob = still ? await inkblotFilm[kind](picture, what.at) : await inkblotFilm[kind](picture, inkblotFilm.plan(what.times, kind === "gif" ? inkblotFilm.room(picture) : undefined), step);
       const end = { "video/webm": "webm", "video/mp4": "mp4" }[blob.type] || kind;
       save(blob, named(what.docs[0], end, still && `step-${picture.lanes[0].frames[what.at[0]].step}`, where === "race-save" && "race"));
       say(`Saved, ${blob.size > 1e6 ? (blob.size / 1e6).toFixed(1) + " MB" : Math.ceil(blob.size / 1000) + " kB"}.`, where);

@@ -1,12 +1,9 @@
-/* A frame of one or several runs as a drawing: an SVG of plain shapes and text, for slides and as what GIF, PNG and video are made of.
-   A player out of sight lays a run out; its cells are drawn in the colours and forms of player.css. Every text goes through `escaped`. */
+/* A frame of one or several runs as a drawing: plain shapes and text (shapes.js), for slides as SVG and as what GIF, PNG and video are made of.
+   A player out of sight lays a run out; its cells are drawn in the colours and forms of player.css. */
 
 window.inkblotPicture = (() => {
   const WIDE = 1280, EDGE = 44, GAP = 56, LONGEST = 640, SIZES = [46, 42, 38, 34, 30, 27, 24, 22, 20], BOARD = 600;
   const NAMES = ["paper", "edge", "ink", "soft", "blot", "guess", "accent", "on-accent", "back", "pin", "line", "track"];
-
-  const escaped = (text) => [...String(text)].filter((c) => c >= " " && !/[\ud800-\udfff\ufffe\uffff\u007f-\u009f]/.test(c.length > 1 ? "" : c)).join("").replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
-  const round = (x) => Math.round(x * 100) / 100;
 
   /** One colour laid over another, `share` of it, as '#rrggbb'. */
   function mix(over, under, share) {
@@ -23,18 +20,15 @@ window.inkblotPicture = (() => {
     return { ...colours, masks, later: mix(blot, paper, 0.15), hatch: mix(blot, paper, 0.34), noise: mix(blot, paper, 0.09), given: mix(ink, paper, 0.09) };
   }
 
-  const pen = document.createElement("canvas").getContext("2d");
-  const rect = (x, y, w, h, fill, more = "") => `<rect x="${round(x)}" y="${round(y)}" width="${round(w)}" height="${round(h)}" fill="${fill}" ${more}/>`;
-  const path = (d, colour, width, more = "") => `<path d="${d}" fill="none" stroke="${colour}" stroke-width="${width}" ${more}/>`;
+  const pen = document.createElement("canvas").getContext("2d"), { rect, path, circle, group, round } = inkblotShapes;
+  let FAMILIES = { sans: "sans-serif", serif: "serif" };
 
   /** A line of text. at: its middle line; fit: a width it must fill, whatever fonts the reader has. */
-  function words(text, x, at, size, colour, { family = "sans", style = "", weight = 400, anchor = "start", fit = 0, more = "" } = {}) {
+  function words(text, x, at, size, colour, { family = "sans", style = "", weight = 400, anchor = "start", fit = 0, opacity = 1 } = {}) {
     pen.font = `${style} ${weight} ${size}px ${FAMILIES[family]}`;
     const { fontBoundingBoxAscent: up, fontBoundingBoxDescent: down } = pen.measureText("x");
-    const filled = fit && [...text].length > 1 ? `textLength="${round(fit)}" lengthAdjust="spacingAndGlyphs"` : "";
-    return `<text x="${round(x)}" y="${round(at + (up - down) / 2)}" class="${family}" font-size="${round(size)}" fill="${colour}" ${style ? `font-style="${style}"` : ""} ${weight === 400 ? "" : `font-weight="${weight}"`} ${anchor === "start" ? "" : `text-anchor="${anchor}"`} ${filled} ${more}>${escaped(text)}</text>`;
+    return { tag: "text", text: inkblotShapes.plain(text), x, y: at + (up - down) / 2, size, colour, family, stack: FAMILIES[family], style, weight, anchor, fit: [...text].length > 1 ? fit : 0, opacity };
   }
-  let FAMILIES = { sans: "sans-serif", serif: "serif" };
 
   const wide = (text, size, family, style = "") => ((pen.font = `${style} ${size}px ${FAMILIES[family]}`), pen.measureText(text).width);
 
@@ -70,6 +64,7 @@ window.inkblotPicture = (() => {
       const off = { controls: false, strips: false, numbers: false, legend: false, prompt: false, title: false, inspector: false };
       this.player = mountPlayer(this.box, { ...off, trace: doc, theme });
       if (!this.player.run) throw new Error("the run cannot be drawn");
+      this.player.canvas.outline = () => {}; // not drawn, and it would ask for the layout in every frame
       this.fit();
     }
 
@@ -102,68 +97,68 @@ window.inkblotPicture = (() => {
     draw(k, x, y) {
       this.player.show(k);
       const { cells } = this.player.canvas, board = this.player.run.board;
-      const inside = cells.map((cell, i) => (board ? this.square(cell, this.places[i], i) : this.cell(cell, this.places[i]))).join("");
-      return `<g transform="translate(${round(x)} ${round(y)})">${inside}${board ? this.grid() : ""}</g>`;
+      const inside = cells.map((cell, i) => (board ? this.square(cell, this.places[i]) : this.cell(cell, this.places[i])));
+      return group(x, y, [...inside, ...(board ? this.grid() : [])]);
     }
 
     /** A position of a text. */
     cell(cell, { x, y, w, h, size }) {
       const c = this.colours, { state, ghost } = cell, p = Number(cell.p) || 0, middle = y + h / 2, end = cell.ink.dataset.k === "end";
-      if (state === "none" || state === "unreached") return "";
-      if (state === "after_end") return `<circle cx="${round(x + w / 2)}" cy="${round(middle)}" r="${round(size * 0.09)}" fill="${c.soft}"/>`;
-      const gauge = (colour, inset, at) => (p > 0 ? rect(x + inset, y + h - at, (w - 2 * inset) * p, 2, colour) : "");
+      if (state === "none" || state === "unreached") return [];
+      if (state === "after_end") return circle(x + w / 2, middle, size * 0.09, c.soft);
+      const gauge = (colour, inset, at) => (p > 0 ? rect(x + inset, y + h - at, (w - 2 * inset) * p, 2, colour) : []);
       if (ghost === "end" || (ghost === "" && end)) return rect(x + w / 2 - size * 0.2, middle - size * 0.2, size * 0.4, size * 0.4, state === "committed" ? c.accent : c.ink);
       const out = [];
       let colour = c.ink;
-      if (state === "mask") out.push(rect(x, y, w, h, c.masks[Math.round(p * 20)], `rx="${round(size * 0.4)}"`), gauge(c.line, size * 0.26, size * 0.14));
-      else if (state === "mask_later") out.push(rect(x, y, w, h, c.later, `rx="${round(size * 0.4)}"`));
-      else if (state.startsWith("noise")) out.push(rect(x, y, w, h, c.noise), rect(x, y, w, h, "url(#hatch)"), gauge(c.line, size * 0.12, size * 0.14));
+      if (state === "mask") out.push(rect(x, y, w, h, c.masks[Math.round(p * 20)], { rx: size * 0.4 }), gauge(c.line, size * 0.26, size * 0.14));
+      else if (state === "mask_later") out.push(rect(x, y, w, h, c.later, { rx: size * 0.4 }));
+      else if (state.startsWith("noise")) out.push(rect(x, y, w, h, c.noise), rect(x, y, w, h, "", { hatch: c.hatch }), gauge(c.line, size * 0.12, size * 0.14));
       else if (state === "committed") {
         const d = size * 0.07;
-        out.push(rect(x - d, y - d, w + 2 * d, h + 2 * d, c.accent, `rx="${round(size * 0.28)}"`), gauge(c.onaccent, size * 0.08, 3));
+        out.push(rect(x - d, y - d, w + 2 * d, h + 2 * d, c.accent, { rx: size * 0.28 }), gauge(c.onaccent, size * 0.08, 3));
         colour = c.onaccent;
       } else if (state === "settled") out.push(rect(x, y + h - 2, w - 1.5, 2, c.track), rect(x, y + h - 2, (w - 1.5) * p, 2, c.line));
-      else if (state === "pinned") out.push(rect(x + 1, y + 1, w - 2, h - 2, "none", `stroke="${c.pin}" stroke-width="2" rx="2"`), `<path d="M${round(x + w)} ${round(y)}v${round(size * 0.36)}l${round(-size * 0.36)} ${round(-size * 0.36)}z" fill="${c.pin}"/>`);
+      else if (state === "pinned") out.push(rect(x + 1, y + 1, w - 2, h - 2, "", { stroke: c.pin, thick: 2, rx: 2 }), corner(x + w, y, size * 0.36, c.pin));
       else if (state === "prompt") colour = c.soft;
       else if (state === "taken_back") {
-        out.push(rect(x + 1, y + 1, w - 2, h - 2, "none", `stroke="${c.back}" stroke-width="2" stroke-dasharray="5 4"`));
+        out.push(rect(x + 1, y + 1, w - 2, h - 2, "", { stroke: c.back, thick: 2, dash: [5, 4] }));
         colour = c.back;
       }
       out.push(this.letters(cell, { x, y, w, h, size }, colour));
       if (state === "taken_back") out.push(path(`M${round(x)} ${round(middle)}h${round(w)}`, c.back, 2));
       if (cell.el.classList.contains("ib-fault")) out.push(path(wave(x, y + h + 1, w), c.back, 2));
-      return out.join("");
+      return out;
     }
 
     /** What stands in a cell: its own text, or over its place another one. */
     letters(cell, { x, y, w, h, size }, colour) {
       const c = this.colours, { ghost } = cell;
-      if (ghost === "hid") return "";
-      if (ghost === "") return cell.shape && cell.base.textContent ? words(cell.base.textContent, x, y + h / 2, size, colour, { family: cell.shape.kind === "bare" ? "sans" : "serif", fit: w }) : "";
+      if (ghost === "hid") return [];
+      if (ghost === "") return cell.shape && cell.base.textContent ? words(cell.base.textContent, x, y + h / 2, size, colour, { family: cell.shape.kind === "bare" ? "sans" : "serif", fit: w }) : [];
       const small = (parseFloat(cell.top.style.fontSize) || 0.86) * this.size, weak = ghost === "guess" || ghost === "noise";
-      return words(cell.over, x + (weak ? 0.08 * small : 0), y + h / 2, small, weak ? c.guess : colour, { family: "serif", style: ghost === "guess" ? "italic" : "", more: ghost === "noise" ? 'opacity="0.55"' : "" });
+      return words(cell.over, x + (weak ? 0.08 * small : 0), y + h / 2, small, weak ? c.guess : colour, { family: "serif", style: ghost === "guess" ? "italic" : "", opacity: ghost === "noise" ? 0.55 : 1 });
     }
 
     /** A cell of a board. */
-    square(cell, { x, y, w, h }, i) {
+    square(cell, { x, y, w, h }) {
       const c = this.colours, state = cell.state, p = Number(cell.ink.style.getPropertyValue("--p")) || 0, wrong = cell.el.matches(".ib-clash, .ib-fault"), out = [];
       if (state === "pinned") out.push(rect(x, y, w, h, c.given));
       if (state === "committed") out.push(rect(x, y, w, h, c.accent));
-      if (wrong) out.push(rect(x + 2, y + 2, w - 4, h - 4, "none", `stroke="${c.back}" stroke-width="3"`), `<path d="M${round(x + w)} ${round(y)}v${round(h * 0.22)}l${round(-w * 0.22)} ${round(-h * 0.22)}z" fill="${c.back}"/>`);
+      if (wrong) out.push(rect(x + 2, y + 2, w - 4, h - 4, "", { stroke: c.back, thick: 3 }), corner(x + w, y, h * 0.22, c.back));
       const digit = cell.base.textContent, colour = state === "committed" ? c.onaccent : wrong || state === "taken_back" ? c.back : c.ink;
       if (digit) out.push(words(digit, x + w / 2, y + h / 2, h * 0.6, colour, { anchor: "middle", weight: state === "pinned" ? 700 : 400 }));
       if (digit && state !== "pinned" && p) out.push(rect(x + w * 0.15, y + h * 0.9, w * 0.7 * p, 2, state === "committed" ? c.onaccent : c.line));
       if (state === "taken_back") out.push(path(`M${round(x + w * 0.2)} ${round(y + h / 2)}h${round(w * 0.6)}`, c.back, 2));
       for (const mark of cell.marks) {
         const d = Number(mark.textContent), q = Number(mark.style.getPropertyValue("--q")) || 0;
-        if (d) out.push(words(String(d), x + (w * (2 * ((d - 1) % 3) + 1)) / 6, y + (h * (2 * Math.floor((d - 1) / 3) + 1)) / 6, h * 0.27, c.guess, { anchor: "middle", more: `opacity="${round(0.42 + 0.58 * q)}"` }));
+        if (d) out.push(words(String(d), x + (w * (2 * ((d - 1) % 3) + 1)) / 6, y + (h * (2 * Math.floor((d - 1) / 3) + 1)) / 6, h * 0.27, c.guess, { anchor: "middle", opacity: 0.42 + 0.58 * q }));
       }
-      return out.join("");
+      return out;
     }
 
     grid() {
       const { x, y } = this.places[0], last = this.places[this.places.length - 1], side = last.x + last.w - x, step = side / 9;
-      return Array.from({ length: 10 }, (_, i) => path(`M${round(x + i * step)} ${round(y)}v${round(side)}M${round(x)} ${round(y + i * step)}h${round(side)}`, i % 3 ? this.colours.edge : this.colours.ink, i % 3 ? 1 : 2.5)).join("");
+      return Array.from({ length: 10 }, (_, i) => path(`M${round(x + i * step)} ${round(y)}v${round(side)}M${round(x)} ${round(y + i * step)}h${round(side)}`, i % 3 ? this.colours.edge : this.colours.ink, i % 3 ? 1 : 2.5));
     }
 
     destroy() {
@@ -171,6 +166,9 @@ window.inkblotPicture = (() => {
       this.box.remove();
     }
   }
+
+  /** A filled corner, its right angle at the upper right. */
+  const corner = (x, y, side, colour) => path(`M${round(x)} ${round(y)}v${round(side)}l${round(-side)} ${round(-side)}z`, "", 0, colour);
 
   function wave(x, y, w) {
     let d = `M${round(x)} ${round(y)}`;
@@ -192,6 +190,7 @@ window.inkblotPicture = (() => {
       }
       const least = Math.min(...this.lanes.map((lane) => lane.size));
       for (const lane of this.lanes) if (lane.size > least && !lane.player.run.board) lane.fit(least); // one size for all
+      for (const lane of this.lanes) lane.box.style.contentVisibility = "hidden"; // where everything lies is known: lay out no more
       this.colours = this.lanes[0].colours;
       this.heads = this.lanes.map((lane) => lane.label || lane.doc.header.model.name || lane.doc.header.model.id);
       this.prompt = lines(docs[0].header.prompt, this.width - 2 * EDGE, 26, "serif", "italic", docs[0].header.model.view === "board" ? 1 : 3);
@@ -200,16 +199,32 @@ window.inkblotPicture = (() => {
       this.height = 2 * Math.ceil((this.top + 34 + tall + 130) / 2);
     }
 
-    /** Return the SVG of these frames, one a lane. */
+    /** Return the shapes of these frames, one a lane. */
+    shapes(at) {
+      const c = this.colours, one = this.lanes.length === 1, title = one ? this.heads[0] + (this.lanes[0].player.run.ar ? ", left to right" : "") : "One prompt, one clock";
+      return [
+        rect(0, 0, this.width, this.height, c.paper),
+        words(title, EDGE, EDGE + 8, 24, c.ink, { weight: 600 }),
+        words("Inkblot", this.width - EDGE, EDGE + 8, 22, c.soft, { anchor: "end" }),
+        ...this.prompt.map((line, i) => words(line, EDGE, EDGE + 54 + 36 * i, 26, c.soft, { family: "serif", style: "italic" })),
+        rect(EDGE, this.top, this.width - 2 * EDGE, 1, c.edge),
+        ...this.lanes.map((lane, i) => this.lane(lane, i, at[i])),
+      ];
+    }
+
+    /** Return the SVG of these frames. */
     svg(at) {
-      const c = this.colours, shown = this.lanes.map((lane, i) => this.lane(lane, i, at[i])).join("");
-      const one = this.lanes.length === 1, title = one ? this.heads[0] + (this.lanes[0].player.run.ar ? ", left to right" : "") : "One prompt, one clock";
-      const asked = this.prompt.map((line, i) => words(line, EDGE, EDGE + 54 + 36 * i, 26, c.soft, { family: "serif", style: "italic" })).join("");
-      const fonts = Object.entries(FAMILIES).map(([name, stack]) => `.${name}{font-family:${stack.replace(/[<>&{}]/g, "")}}`).join("");
-      return `<svg xmlns="http://www.w3.org/2000/svg" width="${this.width}" height="${this.height}" viewBox="0 0 ${this.width} ${this.height}"><title>${escaped(this.lanes[0].doc.header.prompt.slice(0, 200))}</title>
-<style>text{white-space:pre}${fonts}</style><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(25)"><rect width="2" height="6" fill="${c.hatch}"/></pattern></defs>
-${rect(0, 0, this.width, this.height, c.paper)}${words(title, EDGE, EDGE + 8, 24, c.ink, { weight: 600 })}${words("Inkblot", this.width - EDGE, EDGE + 8, 22, c.soft, { anchor: "end" })}${asked}
-${rect(EDGE, this.top, this.width - 2 * EDGE, 1, c.edge)}${shown}</svg>`;
+      return inkblotShapes.svg(this.shapes(at), { ...this, families: FAMILIES, hatch: this.colours.hatch, title: this.lanes[0].doc.header.prompt.slice(0, 200) });
+    }
+
+    /** Draw these frames onto a canvas, `scale` times as large; return the canvas. */
+    draw(at, scale, canvas = document.createElement("canvas")) {
+      const width = 2 * Math.round((this.width * scale) / 2), height = 2 * Math.round((this.height * scale) / 2);
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+      const ink = canvas.getContext("2d", { willReadFrequently: true });
+      ink.setTransform(width / this.width, 0, 0, height / this.height, 0, 0);
+      inkblotShapes.draw(ink, this.shapes(at));
+      return canvas;
     }
 
     lane(lane, i, k) {
@@ -219,12 +234,12 @@ ${rect(EDGE, this.top, this.width - 2 * EDGE, 1, c.edge)}${shown}</svg>`;
       const said = !faults ? "" : faults.length ? `${faults.length} contradiction${faults.length > 1 ? "s" : ""}` : lane.player.run.board ? "Solved" : "Consistent";
       const whole = lane.frames.length > 1 ? k / (lane.frames.length - 1) : 1;
       return [
-        one ? "" : words(this.heads[i], x, this.top + 32, 24, c.ink, { weight: 600 }),
+        one ? [] : words(this.heads[i], x, this.top + 32, 24, c.ink, { weight: 600 }),
         lane.draw(k, x, from),
         rect(x, foot - 24, lane.width, 3, c.track), rect(x, foot - 24, lane.width * whole, 3, c.accent),
         words(`Step ${frame.step} of ${last.step} \u00b7 ${frame.forwards} forward passes \u00b7 ${seconds}`, x, foot + 8, 22, c.soft),
-        said && words(said, x + lane.width, foot + 8, 22, faults.length ? c.back : c.accent, { weight: 600, anchor: "end" }),
-      ].join("");
+        said ? words(said, x + lane.width, foot + 8, 22, faults.length ? c.back : c.accent, { weight: 600, anchor: "end" }) : [],
+      ];
     }
 
     destroy() {
