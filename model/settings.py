@@ -316,7 +316,9 @@ def nearest(name: str, value: Any, limits: Limits = LOCAL) -> Any:
 
 
 def applies(field: Field, settings: Settings) -> bool:
-    """Whether the chosen commit and take-back rules read this knob (a page greys out or hides the others)."""
+    """Whether the chosen rules and temperature read this knob (a page hides the others, or greys them out)."""
+    if field.name in ("top_p", "top_k"):
+        return settings.temperature > 0
     needs = {
         "threshold": ("threshold",),
         "factor": ("factor",),

@@ -25,8 +25,8 @@ window.inkblot = (() => {
     return [example && !own.includes(prompt) ? own[0] : prompt, spec.modes.includes(mode) ? mode : spec.modes[0], data.preset in spec.presets ? data.preset : preset, ...names.map((name, i) => (name === "seed" ? values[i] : spec.start[name] ?? values[i]))];
   }
 
-  /** Show the knobs that apply to the model, the way of writing and the rules, and mark the chosen schedule's curve. */
-  function sync(model, mode, rule, remasking, schedule) {
+  /** Show the knobs that apply to the model, the way of writing and the rules, grey those that nothing reads now, and mark the chosen schedule's curve. */
+  function sync(model, mode, rule, remasking, schedule, temperature) {
     const spec = known(model), ar = mode === "ar";
     const family = ar ? "autoregressive" : spec.family;
     const applies = (name) => {
@@ -44,7 +44,9 @@ window.inkblot = (() => {
     if (!spec.vision) gone.push("#image");
     if (spec.fills === false) gone.push("#fill");
     if (spec.examples !== "worlds") gone.push("#change");
-    sheet.textContent = `${gone.join(", ")} { display: none !important; } :is(#model-line, #fill-reach) p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
+    const idle = temperature > 0 ? [] : names.filter((name) => data.fields[name].sampling).map((name) => "#knob-" + name);
+    const grey = idle.length ? `:is(${idle}) input { opacity: 0.4; filter: grayscale(1); } :is(${idle})::after { content: "Not read at temperature 0: the likeliest token is taken."; font-size: 0.8rem; color: var(--body-text-color-subdued); }` : "";
+    sheet.textContent = `${grey} ${gone.join(", ")} { display: none !important; } :is(#model-line, #fill-reach) p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
