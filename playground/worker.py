@@ -24,11 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from model.address import TOKEN
 from model.engine import catalog
 from model.engine.asked import parse_asked
 from model.engine.engine import Engine, EngineRun
 from model.engine.parsing import parse_model
-from model.engine.remote import TOKEN
 from model.errors import BusyError, ModelUnavailable, PlaygroundError, SettingError, places
 from model.request import visible_text
 from model.trace.encode import result_dict

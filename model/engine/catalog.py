@@ -74,6 +74,11 @@ def known(model_id: str) -> Entry | None:
     return _table().get(model_id)
 
 
+def add(entry: Entry) -> None:
+    """Put a model into the table that only this process knows of."""
+    _table()[entry.spec.id] = entry
+
+
 def elsewhere(told: Mapping[str, Sequence[Any]]) -> None:
     """Let every model's entry say what an engine on another machine can do: {id: (usable, why not, weights there)} of those it has."""
     for name, entry in list(_table().items()):

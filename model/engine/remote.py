@@ -11,17 +11,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from model import errors
+from model.address import GONE, Address, shut
 from model.draft import Draft, steered_of
 from model.engine import catalog
 from model.engine.asked import asked_json
@@ -36,51 +34,19 @@ from model.trace.decode import decode_frame, decode_header, decode_result
 from model.trace.frame import Frame
 from model.trace.untrusted import MAX_FRAMES, MAX_LENGTH, pieces_of, whole
 
-CONNECT_SECONDS = 5.0
+OPENAI, SERVER = "openai+", "server"  # an address of another protocol, and the id of what it offers
 SILENT_SECONDS = 15.0  # without any line, after which the other machine counts as gone
 LINE_BYTES = 8_000_000
-TOKEN = "INKBLOT_ENGINE_TOKEN"  # environment: what both sides must know, where the worker is reachable by others
-GONE = (
-    OSError,
-    http.client.HTTPException,
-    ValueError,
-    AttributeError,
-)  # what reading from a connection that was shut may raise
 
 
-class Remote:
-    """Where an engine is, and how to ask it. Raise SettingError where the address is none."""
-
-    def __init__(self, url: str):
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        try:
-            known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0 and not parts.query
-        except ValueError:
-            known = None
-        if not known or parts.username or parts.fragment:
-            raise SettingError(
-                f"An engine's address must be like http://127.0.0.1:7870; it was {url[:80]!r}.", "engine"
-            )
-        self.host, self.port, self.secure = str(parts.hostname), parts.port, parts.scheme == "https"
-        self.base = parts.path.rstrip("/")
-        self.name = parts.netloc + self.base
+class Remote(Address):
+    """A worker's address, and how to ask it."""
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[http.client.HTTPConnection, Any]:
         """Return a connection and its response, whose body is still to be read; raise as the engine did, or ModelUnavailable."""
-        https = {"context": ssl.create_default_context()} if self.secure else {}
-        kind: Any = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        connection = kind(self.host, self.port, timeout=CONNECT_SECONDS, **https)
-        headers = {"content-type": "application/json"}
-        if token := os.environ.get(TOKEN):
-            headers["authorization"] = f"Bearer {token}"
         try:
-            connection.connect()
-            connection.sock.settimeout(SILENT_SECONDS)
-            data = None if body is None else json.dumps(body).encode()
-            connection.request(method, self.base + path, data, headers)
-            response = connection.getresponse()
+            connection, response = self.open(method, path, body, SILENT_SECONDS)
         except (OSError, http.client.HTTPException):
-            connection.close()
             raise self.gone("does not answer") from None
         if response.status != 200:
             with contextlib.closing(connection):
@@ -179,8 +145,14 @@ class RemoteEngine(Engine):
 
 
 def engine_at(url: str, limits: Limits = LOCAL) -> Engine:
-    """Return the engine at an address, this process' own for ''; raise SettingError for no address, ModelUnavailable for no engine."""
+    """Return the engine at an address, this process' own for ''; raise SettingError for no address, ModelUnavailable for no engine.
+
+    'openai+URL' is a server of that protocol: this process' own engine, with the server's model in the catalogue as 'server'.
+    """
     if not url:
+        return Engine(limits)
+    if url.startswith(OPENAI):
+        catalog.add(import_module("model.models.server").entry(url.removeprefix(OPENAI)))
         return Engine(limits)
     engine = RemoteEngine(url, limits)
     engine.connect()
@@ -335,10 +307,7 @@ class RemoteRun(EngineRun):
     def _hang_up(self) -> None:
         """Shut the connection from any thread, so that whoever reads from it is woken and the other side ends the run."""
         connection = self._connection
-        sock = connection.sock if connection else None
-        if sock is not None:
-            with contextlib.suppress(*GONE):
-                sock.shutdown(socket.SHUT_RDWR)
+        shut(connection)
         if connection is not None and self._ended:
             with contextlib.suppress(*GONE):
                 self._response.close()

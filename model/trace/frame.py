@@ -46,6 +46,8 @@ REASONS = {
     "unaccepted": "no longer within the entropy budget: {v} > {b} nats",
     "converged": "the guess was stable and sure: mean entropy {v} < {b} nats",
     "next": "the next token, left to right: p {v}",
+    "served": "sent by a server, which does not send its steps: p {v}",
+    "unsaid": "sent by a server, which sends neither steps nor probabilities",
     "after_end": "decided, but behind the end of the text",
 }
 
