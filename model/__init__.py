@@ -19,6 +19,7 @@ _HOME = {
     "ModelSpec": "spec",
     "PlaygroundError": "errors",
     "fill": "holes",
+    "edit": "branch",
 }
 __all__ = list(_HOME)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from model.loops.steering import Steering
 from model.loops.stopwatch import Clock
@@ -30,6 +30,7 @@ class Run(Iterator[Frame]):
         self.trace, self._frames, self._piece = trace, frames, piece
         self.cancelled = cancelled or threading.Event()
         self.steering = Steering()
+        self.model: Any = None  # that writes it
 
     def __next__(self) -> Frame:
         """Return the next frame; the loop itself sets `trace.result` before it ends."""
@@ -52,6 +53,12 @@ class Run(Iterator[Frame]):
         """
         family = "autoregressive" if self.trace.mode == "ar" else self.trace.spec.family
         self.steering.set(values, family, Settings(**self.trace.settings))
+
+    def edit(self, **changes: Any) -> Run:
+        """Return a branch: a run that goes on from a step of this one, with words erased or pinned (see `branch.edit`)."""
+        from model.branch import edit
+
+        return edit(self.model, self.trace, **changes)
 
     def close(self) -> None:
         """End the run now and free what it holds."""

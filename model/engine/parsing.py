@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from model import pictures, worlds
-from model.draft import Draft, draft_of, steered_of
+from model.branch import continued
+from model.draft import Draft
 from model.engine import catalog
 from model.engine.catalog import entry
 from model.errors import SettingError
 from model.holes import ASK, Filling, Part, asked_of, parse_holes
 from model.request import Request, parse_pinned, visible_text
-from model.settings import FIELD, LOCAL, MODES, Limits, Settings
+from model.settings import LOCAL, MODES, Limits, Settings
 from model.text import normalise
 from model.trace.trace import Trace
 
@@ -60,25 +61,10 @@ def parse_continuation(
 ) -> Request:
     """Return the request that goes on from a frame of a trace; raise SettingError or TraceError with one sentence.
 
-    document: a trace as JSON text or parsed. settings: knobs that differ from the trace's. Without edits and other knobs it is the
-    trace's own run again from its first frame: what follows `step` is what followed then, or would have, had it not been stopped.
+    document: a trace as JSON text or parsed. The rest as `branch.continued` has it.
     """
-    text = document if isinstance(document, str) else json.dumps(document)
-    trace = Trace.from_json(text, limits.trace_bytes)
-    if not isinstance(settings, Mapping | None):
-        raise SettingError("'settings' must map names to values, like {'steps': 16}.", "settings")
-    given = {**trace.settings, **(settings or {})}
-    draft = draft_of(trace, step, edits, keep)
-    late = trace.result is not None and trace.result.stopped == "deadline"  # the same run again would come no further
-    if not draft.edits and given == trace.settings and not late:
-        draft = replace(draft_of(trace, 0, None, False), about=trace.branch, steered=steered_of(trace))
-    else:
-        given = {
-            **given,
-            **{k: v for values in steered_of(trace, step).values() for k, v in values.items()},
-            **(settings or {}),
-        }
-    given = {name: value for name, value in given.items() if name in FIELD}
+    trace = Trace.from_json(document if isinstance(document, str) else json.dumps(document), limits.trace_bytes)
+    given, draft = continued(trace, step, edits, keep, settings)
     if not entry(trace.spec.id).spec.canvas:
         given["new_tokens"] = max(1, len(draft.ids))
     return parse_request(
@@ -87,7 +73,7 @@ def parse_continuation(
         model=trace.spec.id,
         mode=trace.mode,
         system=trace.system,
-        draft=replace(draft, weights=trace.weights_sha256),
+        draft=draft,
         limits=limits,
     )
 

@@ -143,7 +143,7 @@ class TorchModel(ABC):
         run = Run(
             trace, self._frames(trace, request, ids, known, clock, cancelled, deadline, steering), self.piece, cancelled
         )
-        run.steering = steering
+        run.steering, run.model = steering, self
         return run
 
     @torch.inference_mode()

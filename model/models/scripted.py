@@ -154,6 +154,7 @@ class Fake:
         cancelled = cancelled or threading.Event()
         run = FakeRun(trace, self._frames(trace, script, clock, cancelled, deadline), self, script, cancelled)
         run.steering = script.steering = Steering(draft.steered if draft else None)
+        run.model = self
         return run
 
     def target(self, length: int) -> np.ndarray:
@@ -215,7 +216,7 @@ class FakeRun(Run):
         trace = replace(self.trace, frames=[], pieces={}, result=None)
         rest = self._fake._frames(trace, script, clock, cancelled, deadline, last)
         run = FakeRun(trace, replayed(self.trace.frames, rest), self._fake, script, cancelled)
-        run.steering = script.steering
+        run.steering, run.model = script.steering, self.model
         return run
 
 

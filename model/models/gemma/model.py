@@ -74,7 +74,7 @@ class DiffusionRun(Run):
         steering = Steering()
         frames = replayed(self.trace.frames, self._play(trace, loop, {}, clock, cancelled, deadline, steering))
         run = DiffusionRun(trace, loop, self._piece, cancelled, self._play, frames)
-        run.steering = steering
+        run.steering, run.model = steering, self.model
         return run
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class DiffusionGemma(ChatModel):
         steering = Steering(draft.steered if draft else None)
         frames = self._run(trace, loop, notes, clock, cancelled, deadline, steering)
         run = DiffusionRun(trace, loop, self.piece, cancelled, self._run, frames)
-        run.steering = steering
+        run.steering, run.model = steering, self
         return run
 
     @property
