@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakSet, ref
 
 from model.engine import catalog
-from model.engine.waiting import Loading, Paused, Waiting, typed
+from model.engine.waiting import Line, Loading, Paused, Waiting, typed
 from model.errors import BusyError, ModelUnavailable, SettingError
 from model.loops.stopwatch import Clock
 from model.request import Request
@@ -43,6 +43,7 @@ class Engine:
     ):
         self.limits, self.clock, self._loader = limits, clock, loader
         self._turn = threading.Lock()  # held by the run that computes, or by a load
+        self.line = Line()
         self._state = (
             threading.RLock()
         )  # guards the fields below, for moments only; a collected run may close inside one
@@ -238,7 +239,7 @@ class EngineRun(Iterator[Frame]):
         self._model: Model | None = None
         self._cancelled = threading.Event()
         self._guard = threading.Lock()  # over both flags: a close may come from any thread at any moment
-        self._holds_turn, self._ended = False, False
+        self._holds_turn, self._ended, self._place = False, False, object()
 
     def __enter__(self) -> EngineRun:
         return self
@@ -278,18 +279,21 @@ class EngineRun(Iterator[Frame]):
     def _wait(self) -> Iterator[Waiting]:
         engine, model_id = self._engine, self.request.model
         while self._run is None and not self._ended:
-            loading = engine.start_loading(model_id)
+            first = engine.line.first(self._place)
+            loading = engine.start_loading(model_id) if first else None
             while loading is not None and not loading.done.wait(POLL_SECONDS):
                 if self._cancelled.is_set():
                     return self._end()
+                engine.line.first(self._place)
                 yield Waiting("loading", loading.share, loading.words)
             if loading is not None and loading.error is not None:
                 raise loading.error
-            while not engine._turn.acquire(timeout=POLL_SECONDS):
+            if not (engine._turn.acquire(timeout=POLL_SECONDS) if first else time.sleep(POLL_SECONDS)):
                 if self._cancelled.is_set():
                     return self._end()
                 engine._close_if_abandoned()
                 yield Waiting("queue", 0.0, "another text is being written")
+                continue
             model = engine._model
             with self._guard:
                 if (
@@ -298,6 +302,7 @@ class EngineRun(Iterator[Frame]):
                     engine._turn.release()
                     continue
                 self._holds_turn, engine._running = True, ref(self)
+            engine.line.leave(self._place)
             self._begin(model)
 
     def _begin(self, model: Model) -> None:
@@ -372,6 +377,7 @@ class EngineRun(Iterator[Frame]):
             if self._ended:
                 return
             self._ended = True
+            engine.line.leave(self._place)
             self._keep()
             if self._holds_turn:
                 engine._turn.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from model.request import Request
 from model.run import Model
 
 log = logging.getLogger("inkblot")
+PATIENCE_SECONDS = 2.0  # a run that waits asks many times in this
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,31 @@ class Waiting:
     what: str
     share: float
     words: str
+
+
+class Line:
+    """The order in which runs take the turn: as they came. So a race of many runs gives way between two of them.
+
+    A place whose owner has not looked for a while is passed over, for a run may be dropped without a word.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[object, float] = {}  # when each place was last looked at, the oldest place first
+
+    def first(self, place: object) -> bool:
+        """Whether it is this place's turn; a new one comes behind all others."""
+        with self._lock:
+            now = self._seen[place] = time.monotonic()
+            for other, seen in self._seen.items():
+                if other is place or now - seen < PATIENCE_SECONDS:
+                    return other is place
+        return True
+
+    def leave(self, place: object) -> None:
+        """Give a place up; one that is none is no error."""
+        with self._lock:
+            self._seen.pop(place, None)
 
 
 class Loading:

@@ -150,7 +150,9 @@ class Series:
         if self._cancelled.is_set():
             return
         clock = self.engine.clock
-        with closing(self.engine.run(request, self.visitor)) as run:
+        # A series takes its visitor's place once: what else they run between two of its runs does not end it.
+        visitor = "" if self._warm else self.visitor
+        with closing(self.engine.run(request, visitor)) as run:
             self._run = run
             try:
                 asked, loading = clock(), False

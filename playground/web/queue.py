@@ -28,7 +28,10 @@ PAGES = 2_000  # sessions whose messages are kept, beside those that wait or run
 MODEL: dict[str, Any] = {
     "concurrency_id": "model",
     "concurrency_limit": 1,
-}  # every event that computes takes the one place
+}  # every run of a text takes the one place
+# Races and sweeps have a place of their own: between two of their runs the engine's turn goes to whoever came before.
+SERIES: dict[str, Any] = {"concurrency_id": "series", "concurrency_limit": 2}
+COMPUTES = (MODEL["concurrency_id"], SERIES["concurrency_id"])
 UNREAD_SECONDS = 30.0  # until a run whose messages nobody reads is ended, and what it wrote is forgotten
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
@@ -66,10 +69,10 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
             return False, f"This takes {len(inputs)} values; the request has {len(body.data)}.", "error"
         if body.trigger_id not in (None, blocks._id, *blocks.blocks):
             return False, "This is not a request that the page makes.", "error"
-        event_queue = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
-        held = list(event_queue.queue) if event_queue else []
+        waiting = [queue.event_queue_per_concurrency_id.get(name) for name in COMPUTES]
+        held = [event for line in waiting if line for event in list(line.queue)]
         wanted = blocks.fns.get(body.fn_index)
-        if wanted and wanted.concurrency_id == MODEL["concurrency_id"]:
+        if wanted and wanted.concurrency_id in COMPUTES:
             mine = visitors(body.session_hash, request, proxies)
             if (
                 sum(1 for event in held if mine & visitors(event.session_hash, event.request, proxies))

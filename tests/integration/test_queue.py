@@ -252,3 +252,20 @@ def test_a_run_that_is_read_is_neither_ended_nor_forgotten(impatient, serve):
         last = json.loads(streamed(client, "ann")[0])["trace"]
         assert last["result"]["stopped"] != "cancelled" and last["result"]["forwards"] >= 20
         assert "ann" in server.blocks._queue.pending_messages_per_session
+
+
+def test_another_visitor_gets_a_turn_between_the_runs_of_a_race(serve):
+    """A race of 24 runs once made the next visitor wait for all of them."""
+    server = serve("public", delay=0.01)
+    with Client(server.url) as ann, Client(server.url) as bob:
+        lanes, knobs = [{"label": str(n)} for n in range(4)], {"model": "fake", "steps": 12, "rule": "schedule"}
+        race = ["hello", lanes, knobs, "modes", 6, False]
+        assert ann.trigger("ann", ann.fn_index("race"), race).status_code == 200
+        assert soon(lambda: server.fake.passes > 10)
+        kind, said = bob.denoise(steps=6, rule="schedule")[-1]
+        passes = server.fake.passes
+        assert kind == "complete" and json.loads(said[0])["trace"]["result"]["stopped"] in ("end", "full")
+        assert passes < 24 * 12 / 2  # most of the race is still to come
+        last = next(m for m in ann.listen("ann") if m["msg"] == "process_completed")
+    lanes = last["output"]["data"][0]["lanes"]
+    assert [lane["finished"] for lane in lanes] == [6] * 4 and server.idle()

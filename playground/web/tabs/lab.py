@@ -20,7 +20,7 @@ from playground.web.components.status import Status
 from playground.web.context import Context
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
-from playground.web.queue import MODEL
+from playground.web.queue import SERIES
 from playground.web.tabs.race import endpoint
 from playground.web.views.recorded import recorded
 
@@ -120,7 +120,7 @@ def ask(ctx: Context, page: SimpleNamespace) -> None:
 
 def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
-    event = {"preprocess": False, **MODEL}
+    event = {"preprocess": False, **SERIES}
     inputs = {
         name: getattr(page, name)
         for name in ("knob", "values", "prompts", "seeds", "reference", "model", "temperature")

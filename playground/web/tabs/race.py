@@ -21,7 +21,7 @@ from playground.web.components.status import Status
 from playground.web.context import Context
 from playground.web.handlers import comparisons as racing
 from playground.web.handlers import runs as handlers
-from playground.web.queue import MODEL
+from playground.web.queue import SERIES
 from playground.web.views.recorded import recorded
 
 TITLE = "Race"
@@ -180,7 +180,7 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
         "seed": page.seed,
     } | knobs
     outputs = [page.stage, page.status, page.verdict, page.table, *page.charts, page.record]
-    event = {"preprocess": False, **MODEL}
+    event = {"preprocess": False, **SERIES}
     started = page.run.click(
         racing.race_page(ctx.engine, running, LANES),
         inputs_kwargs=inputs,

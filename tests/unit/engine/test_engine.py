@@ -378,3 +378,16 @@ def test_a_public_page_downloads_nothing_for_a_visitor(monkeypatch):
     with pytest.raises(ModelUnavailable, match="downloads no models"):
         Engine(PUBLIC).run(Request("x", model=known.spec.id))
     assert parse_request("x", model=known.spec.id, limits=LOCAL)
+
+
+def test_runs_take_their_turn_in_the_order_they_came_and_one_that_was_dropped_holds_nobody_up(monkeypatch):
+    from model.engine import waiting
+
+    line, (first, second, third) = waiting.Line(), (object(), object(), object())
+    assert line.first(first) and not line.first(second) and not line.first(third)
+    line.leave(first)
+    assert not line.first(third) and line.first(second)
+    line.leave(second)
+    assert not line.first(first) and line.first(third)  # who comes again comes last
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.0)
+    assert line.first(first)
