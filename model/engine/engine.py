@@ -288,8 +288,8 @@ class EngineRun(Iterator[Frame]):
                 yield Waiting("loading", loading.share, loading.words)
             if loading is not None and loading.error is not None:
                 raise loading.error
-            if not (engine._turn.acquire(timeout=POLL_SECONDS) if first else time.sleep(POLL_SECONDS)):
-                if self._cancelled.is_set():
+            if not first or not engine._turn.acquire(timeout=POLL_SECONDS):
+                if self._cancelled.wait(0 if first else POLL_SECONDS):
                     return self._end()
                 engine._close_if_abandoned()
                 yield Waiting("queue", 0.0, "another text is being written")
