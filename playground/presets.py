@@ -35,7 +35,7 @@ _CHAT: dict[str, dict[str, Any]] = {
     "all over": _BLOCKS | {"new_tokens": 32, "block_length": 32, "steps": 64, "rule": "schedule", "remasking": "p2"},
 }
 # The small worlds': the whole canvas at once, from the sweep in their model card.
-_CANVAS = DEFAULTS | {"block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.9, "steps": 40}
+_CANVAS = DEFAULTS | {"block_length": 0, "order": "confidence", "schedule": "linear", "threshold": 0.9}
 _WORLDS: dict[str, dict[str, Any]] = {
     # a fixed number of words a pass and nothing taken back: what goes wrong when words that must agree are decided at once
     "fast": _CANVAS | {"steps": 8, "rule": "schedule", "remasking": "none"},

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model import Settings, load
+from model.engine.catalog import entry
 from model.engine.engine import Engine
 from model.settings import LOCAL
 from playground.compare.lanes import make_lanes, preset_lanes
@@ -74,7 +75,7 @@ def race(engine: Engine) -> dict[str, Any]:
 def sweep(engine: Engine) -> dict[str, Any]:
     """Run the sweep that the Lab opens with: what fewer passes cost."""
     settings = presets_of("worlds")["balanced"] | {"model": "worlds"}
-    what = plan("steps", offered("steps", True), list(WORLDS.values())[:2], 20, settings, LOCAL)
+    what = plan("steps", offered("steps", entry("worlds").spec), list(WORLDS.values())[:2], 20, settings, LOCAL)
     made = Sweep(engine, what)
     for _ in made:
         pass

@@ -285,12 +285,12 @@ class _Loop:
                 break
         return ""
 
-    def _predict(self, positions: np.ndarray) -> Readout:
+    def _predict(self, positions: np.ndarray, drawn: int | None = None) -> Readout:
         logits = self._ask(
             self.predictor.predict, self.canvas.ids.tolist(), (self.start, self.stop), positions.tolist()
         )
         bar(logits, self.plan, positions.tolist())
-        return read(logits, self.plan, self._no_end(positions))
+        return read(logits, self.plan, self._no_end(positions), drawn)
 
     def _no_end(self, positions: np.ndarray) -> np.ndarray | None:
         """Rows whose position may not hold an end token because given text follows."""
@@ -327,7 +327,7 @@ class _Loop:
         positions = np.concatenate([open_, movable])
         if not len(positions):
             return
-        seen = self._predict(positions)
+        seen = self._predict(positions, drawn=len(open_))
         rows = np.arange(len(open_))
         canvas.look(open_, seen.entropy[rows], seen.top_ids[rows], seen.top_p[rows])
         if len(open_):

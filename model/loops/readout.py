@@ -68,13 +68,13 @@ def shares(logits: torch.Tensor, ids: list[int]) -> list[float]:
 
 
 @torch.inference_mode()
-def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None) -> Readout:
+def read(logits: torch.Tensor, plan: Plan, no_end: np.ndarray | None = None, drawn: int | None = None) -> Readout:
     """Turn logits (n, V), which are shielded in place, into a choice per row; raise NumericsError on NaN.
 
-    Confidence is taken before temperature, top-p and top-k.
+    Confidence is taken before temperature, top-p and top-k. drawn: only so many rows are drawn from, the others just looked at.
     """
     shield(logits, plan, no_end)
-    return weigh(logits, plan)
+    return weigh(logits, plan, drawn)
 
 
 @torch.inference_mode()
@@ -120,8 +120,8 @@ def glance(logits: np.ndarray, place: int) -> tuple[float, float, list[int], lis
 
 
 @torch.inference_mode()
-def weigh(logits: torch.Tensor, plan: Plan) -> Readout:
-    """Turn logits (n, V) into a choice per row; raise NumericsError on NaN."""
+def weigh(logits: torch.Tensor, plan: Plan, drawn: int | None = None) -> Readout:
+    """Turn logits (n, V) into a choice per row; raise NumericsError on NaN. drawn: rows that are drawn from, the others take their best."""
     values, probability = plan.scratch(logits)
     torch.softmax(values.copy_(logits), -1, out=probability)
     best, top_ids = _top(values)
@@ -130,7 +130,9 @@ def weigh(logits: torch.Tensor, plan: Plan) -> Readout:
         raise NumericsError(NOT_NUMBERS)
     # H = log Z - sum p l, and log Z = l - log p at the likeliest token, where p is far from 0
     entropy = best[:, 0] - np.log(top_p[:, 0]) - torch.linalg.vecdot(probability, values).numpy()
-    token = top_ids[:, 0] if plan.greedy else sample(values, plan).numpy()
+    token = top_ids[:, 0].copy()
+    if not plan.greedy and drawn != 0:
+        token[:drawn] = sample(values[:drawn], plan).numpy()
     p = np.take_along_axis(probability.numpy(), token[:, None], 1)[:, 0].astype(np.float64)
     return Readout(
         token, p, top_p[:, 0] - top_p[:, 1], np.maximum(entropy, 0), top_ids.astype(np.int32), top_p, probability

@@ -7,9 +7,10 @@ import torch
 from model.loops.plan import Plan
 
 CHUNK = 256
-
-
-HEAD = 1024  # likeliest tokens looked at for top-p; all of them where those do not reach it
+HEAD, WIDER = (
+    64,
+    16,
+)  # likeliest tokens looked at for top-p, and how many times more for the rows where those do not reach it
 
 
 def sample(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
@@ -20,15 +21,29 @@ def sample(logits: torch.Tensor, plan: Plan) -> torch.Tensor:
     settings, n = plan.settings, len(logits)
     scaled = logits / settings.temperature
     uniform = torch.rand(n, generator=plan.generator, dtype=torch.float64)
-    if not settings.top_k and settings.top_p == 1:
+    if settings.top_k:
+        values, ids = scaled.topk(min(settings.top_k, scaled.shape[-1]), dim=-1)
+        return _within(values.softmax(-1), ids, settings.top_p, uniform)
+    if settings.top_p == 1:
         return _draw(scaled.softmax(-1), uniform)
-    size = min(settings.top_k or HEAD, scaled.shape[-1])
-    values, ids = scaled.topk(size, dim=-1)
-    weights = values.softmax(-1) if settings.top_k else (values - scaled.logsumexp(-1, keepdim=True)).exp()
-    if not settings.top_k and bool((weights.sum(-1) < settings.top_p).any()):
-        weights, ids = scaled.softmax(-1).sort(dim=-1, descending=True)
-    weights = weights.masked_fill(weights.cumsum(-1) - weights >= settings.top_p, 0.0)
-    return ids.gather(1, _draw(weights, uniform)[:, None])[:, 0]
+    return _nucleus(scaled, scaled.logsumexp(-1, keepdim=True), settings.top_p, uniform, HEAD)
+
+
+def _nucleus(scaled: torch.Tensor, total: torch.Tensor, top_p: float, uniform: torch.Tensor, size: int) -> torch.Tensor:
+    """Draw within top-p from the `size` likeliest tokens of every row (n, V), from more of them in the rows where those are too few."""
+    values, ids = scaled.topk(min(size, scaled.shape[-1]), dim=-1)
+    weights = (values - total).exp()
+    token = _within(weights, ids, top_p, uniform)
+    short = weights.sum(-1) < top_p
+    if size < scaled.shape[-1] and bool(short.any()):
+        token[short] = _nucleus(scaled[short], total[short], top_p, uniform[short], WIDER * size)
+    return token
+
+
+def _within(weights: torch.Tensor, ids: torch.Tensor, top_p: float, uniform: torch.Tensor) -> torch.Tensor:
+    """Draw one of ids (n, m) a row by weights in falling order, those behind the one that crosses top-p left out."""
+    kept = weights.masked_fill(weights.cumsum(-1) - weights >= top_p, 0.0)
+    return ids.gather(1, _draw(kept, uniform)[:, None])[:, 0]
 
 
 def _draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

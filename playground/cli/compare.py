@@ -117,7 +117,7 @@ def sweep(args: argparse.Namespace) -> int:
 
     _known(args.model)
     prompts = [args.prompt] if args.prompts is None else lines_of(args.prompts)
-    values = offered(args.knob, args.model == "worlds") if args.values is None else args.values
+    values = offered(args.knob, entry(args.model).spec) if args.values is None else args.values
     what = plan(
         args.knob, values, prompts, args.seeds, _base(args) | {"system": args.system}, LOCAL, not args.no_reference
     )

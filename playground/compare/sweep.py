@@ -22,6 +22,7 @@ from model.errors import SettingError
 from model.intervals import wilson
 from model.request import Request
 from model.settings import FIELD, Field, Limits, parse_value
+from model.spec import ModelSpec
 from playground.compare.figures import FIGURES, SHARES, figures
 from playground.compare.series import Job, Progress, Series, Written
 from playground.compare.summary import summary
@@ -37,7 +38,9 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "schedule": ("linear, cosine, sigmoid, log, exp", _PLANNED),
 }
 MOST_VALUES, MOST_PROMPTS, MOST_SEEDS = 16, 16, 64
-CANVAS_VALUES = {"steps": "4, 8, 12, 24, 72"}  # offered first for a model that decides words all over one canvas
+CANVAS_VALUES = {
+    "steps": "4, 8, 12, 24, 72"
+}  # offered first where texts are checked exactly: what fewer passes cost, down to few
 REFERENCE = "autoregressive"  # the label of the reference point
 
 
@@ -55,9 +58,9 @@ class Plan:
         return tuple(self.requests)
 
 
-def offered(knob: str, canvas: bool) -> str:
-    """Return the values of a knob that are offered first. canvas: for a model whose whole canvas is one block."""
-    return CANVAS_VALUES.get(knob, KNOBS[knob][0]) if canvas else KNOBS[knob][0]
+def offered(knob: str, spec: ModelSpec) -> str:
+    """Return the values of a knob that are offered first for a model."""
+    return CANVAS_VALUES.get(knob, KNOBS[knob][0]) if spec.checked else KNOBS[knob][0]
 
 
 def parse_values(knob: Any, text: Any, limits: Limits) -> tuple[Any, ...]:

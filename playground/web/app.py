@@ -22,7 +22,6 @@ PARTS = (
     "link.js",
     "runs.js",
     "tree.js",
-    "shapes.js",
     "picture.js",
     "film.js",
     "foreign.js",

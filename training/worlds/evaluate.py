@@ -52,7 +52,7 @@ CELLS: dict[str, dict[str, Any]] = {
         for b in (0.05, 0.1, 0.3)
         for s in (0.1, 0.3)
     },
-    "as the page begins (temperature 0.8)": DEFAULTS | {"steps": 40},
+    "as the page begins (temperature 0.8)": DEFAULTS,
     "careful on the page (temperature 0.8)": DEFAULTS | CAREFUL,
 }
 

@@ -16,7 +16,7 @@ MASKED, NOISY, TWIN = (FOLDER / f"{name}.safetensors" for name in ("worlds", "wo
 # What the page opens with; measured in assets/weights/small/MODEL_CARD.md.
 DEFAULTS = {
     "new_tokens": CANVAS,
-    "steps": 48,
+    "steps": 40,
     "temperature": 0.8,
     "top_p": 0.9,
     "rule": "independent",

@@ -62,7 +62,7 @@ class Passes:
             z = F.linear(F.rms_norm(x, (d,), norm1, EPS), qkv).view(b, t, 3, self.shape.heads, self.head)
             qk = F.rms_norm(z[:, :, :2], (self.head,), None, EPS)
             if self.bias is None:
-                qk = qk * cos + torch.cat((-qk[..., half:], qk[..., :half]), -1) * sin
+                qk = (qk * cos + torch.cat((-qk[..., half:], qk[..., :half]), -1) * sin).to(self.dtype)
             q, k, v = qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), z[:, :, 2].transpose(1, 2)
             if cache is not None:
                 cache[i, 0, :, :, start : start + t], cache[i, 1, :, :, start : start + t] = k, v
@@ -97,8 +97,9 @@ class Task:
     def shown(self, logits: Tensor) -> Tensor:
         """Return logits (n, words) over the vocabulary that is there, prompt words and spare rows ruled out in place."""
         logits = logits[:, : self.words[1]]
-        barred = [token for token in range(self.words[0]) if token != self.end]
-        logits[:, barred] = RULED_OUT
+        end = self.words[0] if self.end is None else self.end
+        logits[:, :end] = RULED_OUT
+        logits[:, end + 1 : self.words[0]] = RULED_OUT
         return logits
 
 

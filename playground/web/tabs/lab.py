@@ -75,13 +75,15 @@ def build(ctx: Context) -> None:
 
 def ask(ctx: Context, page: SimpleNamespace) -> None:
     """Lay out what is asked of a sweep: the knob and its values, prompts, seeds, length, model."""
-    start, canvas = start_values(ctx.limits, ctx.chosen), ctx.model == "worlds"
-    knob = "steps" if canvas else "threshold"
-    seeds = max(1, min(20, ctx.limits.runs // 12)) if canvas else 1  # five values and the reference, for two prompts
+    start, spec = start_values(ctx.limits, ctx.chosen), ctx.chosen.spec
+    knob = "steps" if spec.checked else "threshold"
+    seeds = (
+        max(1, min(20, ctx.limits.runs // 12)) if spec.checked else 1
+    )  # five values and the reference, for two prompts
     names = [(FIELD[name].label, name) for name in KNOBS]
     page.knob = gr.Dropdown(names, value=knob, label="Knob", filterable=False, elem_id="lab-knob")
     page.values = gr.Textbox(
-        offered(knob, canvas),
+        offered(knob, spec),
         label="Values",
         info="Separated by commas, or a range: 8..64/4 is four values.",
         elem_id="lab-values",
@@ -136,8 +138,8 @@ def join(ctx: Context, running: racing.Running, page: SimpleNamespace) -> None:
     )
     silent = {"api_visibility": "private", "show_progress": "hidden"}
     handlers.on_stop(page.stop, running.stop(), [started])
-    first = [{name: offered(name, canvas) for name in KNOBS} for canvas in (False, True)]
-    values_of = f"(name, model) => ({json.dumps(first)})[model === 'worlds' ? 1 : 0][name]"
+    first = {entry.spec.id: {name: offered(name, entry.spec) for name in KNOBS} for entry in ctx.entries}
+    values_of = f"(name, model) => ({json.dumps(first)})[model]?.[name]"
     for control in (page.knob, page.model):
         control.input(None, [page.knob, page.model], page.values, js=values_of, **silent)
     for chart in page.charts:

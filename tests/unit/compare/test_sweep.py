@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
+from model.engine.catalog import entry
 from model.engine.engine import Engine
 from model.errors import ModelUnavailable, SettingError
 from model.models.scripted import Fake
 from model.settings import LOCAL, PUBLIC, Settings
 from playground.compare.diff import compare, comparison_html
-from playground.compare.sweep import KNOBS, REFERENCE, Spread, Sweep, csv_text, parse_values, plan, rows
+from playground.compare.sweep import KNOBS, REFERENCE, Spread, Sweep, csv_text, offered, parse_values, plan, rows
 
 BASE = {"model": "fake", "new_tokens": 64, "steps": 16}
 
@@ -249,3 +250,10 @@ def test_what_a_model_or_visitor_wrote_is_escaped():
     hostile = "<img src=x onerror=alert(1)>"
     made = comparison_html(compare(trace_of(emit=[hostile]), trace_of(emit=["fine"])), (hostile, "b"))
     assert "<img" not in made and made.count("&lt;img") >= 2
+
+
+@pytest.mark.parametrize(("model", "fewest"), [("worlds", 4), ("worlds-noisy", 4), ("sudoku", 4), ("builtin", 8)])
+def test_where_texts_are_checked_a_sweep_of_steps_begins_with_very_few(model, fewest):
+    spec = entry(model).spec
+    assert parse_values("steps", offered("steps", spec), LOCAL)[0] == fewest
+    assert offered("temperature", spec) == KNOBS["temperature"][0]
