@@ -14,7 +14,7 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -24,11 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from model.address import TOKEN
 from model.engine import catalog
 from model.engine.asked import parse_asked
 from model.engine.engine import Engine, EngineRun
 from model.engine.parsing import parse_model
-from model.engine.remote import TOKEN
 from model.errors import BusyError, ModelUnavailable, PlaygroundError, SettingError, places
 from model.request import visible_text
 from model.trace.encode import result_dict
@@ -41,12 +41,12 @@ BODY_BYTES = 16_000_000
 Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def lines(engine: Engine, run: EngineRun, begun: Callable[[str], None] = lambda name: None) -> Iterator[bytes]:
+def lines(run: EngineRun, begun: Callable[[str], None] = lambda name: None) -> Iterator[bytes]:
     """Yield a run's stream, line by line; an empty one where there is no news. begun: told the run's name before its first frame."""
     try:
         said = None
         for why in run.prepare():
-            line = _line({"waiting": {"what": why.what, "share": why.share, "words": why.words}})
+            line = line_of({"waiting": {"what": why.what, "share": why.share, "words": why.words}})
             yield b"" if line == said else line
             said = line
         result = None
@@ -57,13 +57,13 @@ def lines(engine: Engine, run: EngineRun, begun: Callable[[str], None] = lambda 
                 if message := recorder.add(frame):
                     yield message.encode() + b"\n"
             result = result_dict(run.trace.result)
-        yield _line({"result": result})
+        yield line_of({"result": result})
     except PlaygroundError as error:
-        yield _line(told(error))
+        yield line_of(told(error))
     except Exception as error:
         number = uuid.uuid4().hex[:6]
         log.error("error %s: %s", number, places(error))
-        yield _line(
+        yield line_of(
             told(PlaygroundError(f"Something unexpected went wrong at the engine; its log has it under {number}."))
         )
     finally:
@@ -147,7 +147,7 @@ class Worker:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             self.open += 1
             try:
-                await streamed(self.stepped(lines(self.engine, run, begun), run), receive, send)
+                await streamed(stepped(lines(run, begun), run, self.threads), receive, send)
             finally:
                 self.open -= 1
                 run.stop()
@@ -156,27 +156,28 @@ class Worker:
 
         return answer
 
-    async def stepped(self, steps: Iterator[bytes], run: EngineRun) -> AsyncIterator[bytes]:
-        """Yield what a run yields, computed in a thread; an empty line where a step takes long. Left early, the run ends with its step."""
-        loop, told_at = asyncio.get_running_loop(), 0.0
-        step: asyncio.Future[bytes | None] | None = None
-        try:
-            while True:
-                step = step or loop.run_in_executor(self.threads, next, steps, None)
-                done, _ = await asyncio.wait({step}, timeout=NEWS_SECONDS)
-                line = step.result() if done else b""
-                step = None if done else step
-                if line is None:
-                    return
-                if line or loop.time() - told_at >= NEWS_SECONDS:
-                    told_at = loop.time()
-                    yield line or b"\n"
-        finally:
-            run.stop()
-            if step is not None:
-                with suppress(Exception):
-                    await asyncio.shield(step)
-            await loop.run_in_executor(self.threads, getattr(steps, "close", lambda: None))
+
+async def stepped(steps: Iterator[bytes], run: EngineRun, threads: Executor) -> AsyncIterator[bytes]:
+    """Yield what a run yields, computed in a thread; an empty line where a step takes long. Left early, the run ends with its step."""
+    loop, told_at = asyncio.get_running_loop(), 0.0
+    step: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            step = step or loop.run_in_executor(threads, next, steps, None)
+            done, _ = await asyncio.wait({step}, timeout=NEWS_SECONDS)
+            line = step.result() if done else b""
+            step = None if done else step
+            if line is None:
+                return
+            if line or loop.time() - told_at >= NEWS_SECONDS:
+                told_at = loop.time()
+                yield line or b"\n"
+    finally:
+        run.stop()
+        if step is not None:
+            with suppress(Exception):
+                await asyncio.shield(step)
+        await loop.run_in_executor(threads, getattr(steps, "close", lambda: None))
 
 
 async def streamed(parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
@@ -249,7 +250,8 @@ def allowed(request: Request) -> bool:
     return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
-def _line(value: Any) -> bytes:
+def line_of(value: Any) -> bytes:
+    """Return a value as one line of a stream."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 

@@ -1,19 +1,17 @@
-"""`run --from TRACE`: go on from a step of a run, with words erased, pinned or typed, as on the page."""
+"""`run --from TRACE`: go on from a step of a run, with words erased or pinned, as on the page."""
 
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
+from model.branch import edits_of
 from model.engine.parsing import parse_continuation
 from model.errors import SettingError, TraceError
 from model.request import Request
 from model.settings import FIELDS
 from playground.cli.replay import read
-
-_SPAN = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +26,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--erase", metavar="5-9", action="append", default=[], help="with --from: positions that are undecided again"
     )
     parser.add_argument(
-        "--pin", metavar="5-9", action="append", default=[], help="with --from: positions that never change"
-    )
-    parser.add_argument(
-        "--put",
-        metavar="'12: Otto'",
+        "--pin",
+        metavar="5-9|'12: Otto'",
         action="append",
         default=[],
-        help="with --from: words in place of that position's",
+        help="with --from: positions that never change, or words in place of a position's, which then never change",
     )
     parser.add_argument("--keep", action="store_true", help="with --from: all other words stay")
 
@@ -44,25 +39,11 @@ def continuation(path: Path, args: argparse.Namespace, given: dict[str, Any]) ->
     """Return the request that goes on from a trace file; raise SettingError with one sentence. given: knobs of the command line."""
     trace = read(path)
     step = len(trace.frames) - 1 if args.frame is None else args.frame
-    edits = [{"at": span(text, "erase"), "do": "erase"} for text in args.erase]
-    edits += [{"at": span(text, "pin"), "do": "pin"} for text in args.pin]
-    for text in args.put:
-        where, colon, words = text.partition(":")
-        if not colon:
-            raise SettingError(f"--put must be like '12: Otto'; it was {text[:40]!r}.", "put")
-        edits.append({"at": span(where.strip(), "put"), "do": "type", "text": words.strip()})
+    edits = edits_of(args.erase, args.pin)
     try:
         return parse_continuation(trace.to_json(), step, edits, args.keep, given)
     except TraceError as error:
         raise SettingError(f"{path} cannot be gone on from: {error}", "from") from None
-
-
-def span(text: str, option: str) -> list[int]:
-    """Return [start, stop) of positions '5' or '5-9', both ends included; raise SettingError."""
-    found = _SPAN.fullmatch(text.strip())
-    if not found or int(found[2] or found[1]) < int(found[1]):
-        raise SettingError(f"--{option} must name positions like 5 or 5-9; it was {text[:40]!r}.", option)
-    return [int(found[1]), int(found[2] or found[1]) + 1]
 
 
 def knobs(args: argparse.Namespace, value_of: Any) -> dict[str, Any]:

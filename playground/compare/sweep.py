@@ -38,9 +38,7 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "schedule": ("linear, cosine, sigmoid, log, exp", _PLANNED),
 }
 MOST_VALUES, MOST_PROMPTS, MOST_SEEDS = 16, 16, 64
-CANVAS_VALUES = {
-    "steps": "4, 8, 12, 24, 72"
-}  # offered first where texts are checked exactly: what fewer passes cost, down to few
+CHECKED_VALUES = {"steps": "4, 8, 12, 24, 72"}  # offered first where texts are checked exactly, down to very few
 REFERENCE = "autoregressive"  # the label of the reference point
 
 
@@ -60,7 +58,7 @@ class Plan:
 
 def offered(knob: str, spec: ModelSpec) -> str:
     """Return the values of a knob that are offered first for a model."""
-    return CANVAS_VALUES.get(knob, KNOBS[knob][0]) if spec.checked else KNOBS[knob][0]
+    return CHECKED_VALUES.get(knob, KNOBS[knob][0]) if spec.checked else KNOBS[knob][0]
 
 
 def parse_values(knob: Any, text: Any, limits: Limits) -> tuple[Any, ...]:

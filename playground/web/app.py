@@ -22,6 +22,7 @@ PARTS = (
     "link.js",
     "runs.js",
     "tree.js",
+    "shapes.js",
     "picture.js",
     "film.js",
     "foreign.js",

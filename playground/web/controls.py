@@ -85,17 +85,18 @@ def schedule_curves() -> str:
 
 def page_data(entries: tuple[Entry, ...], limits: Limits) -> dict[str, Any]:
     """Return what the page's script needs to know, JSON-ready: knobs, models, presets and where each applies."""
+
+    def reads(field: Field, **chosen: Any) -> bool:
+        return applies(field, Settings(**{"temperature": 1.0, **chosen}))
+
     fields = {
         field.name: {
             "families": field.families,
             "default": field.default,
             "label": field.label,
-            "rules": [
-                rule for rule in RULES if any(applies(field, Settings(rule=rule, remasking=back)) for back in REMASKING)
-            ],
-            "remasking": [
-                back for back in REMASKING if any(applies(field, Settings(rule=rule, remasking=back)) for rule in RULES)
-            ],
+            "rules": [rule for rule in RULES if any(reads(field, rule=rule, remasking=back) for back in REMASKING)],
+            "remasking": [back for back in REMASKING if any(reads(field, rule=rule, remasking=back) for rule in RULES)],
+            "sampling": reads(field) and not reads(field, temperature=0.0),
         }
         for field in FIELDS
     }

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.engine import catalog
 from model.engine.engine import Engine
-from model.engine.remote import engine_at
+from model.engine.remote import OPENAI, SERVER, engine_at
 from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.proxies import unproxied
@@ -204,8 +204,9 @@ def serve(
     if port is not None and not 1 <= port <= 65_535:
         raise PlaygroundError(f"The port must be between 1 and 65535; it was {port}.")
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
-    catalog.entry(model)
     runs = engine_at(engine, profile)
+    model = SERVER if engine.startswith(OPENAI) and model == "worlds" else model
+    catalog.entry(model)
     proxies = int("SPACE_ID" in os.environ) if proxies is None else proxies
     if not 0 <= proxies <= 9:
         raise PlaygroundError(f"Trusted proxies must be between 0 and 9; it was {proxies}.")

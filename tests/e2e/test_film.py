@@ -92,6 +92,10 @@ def test_a_long_run_becomes_at_most_120_frames_and_ends_with_its_last(shared, vi
     page = visit(shared)
     plan = page.evaluate("inkblotFilm.plan([Array.from({ length: 900 }, (_, k) => k * 0.01)])")
     assert len(plan) == 120 and plan[0]["at"] == [0] and plan[-1] == {"at": [899], "seconds": 2.5}
+    room = page.evaluate(
+        "[[1280, 700], [1280, 1400], [1280, 9000], [64, 64]].map(([width, height]) => inkblotFilm.room({ width, height }))"
+    )
+    assert room == [66, 56, 120, 120]  # as many frames as pixels allow; none is taller than a screen
     race = page.evaluate("inkblotFilm.plan([[0, 1, 2, 3], [0, 0.5, 1, 1.5]])")
     assert [step["at"] for step in race] == [[0, 0], [0, 1], [1, 2], [1, 3], [2, 3], [3, 3]]
 

@@ -195,7 +195,7 @@ def test_every_knob_reaches_the_run(shown, visit):
         choose(page, "rule", rule)
         choose(page, "remasking", remasking)
         asked, wanted = (
-            Settings(rule=rule, remasking=remasking),
+            Settings(rule=rule, remasking=remasking, temperature=0.5),
             {"rule": rule, "remasking": remasking, "order": "margin"},
         )
         if rule == "schedule":
@@ -221,6 +221,26 @@ def test_every_knob_reaches_the_run(shown, visit):
             "schedule",
         }
         assert expected <= set(wanted)
+
+
+def test_what_only_sampling_reads_is_grey_at_temperature_0_and_says_why(shown, visit):
+    page = visit(shown, width=1366, height=1200)
+    page.locator("#more").get_by_role("button").first.click()
+    knob, said = (
+        page.locator("#knob-top_p"),
+        "getComputedStyle(document.querySelector('#knob-top_p'), '::after').content",
+    )
+    temperature = page.locator("#knob-temperature input[type=number]").first
+    for value, grey in (("0", True), ("0.7", False)):
+        temperature.fill(value)
+        temperature.blur()
+        page.wait_for_function(f"({said} !== 'none') === {json.dumps(grey)}")
+        assert (
+            knob.is_visible()
+            and (float(knob.locator("input").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5) == grey
+        )
+        assert ("Not read at temperature 0" in page.evaluate(said)) == grey
+        picture(page, f"sampling-{value}")
 
 
 def test_system_prompt_and_pinned_words_reach_the_run(shown, visit):

@@ -12,11 +12,12 @@ from dataclasses import replace
 import pytest
 import uvicorn
 
+from model.address import TOKEN
 from model.engine import catalog
 from model.engine.asked import asked_json, parse_asked
 from model.engine.engine import Engine
 from model.engine.parsing import parse_continuation, parse_fill, parse_request
-from model.engine.remote import TOKEN, Remote, RemoteEngine
+from model.engine.remote import Remote, RemoteEngine
 from model.errors import ModelUnavailable, NumericsError, PlaygroundError, SettingError
 from model.holes import Filling, Tries
 from model.limits import LOCAL, PUBLIC

@@ -77,9 +77,8 @@ def ask(ctx: Context, page: SimpleNamespace) -> None:
     """Lay out what is asked of a sweep: the knob and its values, prompts, seeds, length, model."""
     start, spec = start_values(ctx.limits, ctx.chosen), ctx.chosen.spec
     knob = "steps" if spec.checked else "threshold"
-    seeds = (
-        max(1, min(20, ctx.limits.runs // 12)) if spec.checked else 1
-    )  # five values and the reference, for two prompts
+    # five values and the reference, for two prompts
+    seeds = max(1, min(20, ctx.limits.runs // 12)) if spec.checked else 1
     names = [(FIELD[name].label, name) for name in KNOBS]
     page.knob = gr.Dropdown(names, value=knob, label="Knob", filterable=False, elem_id="lab-knob")
     page.values = gr.Textbox(

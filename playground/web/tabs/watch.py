@@ -222,7 +222,8 @@ def join_steering(ctx: Context, page: SimpleNamespace) -> None:
 def join_choices(ctx: Context, page: SimpleNamespace) -> None:
     """Join what depends on what: knobs on model and rule, all of them on the preset. In the browser, without the server."""
     controls = page.controls
-    choosing = [page.model, page.mode, controls["rule"], controls["remasking"], controls["schedule"]]
+    knobs = [controls[name] for name in ("rule", "remasking", "schedule", "temperature")]
+    choosing = [page.model, page.mode, *knobs]
     changes, sync = [component.change for component in choosing], "(...values) => { inkblot.sync(...values); }"
     gr.on([ctx.blocks.load, *changes], None, choosing, None, js=sync, **SILENT)
     ctx.blocks.load(None, js="() => inkblotQueue('status')", **SILENT)

@@ -61,8 +61,8 @@ def test_it_prints_the_text(capsys):
 def test_what_an_exact_check_found_is_said_beside_the_text(capsys, monkeypatch, faults, said):
     made = cli.finished
 
-    def found(requests, engine):
-        for trace in made(requests):
+    def found(requests, *where):
+        for trace in made(requests, *where):
             trace.result = replace(trace.result, faults=faults)
             yield trace
 
@@ -282,11 +282,11 @@ def test_what_is_no_trace_is_refused(tmp_path, capsys, arguments, said):
 
 
 # ---------------------------------------------------------------- going on from a trace
-def test_a_run_goes_on_from_a_trace_with_words_erased_pinned_and_put(tmp_path, capsys):
+def test_a_run_goes_on_from_a_trace_with_words_erased_and_pinned(tmp_path, capsys):
     trace, after = tmp_path / "run.json", tmp_path / "after.json"
     assert cli.main(["run", "--model", "fake", "--prompt", "hi", "--trace", str(trace)]) == 0
     capsys.readouterr()
-    asked = ["--erase", "1-2", "--pin", "4", "--put", "6: upon", "--keep", "--steps", "19", "--trace", str(after)]
+    asked = ["--erase", "1-2", "--pin", "4", "--pin", "6: upon", "--keep", "--steps", "19", "--trace", str(after)]
     assert cli.main(["run", "--from", str(trace), *asked]) == 0
     first = Trace.from_json(after.read_text(encoding="utf-8")).frames[0]
     assert [int(state) for state in first.states[[0, 1, 2, 4, 6]]] == [0, 2, 2, 1, 1]  # given, masks, pinned
@@ -304,9 +304,9 @@ def test_going_on_unedited_is_the_same_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--erase", "9-5"], "--erase must name positions like 5 or 5-9"),
-        (["--pin", "x"], "--pin must name positions"),
-        (["--put", "Otto"], "--put must be like"),
+        (["--erase", "9-5"], "Erase must name positions like 5 or 5-9"),
+        (["--pin", "x"], "Pin must name positions"),
+        (["--pin", "x: Otto"], "Pin must name positions like 5, 5-9 or '12: Otto'"),
         (["--frame", "999"], "The step to go on from must be between 0 and"),
         (["--erase", "5000"], "An edit must lie within the canvas"),
     ],

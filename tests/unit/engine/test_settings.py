@@ -181,6 +181,8 @@ def test_any_value_is_either_within_bounds_or_refused_in_one_sentence(field: Fie
         ({"rule": "entropy"}, ["entropy_bound"], ["threshold", "schedule"]),
         ({"remasking": "none"}, ["order"], ["remask_strength"]),
         ({"remasking": "remdm_cap"}, ["remask_strength"], ["threshold"]),
+        ({"temperature": 0.0}, ["seed"], ["top_p", "top_k"]),
+        ({"temperature": 0.5}, ["top_p", "top_k"], []),
     ],
 )
 def test_only_knobs_that_the_rule_reads_apply(values: dict, read: list, not_read: list):

@@ -49,6 +49,11 @@ def test_a_command_line_example_runs(command: str, tmp_path: Path):
     arguments = shlex.split(command)
     if "models" not in arguments:
         arguments += ["--model", "fake"]
+    if "--from" in arguments:  # the run it goes on from
+        written = ["--prompt", "hi", "--model", "fake", "--new-tokens", "32"]
+        execute(
+            "-m", "playground", "run", *written, "--trace", arguments[arguments.index("--from") + 1], folder=tmp_path
+        )
     done = execute("-m", *arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip()

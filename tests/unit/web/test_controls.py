@@ -48,7 +48,7 @@ def test_every_knob_starts_with_a_value_that_is_allowed(built):
 def test_a_preset_can_run_everywhere_and_sets_the_same_knobs(model, name):
     preset, spec = PRESETS[model][name], entry(model).spec
     for limits in (LOCAL, PUBLIC):
-        parse_request("x", preset, model=model, limits=limits).check(spec, 40, limits)
+        parse_request("x", preset, model=model, limits=limits).check(spec, 5, limits)
     assert len({frozenset(preset) for preset in PRESETS[model].values()}) == 1
 
 
@@ -57,11 +57,16 @@ def test_the_page_is_told_what_applies_as_settings_says_it():
     assert json.loads(json.dumps(told)).keys() == FIELD.keys()
     for rule in RULES:
         for remasking in REMASKING:
-            settings = Settings(rule=rule, remasking=remasking)
+            settings = Settings(rule=rule, remasking=remasking, temperature=0.5)
             for field in FIELDS:
                 if "masked" in field.families:
                     shown = rule in told[field.name]["rules"] and remasking in told[field.name]["remasking"]
                     assert shown == applies(field, settings), (field.name, rule, remasking)
+
+
+def test_the_page_is_told_which_knobs_only_sampling_reads():
+    told = page_data(entries(), LOCAL)["fields"]
+    assert {name for name, field in told.items() if field["sampling"]} == {"top_p", "top_k"}
 
 
 def test_the_curves_are_those_of_the_schedules():
