@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from model.aliases import ours
 from model.draft import Draft, draft_of, steered_of
 from model.errors import SettingError
 from model.settings import FIELD, LOCAL, Settings
@@ -28,14 +29,15 @@ def continued(trace: Trace, step: Any, edits: Any, keep: Any, settings: Any) -> 
         raise SettingError("'settings' must map names to values, like {'steps': 16}.", "settings")
     if not trace.frames:
         raise SettingError("This run has no step yet to go on from.", "step")
-    given = {**trace.settings, **(settings or {})}
+    settings = ours(settings or {})
+    given = {**trace.settings, **settings}
     draft = draft_of(trace, step, edits, keep)
     late = trace.result is not None and trace.result.stopped == "deadline"  # the same run again would come no further
     if not draft.edits and given == trace.settings and not late:
         draft = replace(draft_of(trace, 0, None, False), about=trace.branch, steered=steered_of(trace))
     else:
         steered = {name: value for values in steered_of(trace, step).values() for name, value in values.items()}
-        given |= steered | dict(settings or {})
+        given |= steered | settings
     known = {name: value for name, value in given.items() if name in FIELD}
     return known, replace(draft, weights=trace.weights_sha256)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from model.aliases import ours
 from model.errors import SettingError
 from model.knobs import Field, bounds, knob, knobs_of, parse_value, show
 from model.limits import LOCAL, PROFILES, PUBLIC, Limits
@@ -262,9 +263,10 @@ class Settings:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], limits: Limits = LOCAL) -> Settings:
-        """Return settings from untrusted `values` (missing ones take their default); raise SettingError with one sentence."""
+        """Return settings from untrusted `values` (missing ones take their default, `aliases` are taken); raise SettingError."""
         if not isinstance(values, Mapping):
             raise SettingError(f"Settings must map names to values; they were {show(values)}.")
+        values = ours(values)
         unknown = sorted(str(name)[:40] for name in values if name not in FIELD)
         if unknown:
             raise SettingError(f"There is no setting called {unknown[0]!r}.", unknown[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _KEEP = {"\n", "\t"}
 MARKS_PER_BASE = 8
@@ -19,4 +20,25 @@ def normalise(text: str) -> str:
         marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
         if marks <= MARKS_PER_BASE:
             out.append(char)
+    return "".join(out)
+
+
+def joined(pieces: Sequence[bytes], single: Sequence[bool] = ()) -> str:
+    """Return the text of tokens by their bytes. single: which of them are a byte of a character that the vocabulary lacks.
+
+    Half a character shows as U+FFFD; where a run of such bytes makes no characters each shows one, as tokenizers with byte fallback do.
+    """
+    if not any(single):
+        return b"".join(pieces).decode("utf-8", errors="replace")
+    out, at = [], 0
+    while at < len(pieces):
+        stop = at + 1
+        while stop < len(pieces) and single[stop] == single[at]:
+            stop += 1
+        run = b"".join(pieces[at:stop])
+        try:
+            out.append(run.decode("utf-8", errors="strict" if single[at] else "replace"))
+        except UnicodeDecodeError:
+            out.append("\ufffd" * len(run))
+        at = stop
     return "".join(out)

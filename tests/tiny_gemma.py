@@ -57,8 +57,8 @@ TEMPLATE = """{{ bos_token }}{% if enable_thinking or messages[0]['role'] == 'sy
 {% endif %}"""
 
 
-def tokenizer(template: str = TEMPLATE) -> Any:
-    """Return a Gemma tokenizer of 512 ids: control tokens, 256 bytes, printable characters, and a few merged words."""
+def tokenizer(template: str = TEMPLATE, whole: bool = True) -> Any:
+    """Return a Gemma tokenizer: control tokens, 256 bytes, printable characters, a few merged words; whole: and unused ones, up to 512."""
     from transformers import GemmaTokenizer
 
     pieces = [
@@ -82,6 +82,7 @@ def tokenizer(template: str = TEMPLATE) -> Any:
         ("us", "er"),
     ]
     pieces += [a + b for a, b in merges] + ["<|audio|>", "<|audio>", "<audio|>", "<|video|>"]
+    pieces += [f"<unused{i}>" for i in range(512 - len(pieces) if whole else 0)]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
     out = GemmaTokenizer(
         vocabulary, merges, extra_special_tokens=[*CONTROL[5:], "<|video|>"], model_specific_special_tokens=SEEN
@@ -115,10 +116,12 @@ def network(seed: int = 0, canvas: int = 0, ends: tuple[int, ...] | None = EOS_I
     return model
 
 
-def save(folder: Path, model: Any | None = None, template: str = TEMPLATE, images: bool = True) -> Path:
+def save(
+    folder: Path, model: Any | None = None, template: str = TEMPLATE, images: bool = True, whole: bool = True
+) -> Path:
     """Write a checkpoint folder and return it."""
     (model or network()).save_pretrained(folder)
-    tokenizer(template).save_pretrained(folder)
+    tokenizer(template, whole).save_pretrained(folder)
     if images:
         (folder / "processor_config.json").write_text(json.dumps(PROCESSOR))
     return folder

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from model import pictures, worlds
+from model.aliases import ours
 from model.branch import continued
 from model.draft import Draft
 from model.engine import catalog
@@ -44,6 +45,7 @@ def parse_request(
         raise SettingError(f"Mode must be one of {', '.join(MODES)}; it was {str(mode)[:40]!r}.", "mode")
     model = parse_model(model, limits)
     entry, given = catalog.known(model), {} if settings is None else settings
+    given = ours(given) if isinstance(given, Mapping) else given
     parsed = Settings.parse({**entry.start(limits), **given} if entry and isinstance(given, Mapping) else given, limits)
     system = visible_text("The system prompt", "" if system is None else system, limits.prompt_chars)
     images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))

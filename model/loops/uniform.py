@@ -165,7 +165,8 @@ class Loop:
     """One run: open a canvas, step until it is finished, close it, and again. `state` is all it holds.
 
     input_ids (B, N) with attention (B, N) for padded batches; start (B, L): tokens of the first canvas, -1 where they are random;
-    pinned: {position of the answer: id} that never changes; thinking: ids that open and close a thought, which is not part of the answer.
+    pinned: {position of the answer: id} that never changes; thinking: ids that open and close a thought, no part of the answer; barred: ids
+    that are never written, though a random canvas may hold them.
     """
 
     def __init__(
@@ -180,13 +181,13 @@ class Loop:
         pinned: Mapping[int, int] | None = None,
         start: torch.Tensor | None = None,
         thinking: tuple[int, int] | None = None,
+        barred: tuple[int, ...] = (),
     ):
         self.denoiser, self.settings, self.length, self.vocab = denoiser, settings, denoiser.length, denoiser.vocab
         check(settings, self.length, pinned)
-        self.device = input_ids.device
+        self.device, self.pad_id, self.start, self.thinking = input_ids.device, pad_id, start, thinking
         self.generator = torch.Generator(self.device).manual_seed(settings.seed)
-        self.eos = torch.tensor(eos_ids, dtype=torch.long, device=self.device)
-        self.pad_id, self.start, self.thinking = pad_id, start, thinking
+        self.eos, self.barred = (torch.tensor(x, dtype=torch.long, device=self.device) for x in (eos_ids, barred))
         attention = torch.ones_like(input_ids, dtype=torch.bool) if attention is None else attention.bool()
         nothing, none = input_ids[:, :0], torch.zeros(len(input_ids), dtype=torch.bool, device=self.device)
         self.state = State(
@@ -217,7 +218,7 @@ class Loop:
         state.block, state.closed = state.block + 1, False
         state.canvas = self._random()
         if state.block == 0 and self.start is not None:
-            state.canvas = self._clamp(torch.where(self.start >= 0, self.start, state.canvas))
+            state.canvas = self.clamp(torch.where(self.start >= 0, self.start, state.canvas))
         state.left, state.belief, state.guess = self.settings.steps, None, state.canvas
         state.accepted = torch.zeros_like(state.canvas, dtype=torch.bool)
         state.history = torch.full((self.settings.stability, batch, self.length), -1, device=self.device)
@@ -228,8 +229,9 @@ class Loop:
         self.denoiser.encode(self.state)
 
     def forward(self) -> torch.Tensor:
-        """Return the network's raw logits (B, L, V), float32, for the canvas as it stands."""
-        return self.denoiser.forward(self.state)
+        """Return the network's raw logits (B, L, V), float32, for the canvas as it stands; what is barred is out of reach."""
+        raw = self.denoiser.forward(self.state)
+        return raw.index_fill(-1, self.barred, -PIN) if len(self.barred) else raw
 
     @torch.inference_mode()
     def step(self, raw: torch.Tensor | None = None) -> Step:
@@ -257,7 +259,7 @@ class Loop:
         candidates = torch.multinomial(
             logits.softmax(-1, dtype=torch.float32).view(-1, self.vocab), 1, generator=self.generator
         )
-        candidates = self._clamp(candidates.view(state.canvas.shape))
+        candidates = self.clamp(candidates.view(state.canvas.shape))
         guess, entropy = logits.max(-1).indices, entropies(logits, norm)
         accepted, spent = accept(entropy, settings.entropy_bound)
         canvas = torch.where(accepted, candidates, self._random())
@@ -325,11 +327,12 @@ class Loop:
 
     def _random(self) -> torch.Tensor:
         shape = (self.state.sequence.shape[0], self.length)
-        return self._clamp(
+        return self.clamp(
             torch.randint(self.denoiser.first, self.vocab, shape, device=self.device, generator=self.generator)
         )
 
-    def _clamp(self, canvas: torch.Tensor) -> torch.Tensor:
+    def clamp(self, canvas: torch.Tensor) -> torch.Tensor:
+        """Return a canvas (B, L) with the pinned tokens where they are pinned; it is written to."""
         for position, token in self.here.items():
             canvas[:, position] = token
         return canvas

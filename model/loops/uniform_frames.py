@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.loops.hooks import Hooks
 from model.loops.steering import steered
 from model.loops.stopwatch import Stopwatch
 from model.loops.uniform import Loop, Step
@@ -37,11 +38,16 @@ SORTED = 256  # sorted entropies kept in a frame's notes
 
 
 def denoise(
-    loop: Loop, watch: Stopwatch, should_stop: Callable[[], str] = lambda: "", first: dict[str, Any] | None = None
+    loop: Loop,
+    watch: Stopwatch,
+    should_stop: Callable[[], str] = lambda: "",
+    first: dict[str, Any] | None = None,
+    hooks: Hooks | None = None,
 ) -> Generator[Frame, None, str]:
     """Yield each new canvas, each step and each finished canvas; return why the run stopped ('end', 'converged', 'full', ...).
 
-    A loop that was resumed yields the frame it paused at and goes on from there. first: notes for the first frame. One prompt only.
+    A loop that was resumed yields the frame it paused at and goes on from there. first: notes for the first frame. hooks: who else
+    listens. One prompt only.
     """
     state = loop.state
     if state.frame is not None:
@@ -63,8 +69,11 @@ def denoise(
             if why := should_stop():
                 return why
             loop.settings, told = steered(should_stop, loop.settings, state.frame.step + 1 if state.frame else 0)
-            step = loop.step(watch.forward(loop.forward))
+            raw = watch.forward(loop.forward)
+            step = loop.step(raw)
             _settle(loop, watch)
+            if hooks:
+                step = hooks.stepped(loop, step, raw)
             arrays, notes = _stepped(loop, step)
             yield _show(loop, watch, arrays, notes | told)
             watch.resume()
@@ -73,6 +82,8 @@ def denoise(
         watch.resume()
         loop.close_canvas()
         _settle(loop, watch)
+        if hooks:
+            hooks.written(loop)
         yield _show(loop, watch, *written)
     return "end" if bool(state.ended[0]) else "converged" if bool(state.done[0]) else "full"
 

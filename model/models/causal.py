@@ -74,6 +74,7 @@ class Causal(ChatModel):
                 modes=("ar",),
                 max_tokens=limit,
                 spaced=chat.pieces.leads,
+                first_byte=chat.pieces.first_byte,
                 parameters=sum(p.numel() for p in model.parameters()),
             ),
         )

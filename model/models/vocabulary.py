@@ -97,6 +97,13 @@ class Pieces:
         else:
             self._read(decoder)
 
+    @property
+    def first_byte(self) -> int:
+        """The id of byte 0 where bytes of unknown characters are tokens, all in order; 0 where there are none."""
+        first = self._tokenizer.convert_tokens_to_ids("<0x00>") if self._falls_back else None
+        named = self._tokenizer.convert_ids_to_tokens(range(first, first + 256)) if first else []
+        return first if first and named == [f"<0x{byte:02X}>" for byte in range(256)] else 0
+
     def _read(self, decoder: dict[str, Any]) -> None:
         """Take one of the tokenizers library's decoders as steps on a token's text."""
         kind, fused = decoder["type"], False

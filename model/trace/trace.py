@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.spec import ModelSpec
+from model.text import joined
 from model.trace.frame import AFTER_END, UNDECIDED, Frame, answer_ids, given_tokens
 
 STOPPED = {
@@ -83,14 +84,18 @@ class Trace:
     def text(self, frame: Frame, hole: str = "") -> str:
         """Return the frame's decided text up to its first end token; `hole` stands for each undecided position."""
         runs: list[bytes] = []
+        single: list[bool] = []
+        bytes_ = range(self.spec.first_byte, self.spec.first_byte + 256) if self.spec.first_byte else range(0)
         for token, state in zip(frame.ids.tolist(), frame.states.tolist(), strict=True):
             if state in UNDECIDED:
                 runs.append(hole.encode())
+                single.append(False)
             elif token in self.spec.eos_ids or state == AFTER_END:
                 break
             else:
                 runs.append(self.pieces.get(token, b""))
-        text = b"".join(runs).decode("utf-8", errors="replace")
+                single.append(token in bytes_)
+        text = joined(runs, single)
         return (
             text.removeprefix(" ") if self.spec.checked or self.spec.spaced else text
         )  # whose words bring the space before them

@@ -10,7 +10,6 @@ from model.branch import edits_of
 from model.engine.parsing import parse_continuation
 from model.errors import SettingError, TraceError
 from model.request import Request
-from model.settings import FIELDS
 from playground.cli.replay import read
 
 
@@ -44,12 +43,3 @@ def continuation(path: Path, args: argparse.Namespace, given: dict[str, Any]) ->
         return parse_continuation(trace.to_json(), step, edits, args.keep, given)
     except TraceError as error:
         raise SettingError(f"{path} cannot be gone on from: {error}", "from") from None
-
-
-def knobs(args: argparse.Namespace, value_of: Any) -> dict[str, Any]:
-    """Return the knobs that were given on the command line; the others are the trace's."""
-    return {
-        field.name: value_of(field, getattr(args, field.name))
-        for field in FIELDS
-        if getattr(args, field.name) is not None
-    }

@@ -16,11 +16,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from model.aliases import ALIASES, ours
 from model.engine.catalog import entries, entry
 from model.engine.parsing import parse_request
 from model.errors import ModelUnavailable, PlaygroundError, SettingError
 from model.request import Request
-from model.settings import FIELDS, LOCAL, MODES, PROFILES, Field
+from model.settings import FIELD, FIELDS, LOCAL, MODES, PROFILES, Field
 from model.trace.trace import Trace
 from playground.cli.output import check_file, lines_of, take_any_text, write
 from playground.cli.terminal import checked, final, harmless, watch
@@ -43,6 +44,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         shown = "|".join(field.choices) if field.choices else "X" if field.kind == "float" else "N"
         about = f"{field.help} (default {field.default}, or the model's own)".replace("%", "%%")
         parser.add_argument(f"--{field.name.replace('_', '-')}", metavar=shown, dest=field.name, help=about)
+    for name, own in TYPED.items():
+        about = f"as transformers calls --{own.replace('_', '-')}"
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", dest=name, help=about)
+
+
+TYPED = {name: own for name, own in ALIASES.items() if FIELD[own].kind == "int"}  # aliases that are one number
+
+
+def knobs(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the knobs that were given on the command line, numbers read as numbers; raise SettingError where one was given twice."""
+    names = {name: name for name in FIELD} | TYPED
+    given = {name: getattr(args, name, None) for name in names}
+    return ours({name: value_of(FIELD[names[name]], text) for name, text in given.items() if text is not None})
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -50,12 +64,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
     Where none is given that says how to write, a model that the page has presets for begins as the page does.
     """
-    given = {
-        field.name: value_of(field, getattr(args, field.name))
-        for field in FIELDS
-        if getattr(args, field.name) is not None
-    }
-    return begun(args.model, given)
+    return begun(args.model, knobs(args))
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -79,12 +88,10 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
     """Return the checked requests of --prompt or --prompts; raise SettingError before anything runs."""
     if args.trace_file:
         hands = import_module("playground.cli.hands")
-        return [hands.continuation(args.trace_file, args, hands.knobs(args, value_of))]
+        return [hands.continuation(args.trace_file, args, knobs(args))]
     if args.link:
         told = read_link(args.link)
-        given = {
-            field.name: value_of(field, text) for field in FIELDS if (text := getattr(args, field.name)) is not None
-        }
+        given = knobs(args)
         vars(args).update(told._asdict())
         return [
             parse_request(

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from model import pictures
+from model.aliases import ALIASES, ours
 from model.draft import Draft, start_of
 from model.entry import Progress
 from model.errors import SettingError
+from model.loops.hooks import Hooks
 from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.loops.uniform import Loop, State, defaults
@@ -28,8 +30,11 @@ from model.request import Request
 from model.run import PAUSED, Run, replayed
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
+from model.text import joined
 from model.trace.frame import Frame
 from model.trace.trace import Trace
+
+CONFIGURED = (*ALIASES, "t_max", "t_min", "confidence_threshold")  # what a generation config sets of a run
 
 
 class DiffusionRun(Run):
@@ -128,6 +133,7 @@ class DiffusionGemma(ChatModel):
             parameters=sum(p.numel() for p in model.parameters()),
             eos_ids=chat.ends(model.generation_config.to_dict()),
             spaced=chat.pieces.leads,
+            first_byte=chat.pieces.first_byte,
         )
         out = cls(model, chat, known, compiled=compiled)
         out._find_image_processor = lambda: hub.load_image_processor(checkpoint, spec.name)
@@ -146,7 +152,7 @@ class DiffusionGemma(ChatModel):
     def denoise(
         self,
         prompt: str,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | Any = None,
         *,
         mode: str = "diffusion",
         system: str = "",
@@ -159,14 +165,19 @@ class DiffusionGemma(ChatModel):
         image: bytes | Sequence[bytes] = (),
         state: State | None = None,
         draft: Draft | None = None,
+        streamer: Any = None,
+        callback_on_step_end: Any = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("canvas",),
     ) -> DiffusionRun:
-        """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own.
+        """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own; a mapping, or a generation config of
+        transformers', changes them, under our names or its own.
 
-        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the
-        prompt, or several; state: a snapshot of another run with the same prompt and settings, which this one continues as a branch.
+        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt, or
+        several; state: a snapshot of another run with the same prompt and settings, which this one continues as a branch; streamer and
+        the callback: as `loops.hooks` says; a run that is resumed has neither.
         """
         images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))
-        request = Request(prompt, self.spec.id, mode, settings or self.defaults, system, dict(pinned or {}), images)
+        request = Request(prompt, self.spec.id, mode, self._knobs(settings), system, dict(pinned or {}), images)
         request, made = self.drafted(request, draft or start_of(start))
         ids = self.encode(prompt, system)
         extra: dict[str, Any] = {}
@@ -178,30 +189,34 @@ class DiffusionGemma(ChatModel):
             notes["image_processor"] = type(self._image_processor).__name__
         request.check(self.spec, len(ids), limits)
         known = self.standing(request, made)
-        trace = Trace(
-            self.spec,
-            mode,
-            request.settings.as_dict(),
-            prompt,
-            tuple(ids),
-            system,
-            self.dtype,
-            self.device,
-            self.hardware,
-            versions=_versions(),
-        )
+        trace = self._trace(request, ids)
         trace.branch = made.about if made else ""
         if state is not None and state.frame is not None:
             trace.branch = f"step {state.frame.step}"
         cancelled = cancelled or threading.Event()
+        hooks = Hooks(self, streamer, callback_on_step_end, callback_on_step_end_tensor_inputs)
         loop = self._loop(request.settings, ids, known.pinned | known.kept, self._start_canvas(known.start), extra)
         if state is not None:
             loop.resume(state)
         steering = Steering(draft.steered if draft else None)
-        frames = self._run(trace, loop, notes, clock, cancelled, deadline, steering)
+        frames = self._run(trace, loop, notes, clock, cancelled, deadline, steering, hooks)
         run = DiffusionRun(trace, loop, self.piece, cancelled, self._run, frames)
         run.steering, run.model = steering, self
         return run
+
+    def _trace(self, request: Request, ids: list[int]) -> Trace:
+        knobs, where = request.settings.as_dict(), (self.dtype, self.device, self.hardware)
+        return Trace(
+            self.spec, request.mode, knobs, request.prompt, tuple(ids), request.system, *where, versions=_versions()
+        )
+
+    def _knobs(self, settings: Any) -> Settings:
+        """Return knobs from what `denoise` takes; raise SettingError."""
+        if settings is None or isinstance(settings, Settings):
+            return settings or self.defaults
+        if not isinstance(settings, Mapping):
+            settings = {name: value for name in CONFIGURED if (value := getattr(settings, name, None)) is not None}
+        return Settings.parse(self.defaults.as_dict() | ours(settings))
 
     @property
     def hardware(self) -> str:
@@ -233,6 +248,7 @@ class DiffusionGemma(ChatModel):
             pinned=given,
             start=start,
             thinking=self.chat.thinking,
+            barred=self.unwritten,
         )
 
     def _run(
@@ -244,14 +260,20 @@ class DiffusionGemma(ChatModel):
         cancelled: threading.Event,
         deadline: float | None,
         steering: Steering,
+        hooks: Hooks | None = None,
     ) -> Generator[Frame, None, None]:
         try:
-            why = yield from denoise(loop, Stopwatch(clock), Control(cancelled, deadline, steering), notes)
+            if hooks:
+                hooks.begun(loop)
+            why = yield from denoise(loop, Stopwatch(clock), Control(cancelled, deadline, steering), notes, hooks)
         except GeneratorExit:
             raise
         except Exception:
             trace.finish("error")
             raise
+        finally:
+            if hooks:
+                hooks.ended()
         trace.finish(why)
         answer_only(trace, self.chat)
         if why in PAUSED:
@@ -321,7 +343,8 @@ def answer_only(trace: Trace, chat: Chat) -> None:
     span = thought(ids, *chat.thinking) if chat.thinking else None
     if span and result:
         kept = [token for token in ids[: span[0]] + ids[span[1] :] if token not in trace.spec.eos_ids]
-        text = b"".join(map(chat.pieces, kept)).decode("utf-8", errors="replace")
+        first = trace.spec.first_byte
+        text = joined([*map(chat.pieces, kept)], [0 < first <= token < first + 256 for token in kept])
         trace.result = replace(result, text=text.removeprefix(" ") if trace.spec.spaced else text)
 
 

@@ -153,6 +153,7 @@ def _open(
         revision=checkpoint.revision,
         memory_bytes=checkpoint.weights,
         spaced=chat.pieces.leads,
+        first_byte=chat.pieces.first_byte,
     )
     return HFMasked(network, tokenizer, spec, family, device, dtype)
 
