@@ -50,6 +50,7 @@ def serving(
     recordings: Path | None = None,
     proxies: int = 0,
     names: tuple[str, ...] = (),
+    assistants: bool = False,
     **fake_options: Any,
 ) -> Iterator[Server]:
     """Serve the app over one fake, opening without a recording unless told; close it whatever happens, and leave no run behind."""
@@ -64,7 +65,7 @@ def serving(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serving_module, "QUEUE", queue or serving_module.QUEUE)
         patch.setattr(watch, "TRACES", recordings or Path(os.devnull))
-        blocks, url = serving_module.launch(engine, limits, "fake", proxies=proxies, names=names)
+        blocks, url = serving_module.launch(engine, limits, "fake", proxies=proxies, names=names, assistants=assistants)
     engine.load("fake")
     try:
         yield Server(url.rstrip("/"), engine, fake, blocks)

@@ -282,6 +282,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         "beside addresses, localhost and this machine's own (may be repeated)",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    about = "offer the page to assistants at /mcp (default: where only this machine can reach it)"
+    parser.add_argument("--mcp", action=argparse.BooleanOptionalAction, default=None, help=about)
     add_engine(parser)
 
 
@@ -291,7 +293,7 @@ def serve(args: argparse.Namespace) -> int:
         from playground.web.server import serve as start
 
     shown = {"browser": not args.no_browser, "proxies": args.trusted_proxy, "names": args.allow_host}
-    shown["engine"] = args.engine
+    shown |= {"engine": args.engine, "assistants": args.mcp}
     return start(host=args.host, port=args.port, model=args.model, limits=args.limits, **shown)
 
 

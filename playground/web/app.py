@@ -12,6 +12,7 @@ from model.engine.engine import Engine
 from model.paths import ASSETS
 from model.settings import Limits
 from playground.web import strings
+from playground.web.api import describe
 from playground.web.context import Context
 from playground.web.controls import page_data
 from playground.web.tabs import lab, race, watch
@@ -53,6 +54,7 @@ def build_app(engine: Engine, limits: Limits, model: str = "worlds") -> gr.Block
                 for page in PAGES:
                     with gr.Tab(page.TITLE, id=page.TITLE.lower()):
                         page.build(ctx)
+    describe(blocks)
     return blocks
 
 

@@ -29,6 +29,7 @@ from playground.web.components.talk import talk_route
 from playground.web.connections import Compressed, TimelyBody, guard_connections
 from playground.web.doors import Doors, named_here
 from playground.web.log import say_no_words
+from playground.web.mcp import Assistant
 from playground.web.queue import at_once, health_route, keep_alive, limit_waiting
 from playground.web.theme import style, theme
 
@@ -116,12 +117,13 @@ def launch(
     *,
     proxies: int = 0,
     names: Sequence[str] = (),
+    assistants: bool = False,
     **options: Any,
 ) -> tuple[gr.Blocks, str]:
     """Serve the app without blocking; return it and its address.
 
     proxies: trusted ones before it (see `queue.address_of`); names: under which it answers, beside its own (see `doors`);
-    options: those of `gr.Blocks.launch` (server_name, server_port, ...).
+    assistants: whether it is a tool for them (see `mcp`); options: those of `gr.Blocks.launch` (server_name, server_port, ...).
     """
     say_no_words()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -162,7 +164,14 @@ def launch(
         "theme": theme(),
         "css": style(),
         "head": head(limits),
-        "app_kwargs": {"routes": [*own_routes(), health_route(blocks)], "middleware": middleware},
+        "app_kwargs": {
+            "routes": [
+                *own_routes(),
+                *(Assistant(engine, proxies).routes() if assistants else ()),
+                health_route(blocks),
+            ],
+            "middleware": middleware,
+        },
     }
     with unproxied():  # Gradio asks its own address whether it is up
         _, address, _ = blocks.launch(**settings | options)
@@ -192,10 +201,12 @@ def serve(
     proxies: int | None = None,
     names: Sequence[str] = (),
     engine: str = "",
+    assistants: bool | None = None,
 ) -> int:
     """Serve until interrupted; the model loads once the page is up. Return the exit status; raise PlaygroundError where it cannot be.
 
     proxies, names: see `launch`; None: the one that stands before a Space. engine: the address of one elsewhere.
+    assistants: see `launch`; None: where only this machine can reach the page.
     """
     # Before torch is imported: its idle threads wait this many turns of a loop, then sleep. At their own choice they keep every core
     # busy between two passes, and on two cores a fifth of the first frames then came only after 0.3 s.
@@ -212,7 +223,13 @@ def serve(
         raise PlaygroundError(f"Trusted proxies must be between 0 and 9; it was {proxies}.")
     try:
         can_listen(host, port)
-        where: dict[str, Any] = {"server_name": host, "server_port": port, "inbrowser": browser}
+        assistants = host in ("127.0.0.1", "localhost", "::1") if assistants is None else assistants
+        where: dict[str, Any] = {
+            "assistants": assistants,
+            "server_name": host,
+            "server_port": port,
+            "inbrowser": browser,
+        }
         blocks, address = launch(runs, profile, model, proxies=proxies, names=names, **where)
     except OSError as error:  # the port is taken, or the address is not ours
         raise PlaygroundError(f"The page cannot be served at {host}, port {port or 'any'}: {error}") from None

@@ -185,6 +185,13 @@ def status(words: str) -> str:
     return f"<span>{html.escape(words[:1].upper() + words[1:])}</span>" if words else ""
 
 
+def unexpected(error: Exception) -> str:
+    """Log where an error came from, and return a sentence with the number it has there."""
+    number = uuid.uuid4().hex[:6]
+    log.error("error %s: %s", number, places(error))
+    return f"Something unexpected went wrong; the log has it under {number}. You can run again."
+
+
 @contextmanager
 def shown() -> Iterator[None]:
     """Turn what is raised inside into what a visitor may read; anything unexpected gets a number that is in the log too."""
@@ -195,9 +202,7 @@ def shown() -> Iterator[None]:
     except gr.Error:
         raise
     except Exception as error:
-        number = uuid.uuid4().hex[:6]
-        log.error("error %s: %s", number, places(error))
-        words = f"Something unexpected went wrong; the log has it under {number}. You can run again."
+        words = unexpected(error)
     else:
         return
     raise gr.Error(html.escape(words, quote=False), print_exception=False)  # toasts are drawn as HTML

@@ -13,7 +13,7 @@ from tests.patience import patience
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
-PYTHON = [code for language, code in BLOCKS if language == "python"]
+PYTHON = [code for language, code in BLOCKS if language == "python" and "gradio_client" not in code]
 SHELL = [line.partition("#")[0].strip() for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
 COMMANDS = [line.removeprefix(".venv/bin/python -m ") for line in SHELL if line.startswith(".venv/bin/python -m ")]
 
