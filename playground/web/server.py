@@ -46,6 +46,25 @@ HEADERS = {
     "frame-ancestors 'self'",
 }
 
+FLAGS: dict[str, Any] = {  # of `gr.Blocks.launch`
+    "server_name": "127.0.0.1",
+    "share": False,
+    "show_error": False,
+    "debug": False,
+    "ssr_mode": False,
+    "max_threads": 16,
+    "max_file_size": "64kb",
+    "state_session_capacity": SESSIONS,
+    "enable_monitoring": False,
+    "run_history": False,
+    "strict_cors": True,
+    "mcp_server": False,
+    "allowed_paths": [],
+    "footer_links": ["api", "settings"],
+    "prevent_thread_lock": True,
+    "quiet": True,
+}
+
 
 class MaxBody:
     """Refuse requests with a body over `limit` bytes: by their stated length, and by counting what streams in."""
@@ -145,22 +164,7 @@ def launch(
         Middleware(Embedded),
     ]
     settings: dict[str, Any] = {
-        "server_name": "127.0.0.1",
-        "share": False,
-        "show_error": False,
-        "debug": False,
-        "ssr_mode": False,
-        "max_threads": 16,
-        "max_file_size": "64kb",
-        "state_session_capacity": SESSIONS,
-        "enable_monitoring": False,
-        "run_history": False,
-        "strict_cors": True,
-        "mcp_server": False,
-        "allowed_paths": [],
-        "footer_links": ["api", "settings"],
-        "prevent_thread_lock": True,
-        "quiet": True,
+        **FLAGS,
         "theme": theme(),
         "css": style(),
         "head": head(limits),
