@@ -219,7 +219,7 @@ def serve(
     if port is not None and not 1 <= port <= 65_535:
         raise PlaygroundError(f"The port must be between 1 and 65535; it was {port}.")
     profile = PROFILES[limits] if limits else PUBLIC if "SPACE_ID" in os.environ else PROFILES["local"]
-    runs = engine_at(engine, profile)
+    runs = lent_engine(profile) if lends_gpus() and not engine else engine_at(engine, profile)
     model = SERVER if engine.startswith(OPENAI) and model == "worlds" else model
     catalog.entry(model)
     proxies = int("SPACE_ID" in os.environ) if proxies is None else proxies
@@ -246,6 +246,20 @@ def serve(
         blocks.close(verbose=False)
         runs.close()
         return 0
+
+
+def lends_gpus() -> bool:
+    """Whether this is a ZeroGPU Space."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def lent_engine(limits: Limits) -> Engine:
+    """Return the engine of a ZeroGPU Space; raise PlaygroundError where its package is missing."""
+    try:
+        from model.engine import zero
+    except ImportError as error:
+        raise PlaygroundError(f"On a ZeroGPU Space the package 'spaces' is needed: {error}.") from None
+    return Engine(limits, loader=zero.load)
 
 
 def _load(engine: Engine, model: str) -> str:
