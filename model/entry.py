@@ -25,6 +25,7 @@ class Entry:
 
     available, fetched: answer, without loading anything heavy, whether it can run here (if not, why, in one sentence) and whether its
     weights are on this machine. defaults: the knobs that its own generation config, or its authors, set; the rest are ours.
+    offers: what it takes beside a prompt, and what it does not and why, one sentence each.
     """
 
     spec: ModelSpec
@@ -34,6 +35,7 @@ class Entry:
     options: dict[str, Any] = field(default_factory=dict)
     fetched: Callable[[], bool] = lambda: True
     defaults: dict[str, Any] = field(default_factory=dict)
+    offers: tuple[str, ...] = ()
 
     def start(self, limits: Limits = LOCAL) -> dict[str, Any]:
         """Return the knobs a run of this model starts from: its own, as far as these limits go."""

@@ -28,6 +28,6 @@ class Limits:
     downloads: bool = False
 
 
-LOCAL = Limits("local", 8_000, 2_048, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 4, 240, 8_000_000, True)
+LOCAL = Limits("local", 16_000, 8_192, 1_024, 1_024, 524_288, 300.0, 8, 4_000_000, 4, 240, 8_000_000, True)
 PUBLIC = Limits("public", 2_000, 512, 256, 256, 65_536, 30.0, 2, 1_000_000, 4, 24)
 PROFILES = {"local": LOCAL, "public": PUBLIC}

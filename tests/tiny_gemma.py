@@ -47,9 +47,10 @@ PROCESSOR = {  # as the released checkpoint's own file says it, with fewer place
     "video_processor": {"video_processor_type": "Gemma4VideoProcessor", "max_soft_tokens": 70, "num_frames": 32},
     "feature_extractor": {"feature_extractor_type": "Gemma4AudioFeatureExtractor"},
 }
-TEMPLATE = """{{ bos_token }}{% if enable_thinking or messages[0]['role'] == 'system' %}<|turn>system
+TEMPLATE = """{{ bos_token }}{% if enable_thinking or tools or messages[0]['role'] == 'system' %}<|turn>system
 {% if enable_thinking %}<|think|>
-{% endif %}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] | trim }}{% endif %}<turn|>
+{% endif %}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] | trim }}{% endif %}\
+{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}<turn|>
 {% endif %}{% for message in messages if message['role'] != 'system' %}<|turn>{{ message['role'] }}
 {% if message['content'] is string %}{{ message['content'] | trim }}{% else %}{% for item in message['content'] %}{% if item['type'] == \
 'image' %}<|image|>{% else %}{{ item['text'] | trim }}{% endif %}{% endfor %}{% endif %}<turn|>

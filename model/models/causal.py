@@ -13,9 +13,9 @@ from model.entry import Progress
 from model.errors import ModelUnavailable
 from model.loops.masked import Predictor
 from model.models import hub
+from model.models.answers import answer_only
 from model.models.base import inputs_device
 from model.models.chat import Chat, ChatModel
-from model.models.gemma.model import answer_only
 from model.models.placement import Placement
 from model.settings import Settings
 from model.spec import ModelSpec

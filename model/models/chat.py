@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from model.errors import SettingError
 from model.models.base import TorchModel
 from model.models.vocabulary import Pieces, added_ids, opening, spelt
 
@@ -19,38 +21,43 @@ class Chat:
     def __init__(self, tokenizer: Any, thinking: bool = False):
         self._tokenizer, self._thinking = tokenizer, thinking
 
-    def encode(self, prompt: str, system: str = "", images: int = 0) -> list[int]:
+    def encode(self, prompt: str, system: str = "", images: int = 0, **asked: Any) -> list[int]:
         """Return the ids of the templated prompt, up to where the answer begins; `images`: how many places for one stand before the text.
+        asked: what else the template is given (`thinking`, `tools`).
 
         Where nothing that was typed looks like a control token, these are exactly the ids of the template's own text.
         """
         if not self._tokenizer.chat_template:
             return opening(self._tokenizer) + self.tokens(f"{system}\n{prompt}" if system else prompt)
         places = {PLACE.format(1): prompt.strip(), PLACE.format(2): system.strip()}
-        rendered = self._render(PLACE.format(1), PLACE.format(2) if system else "", images)
+        rendered = self._render(PLACE.format(1), PLACE.format(2) if system else "", images, **asked)
         out: list[int] = []
         controls: list[int] = []
         for part in re.split("(\ue000\\d\ue001)", rendered):
             ids = self.tokens(places[part]) if part in places else self._ids(part)
             out += ids
             controls += [] if part in places else self._controls(ids)
-        whole = self._ids(self._render(prompt, system, images))
+        whole = self._ids(self._render(prompt, system, images, **asked))
         return out if self._controls(whole) != controls or self._says_unknown(prompt + system) else whole
 
     def _controls(self, ids: list[int]) -> list[int]:
         """Return the added tokens among ids; the one for unknown text is none of them."""
         return [token for token in ids if token in self._added and token != self._tokenizer.unk_token_id]
 
-    def _render(self, prompt: str, system: str, images: int) -> str:
+    def _render(self, prompt: str, system: str, images: int, thinking: bool | None = None, tools: Any = None) -> str:
         content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}] if images else prompt
         turns = [{"role": "user", "content": content}]
         options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": self._thinking}
+        if thinking is not None:
+            options["enable_thinking"] = thinking
+        if tools:
+            options["tools"] = tools
         if not system:
             return self._tokenizer.apply_chat_template(turns, **options)
         try:
             return self._tokenizer.apply_chat_template([{"role": "system", "content": system}, *turns], **options)
         except Exception:  # templates without a system turn raise jinja's own error
-            return self._render(f"{system}\n\n{prompt}", "", images)
+            return self._render(f"{system}\n\n{prompt}", "", images, thinking, tools)
 
     def _says_unknown(self, text: str) -> bool:
         return bool(self._tokenizer.unk_token) and self._tokenizer.unk_token in text
@@ -61,6 +68,20 @@ class Chat:
     @cached_property
     def _added(self) -> dict[int, str]:
         return added_ids(self._tokenizer)
+
+    def check_asked(self, name: str, thinking: bool | None, tools: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse what this template does not read, and control tokens in what is told of tools; raise SettingError."""
+        template = str(self._tokenizer.chat_template or "")
+        if thinking and "enable_thinking" not in template:
+            raise SettingError(f"{name} has no thinking to switch on: its chat template does not know it.", "thinking")
+        if not tools:
+            return
+        if "tools" not in template:
+            raise SettingError(f"{name} takes no tools: its chat template has no place for them.", "tools")
+        if not isinstance(tools, list | tuple) or not all(isinstance(each, Mapping) for each in tools):
+            raise SettingError("Tools must be a list of JSON schemas, one a function.", "tools")
+        if found := next((text for text in self._added.values() if text in json.dumps(tools, ensure_ascii=False)), ""):
+            raise SettingError(f"What is told of a tool may not hold the control token {found}.", "tools")
 
     def tokens(self, text: str) -> list[int]:
         """Return the ids of plain text; what looks like an added token is spelt out."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from model.run import Model
 
 PREFIX = "hf:"
-ASKS = ("shift", "block", "mask", "mode", "way", "revision", "dtype")
+ASKS = ("shift", "block", "mask", "mode", "way", "revision", "dtype", "thinking", "compile")
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -102,12 +102,15 @@ def load(
     way: str = "auto",
     revision: str = "",
     dtype: str = "",
+    thinking: str | bool = "",
+    compile: str | bool = "",
 ) -> Model:
     """Load a folder or hub id; raise ModelUnavailable with one sentence, also where it has to be told what it cannot see."""
     from model.models import hub
     from model.models.masked import load as hf_masked
     from model.models.placement import Needs, plan, survey
 
+    thinks, compiled = (_yes(name, said) for name, said in (("thinking", thinking), ("compile", compile)))
     hardware = survey()
     checkpoint = hub.find(
         where, revision, spec.name, progress, fits=lambda size: plan(Needs(spec.name, size, 0, WORKING), hardware, way)
@@ -115,9 +118,13 @@ def load(
     if mode not in ("", "ar"):
         raise ModelUnavailable(f"mode must be ar, or left out; it was '{mode[:20]}'.")
     if mode == "ar" or not (mask or shift or block or _says_masked(checkpoint.folder)):
-        model = diffusion_gemma.open_checkpoint(where, progress, way=way, revision=checkpoint.revision)
+        model = diffusion_gemma.open_checkpoint(
+            where, progress, way=way, revision=checkpoint.revision, thinking=thinks, compiled=compiled
+        )
         model.spec = replace(model.spec, id=spec.id, url=spec.url, note=spec.note)
         return model
+    if compiled:
+        raise ModelUnavailable(f"{spec.name} cannot be compiled: compile=yes is for DiffusionGemma alone.")
     with hub.told(spec.name, "its files"):
         asked = family(checkpoint, spec.name, shift, block)
     return hf_masked.load(
@@ -129,7 +136,15 @@ def load(
         revision=checkpoint.revision,
         dtype=dtype,
         mask=mask,
+        thinking=thinks,
     )
+
+
+def _yes(name: str, said: str | bool) -> bool:
+    """Return what was asked for; raise ModelUnavailable where it is neither yes nor no."""
+    if str(said).lower() not in (*YES, *NO, ""):
+        raise ModelUnavailable(f"{name} must be yes or no; it was '{str(said)[:20]}'.")
+    return str(said).lower() in YES
 
 
 def _says_masked(folder: Path) -> bool:

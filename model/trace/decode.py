@@ -96,6 +96,7 @@ def decode_result(stored: Any, length: int, size: int) -> Result:
         number(stored["first_frame_seconds"], "seconds", 0),
         _faults(stored.get("faults"), length),
         whole(stored.get("given", 0), "number of given tokens", 0, tokens),
+        checked_text(stored.get("thought", ""), "thought", size),
     )
 
 

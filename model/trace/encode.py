@@ -170,6 +170,8 @@ def result_dict(result: Result | None) -> dict[str, Any] | None:
     values = asdict(result)
     if result.faults is None:
         del values["faults"]  # as documents were before there was a check
+    if not result.thought:
+        del values["thought"]
     if not result.given:
         del values["given"]
     return values | rates | {"why": STOPPED[result.stopped]}

@@ -25,6 +25,7 @@ class Result:
     decided behind it. Rates count the tokens that were written.
 
     faults: what an exact check found wrong with the finished text, (a sentence, the positions it is about) each; None: nothing checks it.
+    thought: what the model wrote in a thinking channel, which is no part of the text.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Result:
     first_frame_seconds: float
     faults: tuple[tuple[str, tuple[int, ...]], ...] | None = None
     given: int = 0
+    thought: str = ""
 
     @property
     def written(self) -> int:

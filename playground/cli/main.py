@@ -176,6 +176,8 @@ def run(args: argparse.Namespace) -> int:
     check_file(args.trace, "trace")
     for request, trace in zip(requests, finished(requests, args.engine), strict=True):
         if args.prompts is None:
+            if trace.result and trace.result.thought:
+                print(harmless(f"Thought: {trace.result.thought}"), file=sys.stderr, flush=True)
             print(final(trace), flush=True)
             if said := checked(trace):
                 print(said, file=sys.stderr, flush=True)
@@ -243,6 +245,7 @@ def models(args: argparse.Namespace) -> int:
                 "words": words,
                 "bytes": spec.memory_bytes,
                 "defaults": record.defaults,
+                "offers": list(record.offers),
             }
         )
     if args.json:
@@ -253,6 +256,8 @@ def models(args: argparse.Namespace) -> int:
     for row in rows:
         print(f"{row['id']:{width}}  {row['name']}: {row['words']}")
         print(" " * (width + 2) + "; ".join(filter(None, [f"needs {row['needs']}", row["license"], row["note"]])))
+        for offer in row["offers"]:
+            print(" " * (width + 4) + offer)
     return 0
 
 

@@ -26,6 +26,7 @@ def summary(trace: Trace) -> dict[str, Any]:
             if result.faults is None
             else {"consistent": not result.faults, "faults": [sentence for sentence, _ in result.faults]}
         ),
+        **({"thought": result.thought} if result.thought else {}),
         **({"notice": trace.notice} if trace.notice else {}),
         "stopped": result.stopped,
         "seed": trace.seed,

@@ -20,8 +20,9 @@ from model.loops.hooks import Hooks
 from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.loops.uniform import Loop, State, defaults
-from model.loops.uniform_frames import denoise, thought
+from model.loops.uniform_frames import denoise
 from model.models import hub
+from model.models.answers import answer_only, text_of, without_thought
 from model.models.base import hardware, inputs_device, versions
 from model.models.chat import Chat, ChatModel
 from model.models.gemma.decoder import Decoder, fixed_cache
@@ -30,7 +31,6 @@ from model.request import Request
 from model.run import PAUSED, Run, replayed
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
-from model.text import joined
 from model.trace.frame import Frame
 from model.trace.trace import Trace
 
@@ -165,6 +165,8 @@ class DiffusionGemma(ChatModel):
         image: bytes | Sequence[bytes] = (),
         state: State | None = None,
         draft: Draft | None = None,
+        thinking: bool | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
         streamer: Any = None,
         callback_on_step_end: Any = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("canvas",),
@@ -173,18 +175,21 @@ class DiffusionGemma(ChatModel):
         transformers', changes them, under our names or its own.
 
         start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt, or
-        several; state: a snapshot of another run with the same prompt and settings, which this one continues as a branch; streamer and
+        several; state: a snapshot of another run with the same prompt and settings, which this one continues as a branch; thinking:
+        whether the template asks for a thought first (None: as loaded); tools: JSON schemas of functions for the template; streamer and
         the callback: as `loops.hooks` says; a run that is resumed has neither.
         """
         images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))
         request = Request(prompt, self.spec.id, mode, self._knobs(settings), system, dict(pinned or {}), images)
         request, made = self.drafted(request, draft or start_of(start))
-        ids = self.encode(prompt, system)
+        self.chat.check_asked(self.spec.name, thinking, tools)
+        told: dict[str, Any] = {"thinking": thinking, "tools": list(tools)}
+        ids = self.chat.encode(prompt, system, **told)
         extra: dict[str, Any] = {}
         notes: dict[str, Any] = {}
         if images:
             pictures.check(images, self.spec, limits)
-            ids, extra = self._with_images(prompt, system, images)
+            ids, extra = self._with_images(prompt, system, images, **told)
             notes["image_sha256"] = " ".join(hashlib.sha256(each).hexdigest() for each in images)
             notes["image_processor"] = type(self._image_processor).__name__
         request.check(self.spec, len(ids), limits)
@@ -217,6 +222,33 @@ class DiffusionGemma(ChatModel):
         if not isinstance(settings, Mapping):
             settings = {name: value for name in CONFIGURED if (value := getattr(settings, name, None)) is not None}
         return Settings.parse(self.defaults.as_dict() | ours(settings))
+
+    def write(
+        self, prompts: Sequence[str], settings: Any = None, system: str = "", limits: Limits = LOCAL
+    ) -> list[str]:
+        """Return the answers to several prompts, written together without frames: for a seed what `generate()` writes for that batch.
+
+        Raises SettingError before anything is computed. A batch's answers differ from those of its prompts alone, as there.
+        """
+        knobs, encoded = self._knobs(settings), [self.encode(prompt, system) for prompt in prompts]
+        for prompt, ids in zip(prompts, encoded, strict=True):
+            Request(prompt, self.spec.id, settings=knobs, system=system).check(self.spec, len(ids), limits)
+        if not encoded:
+            return []
+        width = max(map(len, encoded))
+        rows = [[self.pad_id or 0] * (width - len(ids)) + ids for ids in encoded]
+        told = [[0] * (width - len(ids)) + [1] * len(ids) for ids in encoded]
+        inputs, seen = (torch.tensor(each, device=self.torch_device) for each in (rows, told))
+        common: dict[str, Any] = {"eos_ids": self.spec.eos_ids, "pad_id": self.pad_id, "barred": self.unwritten}
+        loop = Loop(Decoder(self.model), knobs, inputs, attention=seen, **common)
+        answers = loop.finish()[:, width:].tolist()
+        loop.release()
+        return [self._answer(ids) for ids in answers]
+
+    def _answer(self, ids: list[int]) -> str:
+        """Return the text of written ids up to their end, without a thought."""
+        end = next((at for at, token in enumerate(ids) if token in self.spec.eos_ids), len(ids))
+        return text_of(without_thought(ids[:end], self.chat), self.chat, self.spec)
 
     @property
     def hardware(self) -> str:
@@ -287,14 +319,16 @@ class DiffusionGemma(ChatModel):
         return torch.tensor([[*start, *[-1] * (self.spec.canvas - len(start))]]) if len(start) else None
 
     # ------------------------------------------------------------ images before the prompt
-    def _with_images(self, prompt: str, system: str, images: Sequence[bytes]) -> tuple[list[int], dict[str, Any]]:
+    def _with_images(
+        self, prompt: str, system: str, images: Sequence[bytes], **told: Any
+    ) -> tuple[list[int], dict[str, Any]]:
         """Return the prompt's ids with the images' places in them, and the encoder's inputs for them; raise SettingError.
 
         Pixels stay float32, whatever the model's numbers are: its tower scales them first and rounds them then.
         """
         seen = self._seen([pictures.opened(each) for each in images])
         config = self.model.config
-        ids = self.chat.encode(prompt, system, images=len(images))
+        ids = self.chat.encode(prompt, system, images=len(images), **told)
         if ids.count(config.image_token_id) != len(images):
             raise SettingError(
                 f"{self.spec.name} takes no such images: its chat template has no place for {len(images)}.", "image"
@@ -335,17 +369,6 @@ class DiffusionGemma(ChatModel):
 
             gc.collect()
             torch.cuda.empty_cache()
-
-
-def answer_only(trace: Trace, chat: Chat) -> None:
-    """Leave the thinking channel out of the result's text; the canvas keeps it."""
-    ids, result = trace.final_ids, trace.result
-    span = thought(ids, *chat.thinking) if chat.thinking else None
-    if span and result:
-        kept = [token for token in ids[: span[0]] + ids[span[1] :] if token not in trace.spec.eos_ids]
-        first = trace.spec.first_byte
-        text = joined([*map(chat.pieces, kept)], [0 < first <= token < first + 256 for token in kept])
-        trace.result = replace(result, text=text.removeprefix(" ") if trace.spec.spaced else text)
 
 
 def _versions() -> dict[str, str]:

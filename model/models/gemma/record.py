@@ -100,6 +100,16 @@ def available(spec: ModelSpec = SPEC) -> tuple[bool, str]:
     )
 
 
+OFFERS = (
+    "Pictures: up to 16 before the prompt, by the checkpoint's own processor (torchvision's where that is installed, else PIL's).",
+    "Video: none, for its class in transformers takes none; send frames as pictures. Sound: none, for it was not trained on any.",
+    "Thinking: on or off (load(..., thinking=True), denoise(thinking=True), 'hf:...?thinking=yes'); the thought is told apart.",
+    "Tools: from Python, denoise(tools=[...]), into its chat template; calls come back as text and nothing is run.",
+    "Batch: from Python, write([...]), without frames: frames show one text.",
+    "Compiled: load(..., compiled=True) or 'hf:...?compile=yes', over a cache of fixed size; for a GPU, the first run takes minutes.",
+)
+
+
 ENTRIES = tuple(
     Entry(
         spec,
@@ -109,8 +119,9 @@ ENTRIES = tuple(
         {"spec": spec},
         partial(fetched, spec.url.removeprefix(HUB)),
         defaults,
+        offers,
     )
-    for spec, defaults in ((SPEC, DEFAULTS), (TWIN, {"new_tokens": 256}))
+    for spec, defaults, offers in ((SPEC, DEFAULTS, OFFERS), (TWIN, {"new_tokens": 256}, ()))
 )
 
 

@@ -78,11 +78,12 @@ def load(
     revision: str = "",
     dtype: str = "",
     mask: str = "",
+    thinking: bool = False,
 ) -> HFMasked:
     """Load a masked model from its hub id, or from `where`: a folder, or another hub id. Raises ModelUnavailable with one sentence.
 
     way: one of `placement.WAYS`. revision: another commit than the record's. dtype: 'float32' or 'bfloat16' (empty: what the place does
-    fast). mask: the mask token, if not the family's own.
+    fast). mask: the mask token, if not the family's own. thinking: whether its template asks for a thought first.
     """
     hardware = survey()
     number = _dtype(dtype, hardware, way)
@@ -96,9 +97,13 @@ def load(
         fits=lambda weights: plan(Needs(spec.name, weights, 0, WORKING), hardware, way),
     )
     size = checkpoint.weights * number.itemsize // _stored(checkpoint.config).itemsize
-    return open_masked(
+    model = open_masked(
         checkpoint, spec, family, plan(Needs(spec.name, size, 0, WORKING), hardware, way), number, progress, mask
     )
+    if thinking:
+        model.chat.check_asked(spec.name, thinking, ())
+        model.chat = Chat(model.chat._tokenizer, thinking)
+    return model
 
 
 def open_masked(

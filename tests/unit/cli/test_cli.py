@@ -131,7 +131,7 @@ BAD = [
     (["--pinned", "99: word"], "A pinned position must be between 0 and 63; it was 99."),
     (["--pinned", "62: much too long to fit"], "position 63"),
     (["--prompt", " "], "Write a prompt first"),
-    (["--prompt", "x" * 9000], "may have at most 8,000 characters; it has 9,000."),
+    (["--prompt", "x" * 17000], "may have at most 16,000 characters; it has 17,000."),
     (["--guidance", "2"], "Guidance must be 0 on Fake"),
     (["--steps", "1", "--new-tokens", "64", "--block-length", "8"], "Steps must be at least 8"),
     (["--step", "4"], "unrecognized arguments: --step 4"),

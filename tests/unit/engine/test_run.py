@@ -143,7 +143,7 @@ def test_pinned_words_are_understood_or_refused_never_more(typed: object):
     ("spec", "values", "prompt_tokens", "said", "knob"),
     [
         (FULL, {"mode": "ar"}, 10, "Full runs in mode diffusion; the mode was ar", "mode"),
-        (MASKED, {}, 2049, "The prompt may have at most 2048 tokens; it has 2049", "prompt"),
+        (MASKED, {}, 8193, "The prompt may have at most 8192 tokens; it has 8193", "prompt"),
         (MASKED, {"new_tokens": 256}, 257, "at most 512 tokens on Masked; they have 513", "new_tokens"),
         (
             MASKED,
