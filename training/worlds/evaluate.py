@@ -1,7 +1,8 @@
 """How often each way of decoding writes a consistent text: `python -m training.worlds.evaluate --texts 512`.
 
-The loops are the product's own, run text after text on the weights that ship. Prompts are what the writer's texts would be asked for; the
-same in every cell. A cell that is in the file already, with as many texts and the same weights, is not measured again.
+The loops are the product's own, on the weights that ship; their passes are made together, a batch of texts at a time, the twin's text
+after text. Prompts are what the writer's texts would be asked for; the same in every cell. A cell that is in the file already, with as
+many texts and the same weights, is not measured again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,15 @@ from model import worlds
 from model.intervals import wilson
 from model.models.worlds.model import Worlds, load, load_noisy
 from model.models.worlds.record import DEFAULTS, NOISY_DEFAULTS
+from model.models.worlds.together import together
 from model.settings import Settings
 from model.trace.frame import UNDECIDED
 from model.trace.trace import Trace
 
 SEED = "evaluation"
+AT_ONCE = 64
 NOISY = "the noisy network, by its own loop"
+OTHERS = ("twin", NOISY)  # cells of networks that stay when the masked one changes
 PLANNED = {"rule": "schedule", "remasking": "none", "order": "confidence"}
 SELF = {"remasking": "recheck", "steps": 72}
 CAREFUL = {"rule": "threshold", "threshold": 0.9, "remask_strength": 0.1, "top_p": 1.0, "steps": 72}
@@ -55,6 +60,11 @@ CELLS: dict[str, dict[str, Any]] = {
     "as the page begins (temperature 0.8)": DEFAULTS,
     "careful on the page (temperature 0.8)": DEFAULTS | CAREFUL,
 }
+
+
+def others_sha(model: Worlds) -> list[str]:
+    """Return the fingerprints of the networks beside the masked one."""
+    return [model.twin_sha256, load_noisy().weights_sha256]
 
 
 def prompts(count: int, held_out: bool | None = None, seed: str = SEED) -> Iterator[tuple[str, worlds.Text]]:
@@ -93,6 +103,17 @@ def order_of(trace: Trace) -> tuple[float, bool]:
     return float(ahead.sum() / pairs), bool(decided.mean() >= 0.25 and thirds)
 
 
+def _written(prompt: str, asked: Settings, mode: str, pinned: dict[int, str] | None, model: Worlds) -> Trace:
+    return model.denoise(prompt, asked, mode=mode, pinned=pinned).finish()
+
+
+def written(model: Worlds, jobs: list[Callable[[Worlds], Trace]], mode: str) -> Iterator[Trace]:
+    """Yield what the jobs write, AT_ONCE of them together; each of the twin's has a cache of its own and runs alone."""
+    for start in range(0, len(jobs), AT_ONCE):
+        some = jobs[start : start + AT_ONCE]
+        yield from (job(model) for job in some) if mode == "ar" else together(model, some)
+
+
 def measure(
     model: Worlds,
     settings: dict[str, Any],
@@ -101,18 +122,20 @@ def measure(
     held_out: bool | None = None,
     pinned: bool = False,
 ) -> dict[str, Any]:
-    """Write `count` texts one by one; return the share of consistent ones with its interval, passes, seconds, order, and faults by kind."""
-    r, right, passes, seconds, early = random.Random(SEED), 0, 0, 0.0, 0
+    """Write `count` texts; return the share of consistent ones with its interval, passes, order, and some of the faults."""
+    r, right, passes, early = random.Random(SEED), 0, 0, 0
     tau: list[float] = []
     faults: list[str] = []
+    jobs: list[Callable[[Worlds], Trace]] = []
     for number, (prompt, text) in enumerate(prompts(count, held_out)):
         asked = Settings(**{"new_tokens": worlds.CANVAS, "temperature": 1.0, "block_length": 0} | settings, seed=number)
-        trace = model.denoise(prompt, asked, mode=mode, pinned=pins(text, r) if pinned else None).finish()
+        jobs.append(partial(_written, prompt, asked, mode, pins(text, r) if pinned else None))
+    for trace in written(model, jobs, mode):
         assert trace.result is not None
         right += trace.result.faults == ()
         if trace.result.faults and len(faults) < 8:
             faults.append(trace.result.faults[0][0])
-        passes, seconds = passes + trace.result.forwards, seconds + trace.result.seconds
+        passes += trace.result.forwards
         if mode == "diffusion":
             value, fine = order_of(trace)
             tau, early = [*tau, value], early + fine
@@ -123,7 +146,6 @@ def measure(
         "low": low,
         "high": high,
         "passes": passes / count,
-        "seconds": seconds / count,
     }
     if tau:
         out |= {"tau": float(np.mean(tau)), "early": early / count}
@@ -154,7 +176,10 @@ def main(argv: list[str] | None = None) -> None:
     jobs[NOISY] = {"settings": NOISY_DEFAULTS}
     table: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     if table.get("weights") != model.weights_sha256:
-        table = {"weights": model.weights_sha256, "cells": {}}
+        others = {name: cell for name, cell in table.get("cells", {}).items() if name.startswith(OTHERS)}
+        table = {"weights": model.weights_sha256, "others": others_sha(model), "cells": {}} | (
+            {"cells": others} if table.get("others") == others_sha(model) else {}
+        )
     for name, job in jobs.items():
         if not name.startswith(tuple(args.only)) or table["cells"].get(name, {}).get("texts", 0) >= args.texts:
             continue

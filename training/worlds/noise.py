@@ -17,6 +17,8 @@ LINKED = 3.0  # how much a word counts that must agree with another
 WORKED_OUT = 12.0  # and one that must be worked out from another: without this weight the day after was never learnt
 KEPT = 0.1  # share of the disturbed words that make room for undisturbed ones, which teach the network what fits
 
+STAYS = 0.7  # how much a word of the network's own counts that may stay, beside one that has to go
+
 
 def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     """Mask each row's canvas at its own rate (8 % of the rows: all; half: below 0.4); in 30 % of the rows replace up to a tenth.
@@ -38,6 +40,17 @@ def masked(ids: Tensor, linked: Tensor, rng: torch.Generator) -> Batch:
     wrong = (drawn(rng, b, t) < share) & canvas & ~gone
     seen = torch.where(wrong, _others(ids, rng), ids).masked_fill(gone, MASK)
     return _asked(seen, ids, gone | wrong, linked, rng)
+
+
+def corrected(seen: Tensor, wanted: Tensor) -> Batch:
+    """Ask what canvases (B, T) of the network's own runs should become, at every position.
+
+    A word that may stay counts STAYS: at a tenth of one that has to go, as in `masked`, the network doubted so much that runs took twice
+    the passes.
+    """
+    rows = (torch.arange(seen.shape[1]) >= PROMPT).expand(seen.shape).flatten().nonzero()[:, 0]
+    weight = torch.where(seen == wanted, STAYS, 1.0).flatten()[rows]
+    return {"seen": seen, "rows": rows, "wanted": wanted.flatten()[rows], "weight": weight}
 
 
 def _others(ids: Tensor, rng: torch.Generator) -> Tensor:

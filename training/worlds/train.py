@@ -93,9 +93,18 @@ def main(argv: list[str] | None = None) -> None:
     """Train until the schedule or this call ends."""
     cli = argparse.ArgumentParser(description=__doc__)
     cli.add_argument("--kind", choices=KINDS, default="masked")
+    cli.add_argument(
+        "--practice", action="store_true", help="half of the rows from the network's own runs (masked; see `practice`)"
+    )
     add_options(cli)
     args = cli.parse_args(argv)
     trainer = Trainer(args, shape(args.kind, args.smoke), "cuda" if torch.cuda.is_available() else "cpu")
+    if args.practice:
+        from . import practice
+
+        r = random.Random(f"{args.seed} {trainer.step}")
+        trainer.run(practice.batches(trainer.network, r, trainer.generator, args.batch), noise.loss)
+        return
     stream = Stream(f"{args.seed} {trainer.step}", args.batch)
     ahead = 4 if args.workers else None
     loader = DataLoader(
