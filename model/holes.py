@@ -31,7 +31,7 @@ LENGTHS = (1, 2, 3, 5, 8)  # tokens that an open hole is tried at
 BEHIND = 8  # tokens behind a hole that say whether its length was right
 MOST_HOLES, MOST_OPEN, LONGEST = 16, 4, 64
 _HOLE = re.compile(r"(\\?)(_{3,}|\[(\d{1,9})\])")
-ASK = "Complete this text:\n"
+ASK, BLANK = "Fill in the blanks (___) of this text:\n", "___"
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Hole:
 
 Part = str | Hole
 Lengths = tuple[int, ...]
+
+
+def ending(parts: Sequence[Part]) -> bool:
+    """Whether a hole without a length ends the text: then a model ends it by its own end token."""
+    return len(parts) > 1 and parts[-2] == Hole() and not str(parts[-1]).strip()
 
 
 def parse_holes(text: Any, limits: Limits) -> tuple[Part, ...]:
@@ -90,7 +95,8 @@ class Filling(Draft):
         kept: list[int] = []
         spaced: list[int] = []
         lengths = iter(self.lengths)
-        for i, part in enumerate(self.parts):
+        ends = ending(self.parts) and bool(spec.eos_ids)
+        for i, part in enumerate(self.parts[:-1] if ends else self.parts):
             if isinstance(part, Hole):
                 ids += [-1] * next(lengths)
                 continue
@@ -102,7 +108,10 @@ class Filling(Draft):
             ids += given
             if len(text) < len(part):
                 spaced.append(len(ids))
-        if spec.eos_ids:  # nothing comes behind the text, so that no hole ends it
+        if ends and spec.canvas:  # as much as there is room for
+            while len(ids) > spec.canvas and ids[-2:] == [-1, -1]:
+                ids.pop()
+        elif spec.eos_ids and not ends:  # nothing comes behind the text, so that no hole ends it
             kept.append(len(ids))
             ids.append(spec.eos_ids[0])
         if spec.canvas and len(ids) > spec.canvas:
@@ -117,15 +126,23 @@ class Filling(Draft):
         return True
 
 
-def asked_of(spec: ModelSpec, parts: Sequence[Part]) -> str:
-    """Return the prompt that a text with holes is written for, where the visitor gives none; raise SettingError where none can be."""
-    if spec.view:
+def asked_of(spec: ModelSpec | None, parts: Sequence[Part], prompt: str = "") -> str:
+    """Return the prompt that a text with holes is written for; raise SettingError where none can be.
+
+    prompt: of a visitor; the text that is quoted stands behind it. spec: None where it is not known yet.
+    """
+    if spec and spec.view:
         raise SettingError(f"{spec.name} writes no text that could have holes; type the puzzle as a prompt.", "model")
-    if "diffusion" not in spec.modes:
+    if spec and "diffusion" not in spec.modes:
         raise SettingError(f"{spec.name} writes from left to right only, never around what stands.", "model")
-    if spec.checked:
-        return worlds.form_of(" ".join(part for part in parts if isinstance(part, str)))
-    return ASK + "".join(part if isinstance(part, str) else "..." for part in parts)
+    if spec and spec.checked:
+        return prompt if prompt.strip() else worlds.form_of(" ".join(part for part in parts if isinstance(part, str)))
+    return f"{prompt}\n\n{quoted(parts)}" if prompt.strip() else quoted(parts)
+
+
+def quoted(parts: Sequence[Part]) -> str:
+    """Return the prompt that quotes a text with holes, for a model that reads its prompt first: so it knows what follows a hole."""
+    return ASK + "".join(part if isinstance(part, str) else BLANK for part in parts)
 
 
 def reach(spec: ModelSpec) -> str:
@@ -134,6 +151,11 @@ def reach(spec: ModelSpec) -> str:
         return ""
     if not spec.causal_prefix:
         return f"{spec.name} reads what stands on both sides of a hole."
+    if spec.infills:
+        return (
+            f"{spec.name} was trained for holes: it reads the whole text first, what follows a hole included, and then writes it "
+            "from left to right."
+        )
     return (
         f"{spec.name} writes in blocks from left to right: for a hole it uses all that stands before it, the rest of the hole's own "
         "block, and the text as its prompt quotes it."
@@ -145,13 +167,15 @@ def attempts(
 ) -> Generator[Lengths, Sequence[float], tuple[Lengths, str]]:
     """Yield lengths of all holes to be tried, and be sent the confidence in each hole; return the best, and a sentence on the choice.
 
-    Open holes are settled one after the other, the others at their best so far. enough: whether there is no time or room for this try.
+    Open holes are settled one after the other, the others at their best so far; one that ends the text is long enough for the model to
+    end it. enough: whether there is no time or room for this try.
     """
     holes = [part for part in parts if isinstance(part, Hole)]
+    tried = holes[:-1] if ending(parts) else holes
     best = tuple(hole.tokens or LENGTHS[1] for hole in holes)
     known: dict[Lengths, Sequence[float]] = {}
     said = []
-    for number, hole in enumerate(holes):
+    for number, hole in enumerate(tried):
         tries: dict[int, float] = {}
         for length in LENGTHS if not hole.tokens else ():
             lengths = (*best[:number], length, *best[number + 1 :])
@@ -163,7 +187,9 @@ def attempts(
             chosen = max(tries, key=lambda length: (tries[length], -length))
             best = (*best[:number], chosen, *best[number + 1 :])
             said.append(_told(number + 1, chosen, tries, len(holes)))
-    if not known:
+    if ending(parts):
+        best = (*best[:-1], LONGEST)
+    if best not in known:
         yield best
     return best, " ".join(said)
 
@@ -171,8 +197,20 @@ def attempts(
 def _told(number: int, chosen: int, tries: dict[int, float], holes: int) -> str:
     which = f"Hole {number}" if holes > 1 else "The hole"
     others = ", ".join(f"{length}: {value:.2f}" for length, value in tries.items() if length != chosen)
-    size = "1 token" if chosen == 1 else f"{chosen} tokens"
-    return f"{which} takes {size}: mean confidence {tries[chosen]:.2f} ({others or 'no time or room for others'})."
+    return f"{which} takes {_size(chosen)}: mean confidence {tries[chosen]:.2f} ({others or 'no time or room for others'})."
+
+
+def _ended(trace: Trace, lengths: Lengths) -> str:
+    """Say where the model ended a hole that ends the text."""
+    hole = [int(trace.frames[-1].ids[i]) for i in places(trace, lengths)[-1]]
+    ends = [k for k, token in enumerate(hole) if token in trace.spec.eos_ids]
+    if ends:
+        return f"The last hole was ended by the model itself, after {_size(ends[0])}."
+    return f"The last hole took all of its {_size(len(hole))}."
+
+
+def _size(tokens: int) -> str:
+    return "1 token" if tokens == 1 else f"{tokens} tokens"
 
 
 def places(trace: Trace, lengths: Lengths) -> list[list[int]]:
@@ -207,8 +245,11 @@ def written(trace: Trace, parts: Sequence[Part], lengths: Lengths) -> tuple[str,
         if isinstance(part, str):
             out += part
             continue
-        text = b"".join(trace.pieces.get(ids[i], b"") for i in next(holes)).decode("utf-8", errors="replace")
-        words.append(text.removeprefix(" ") if not out or out[-1].isspace() else text)
+        hole = [ids[i] for i in next(holes)]
+        ends = [k for k, token in enumerate(hole) if token in trace.spec.eos_ids]
+        text = b"".join(trace.pieces.get(token, b"") for token in hole[: min(ends, default=None)])
+        said = text.decode("utf-8", errors="replace")
+        words.append(said.removeprefix(" ") if not out or out[-1].isspace() else said)
         out += words[-1]
     return out, words
 
@@ -240,7 +281,7 @@ class Tries(Iterator[Any]):
     @property
     def open(self) -> bool:
         """Whether any hole has no length, so that several are tried."""
-        return Hole() in self.parts
+        return Hole() in (self.parts[:-2] if ending(self.parts) else self.parts)
 
     def __next__(self) -> Any:
         return next(self._runs)
@@ -275,6 +316,8 @@ class Tries(Iterator[Any]):
         self.trace = trace = made[self.lengths]
         trace.notice = " ".join(filter(None, (trace.notice, sentence)))
         if trace.result is not None and not trace.frames[-1].undecided:
+            if ending(self.parts):
+                trace.notice = f"{trace.notice} {_ended(trace, self.lengths)}".strip()
             text, self.words = written(trace, self.parts, self.lengths)
             trace.result = replace(trace.result, text=text)
 
@@ -285,7 +328,7 @@ def fill(model: Any, text: str, settings: Settings | None = None, prompt: str = 
     Its result's text is the text to the letter; its notice says which lengths were chosen for open holes.
     """
     parts = parse_holes(text, LOCAL)
-    asked = prompt or asked_of(model.spec, parts)
+    asked = asked_of(model.spec, parts, prompt)
     begin = lambda lengths: closing(model.denoise(asked, settings, draft=Filling(parts=parts, lengths=lengths)))  # noqa: E731
     tries = Tries(parts, begin, model.score)
     for run in tries:

@@ -13,8 +13,9 @@ class ModelSpec:
     position i. causal_prefix: finished text enters through an exact cache and is computed once. block_lengths: those it was
     trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. ahead: longest block that one pass can guess
     while it checks the block before; 0: none. recheck: it learned to doubt wrong words that it reads. checked: its texts can be
-    checked exactly. spaced: its first word brings a space that is no part of the text. first_byte: the id of
-    byte 0 where the vocabulary has a token for every byte of characters it lacks, in order. modes: what it can run. vision: takes an
+    checked exactly. infills: it was trained to write holes with what follows in view, though it writes from left to right. spaced: its
+    first word brings a space that is no part of the text. first_byte: the id of byte 0 where the vocabulary has a token for every
+    byte of characters it lacks, in order. modes: what it can run. vision: takes an
     image. view: how its canvas is drawn, '' as text or 'board' as a square of cells.
     """
 
@@ -34,6 +35,7 @@ class ModelSpec:
     verify: bool = False
     recheck: bool = False
     checked: bool = False
+    infills: bool = False
     spaced: bool = False
     first_byte: int = 0
     ahead: int = 0

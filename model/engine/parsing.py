@@ -14,7 +14,7 @@ from model.draft import Draft
 from model.engine import catalog
 from model.engine.catalog import entry
 from model.errors import SettingError
-from model.holes import ASK, Filling, Part, asked_of, parse_holes
+from model.holes import Filling, Part, asked_of, parse_holes
 from model.request import Request, parse_pinned, visible_text
 from model.settings import LOCAL, MODES, Limits, Settings
 from model.text import normalise
@@ -123,12 +123,7 @@ def parse_fill(
     """
     parts = parse_holes(text, limits)
     known = catalog.known(parse_model(model, limits))
-    own = (
-        asked_of(known.spec, parts)
-        if known
-        else ASK + "".join(part if isinstance(part, str) else "..." for part in parts)
-    )
-    asked = prompt if isinstance(prompt, str) and prompt.strip() else own
+    asked = asked_of(known.spec if known else None, parts, prompt if isinstance(prompt, str) else "")
     return parse_request(asked, settings, model=model, draft=Filling(parts=parts), limits=limits), parts
 
 

@@ -12,9 +12,11 @@ import torch
 from tokenizers import Tokenizer
 
 from model.errors import WeightsError
+from model.holes import ASK
 from model.loops.masked import Predictor
 from model.models.base import TorchModel
 from model.models.chat135m import int8
+from model.models.chat135m.fill import filling
 from model.models.chat135m.network import Network, Session
 from model.models.chat135m.record import BUILTIN
 from model.models.chat135m.weights import FOLDER, Manifest, load_builtin, read_file, read_manifest
@@ -51,7 +53,7 @@ class Builtin(TorchModel):
     ):
         report = progress or (lambda share, what: None)
         report(0.05, "Checking the weights")
-        manifest = read_manifest(folder)
+        manifest, self._folder = read_manifest(folder), folder
         self.spec = replace(BUILTIN, block_lengths=(1, *manifest.block_lengths), revision=manifest.version)
         self.weights_sha256 = manifest.sha256
         raw = read_file(folder, "tokenizer.json", manifest)
@@ -112,7 +114,19 @@ class Builtin(TorchModel):
     ) -> Predictor:
         """Return a session over the network; guidance is not offered for this model."""
         assert self.spec.mask_id is not None
-        return Session(self.network, ids, length, self.spec.mask_id, self._prefix)
+        network = self.filler if ASK in prompt else self.network
+        return Session(network, ids, length, self.spec.mask_id, self._prefix)
+
+    @functools.cached_property
+    def filler(self) -> Network:
+        """The network as it writes text with holes."""
+        return filling(self.network, self._folder)
+
+    @functools.cached_property
+    def unwritten(self) -> tuple[int, ...]:
+        """Control tokens, which no text holds: the beginning of a turn, names of files; not its ends."""
+        marks = self._tokenizer.get_added_tokens_decoder()
+        return tuple(sorted(set(marks) - {self.spec.mask_id} - set(self.spec.eos_ids)))
 
 
 def _byte_pieces(tokenizer: Tokenizer) -> list[bytes]:

@@ -9,13 +9,15 @@ Tensors, D width, I inner width, V vocabulary: `embedding` [V, D], `norm` [D], p
 decoder differs by a low-rank product per matrix, layers + B A (LoRA, arXiv:2106.09685), stored as
 `decoder.{i}.{linear}.A` [rank, columns] and `.B` [rows, rank], and by `mask_row` [D], the embedding of the mask token; both are
 absent where one set of weights serves both modes. `follow.A` [2 D, 3 D] and `follow.B` [D, 2 D], where they exist, weigh a mask's guesses
-again once the tokens before them are known.
+again once the tokens before them are known. `fill.safetensors`, where it exists, holds another low-rank product per matrix,
+`{i}.{linear}.A` and `.B`, for the rows of the causal pass over a text with holes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 FOLDER = ASSETS / "weights"
 FORMAT = "inkblot-weights"
+FILL = "fill.safetensors"  # used for text with holes alone: no part of the fingerprint of what writes all else
 LINEARS = ("qkv", "o", "gate_up", "down")
 _LFS = b"version https://git-lfs"
 
@@ -58,7 +61,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of weights promises. rank 0: no decoder of its own. sha256: one fingerprint over all files."""
+    """What a folder of weights promises. rank 0: no decoder of its own. sha256: one fingerprint over all files but `FILL`."""
 
     config: Config
     files: dict[str, dict[str, Any]]
@@ -85,7 +88,7 @@ def read_manifest(folder: Path | str = FOLDER) -> Manifest:
         }
         if any(Path(name).name != name for name in files):
             raise ValueError("it names a file outside its folder")
-        everything = "".join(f"{name}:{files[name]['sha256']};" for name in sorted(files))
+        everything = "".join(f"{name}:{files[name]['sha256']};" for name in sorted(files) if name != FILL)
         _check(found)
         return Manifest(
             Config(**found["config"]),
@@ -165,7 +168,7 @@ def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) 
 
     manifest = read_manifest(folder)
     dtype = dtype or torch.bfloat16
-    stored = _read_tensors(folder, manifest)
+    stored = _read_tensors(folder, manifest, [name for name in manifest.files if name != FILL])
     tensors = {}
     for name, shape in _base_shapes(manifest.config).items():
         tensors[name] = _take(stored, name, shape, dtype)
@@ -193,6 +196,23 @@ def load_builtin(folder: Path | str = FOLDER, dtype: torch.dtype | None = None) 
     return tensors
 
 
+def load_fill(folder: Path | str, config: Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return the tensors of `FILL` in a dtype; none where the folder has no such file. Raise WeightsError as `load_builtin` does."""
+    manifest = read_manifest(folder)
+    stored = _read_tensors(folder, manifest, [name for name in manifest.files if name == FILL])
+    out = {}
+    for i in range(config.layers):
+        for linear in LINEARS:
+            low = stored.get(f"{i}.{linear}.A.int8")
+            if low is not None:
+                rows, columns = config.linear(linear)
+                out[f"{i}.{linear}.A"] = _take(stored, f"{i}.{linear}.A", (len(low), columns), dtype)
+                out[f"{i}.{linear}.B"] = _take(stored, f"{i}.{linear}.B", (rows, len(low)), dtype)
+    if stored:
+        raise WeightsError(f"The weights in {folder} hold a tensor that does not belong there: {sorted(stored)[0]}.")
+    return out
+
+
 def _base_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"embedding": (config.vocab, config.width), "norm": (config.width,)}
     for i in range(config.layers):
@@ -201,12 +221,12 @@ def _base_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _read_tensors(folder: Path | str, manifest: Manifest) -> dict[str, torch.Tensor]:
+def _read_tensors(folder: Path | str, manifest: Manifest, names: Iterable[str]) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     stored: dict[str, torch.Tensor] = {}
-    for name in manifest.files:
+    for name in names:
         if name.endswith(".safetensors"):
             raw = read_file(folder, name, manifest)
             try:

@@ -328,7 +328,7 @@ def test_knobs_that_are_not_given_are_the_models_own():
     for known in entries():
         asked = parse_request("x", model=known.spec.id, mode=known.spec.modes[0], limits=PUBLIC)
         assert asked.settings == Settings(**known.start(PUBLIC))
-        asked.check(known.spec, 10, PUBLIC)
+        asked.check(known.spec, 6, PUBLIC)  # the noisy worlds' prompt has six
 
 
 def test_a_loaded_checkpoint_sets_what_nobody_asked_for_within_the_limits():

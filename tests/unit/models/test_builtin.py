@@ -95,3 +95,9 @@ def test_bytes_write_as_well_as_floats():
     theirs, ours = (model.score(PROMPT, trace.final_ids) for model in (floats, bytes8))
     assert abs(sum(ours) - sum(theirs)) / len(ours) < 0.02
     assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) < 0.5
+
+
+def test_no_control_token_is_ever_written_and_ends_still_are(model):
+    assert set(range(17)) - set(model.unwritten) == {0, 2, 16}  # both ends, and the mask, which is forbidden anyway
+    trace = model.denoise("Say it: <|im_start|>", Settings(new_tokens=8, steps=8)).finish()
+    assert not set(trace.final_ids) & set(model.unwritten)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,11 +17,13 @@ from model.engine.parsing import parse_fill
 from model.errors import SettingError
 from model.holes import (
     LENGTHS,
+    LONGEST,
     Filling,
     Hole,
     asked_of,
     attempts,
     confidence,
+    ending,
     fill,
     parse_holes,
     places,
@@ -73,7 +76,9 @@ def test_what_cannot_be_filled_is_refused_in_one_sentence(text, said):
 def test_a_model_that_cannot_fill_says_so():
     with pytest.raises(SettingError, match="writes no text that could have holes"):
         asked_of(SUDOKU, ("a", Hole(), ""))
-    assert reach(SUDOKU) == "" and "both sides" in reach(WORLDS) and "blocks from left to right" in reach(BUILTIN)
+    assert reach(SUDOKU) == "" and "both sides" in reach(WORLDS)
+    assert "what follows a hole included" in reach(replace(BUILTIN, infills=True))
+    assert "blocks from left to right" in reach(replace(BUILTIN, infills=False))
     with pytest.raises(SettingError, match="canvas of 72 tokens; this text takes"):
         fill(
             type(
@@ -156,7 +161,7 @@ def play(parts, sure, enough=lambda lengths: False):
 
 
 def test_open_holes_are_settled_one_after_the_other_by_their_own_confidence():
-    parts = ("a", Hole(), "b", Hole(4), "c", Hole(), "")
+    parts = ("a", Hole(), "b", Hole(4), "c", Hole(), "d")
     tried, best, said = play(parts, lambda n: [0.9 - 0.1 * abs(n[0] - 3), 0.5, 0.9 - 0.1 * abs(n[2] - 5)])
     assert best == (3, 4, 5) and len(tried) == 2 * len(LENGTHS) - 1 and tried[0] == (1, 4, 2)
     assert said.startswith(
@@ -169,8 +174,41 @@ def test_where_all_lengths_are_given_there_is_one_try_and_nothing_to_say():
 
 
 def test_out_of_time_the_best_so_far_is_taken():
-    tried, best, said = play(("", Hole(), ""), lambda n: [0.5], enough=lambda lengths: True)
+    tried, best, said = play(("", Hole(), "."), lambda n: [0.5], enough=lambda lengths: True)
     assert tried == [(1,)] and best == (1,) and "no time or room for others" in said
+
+
+def test_a_hole_that_ends_the_text_is_not_tried_at_lengths():
+    assert play(("a ", Hole(), " \n"), lambda n: [0.5]) == ([(LONGEST,)], (LONGEST,), "")
+    tried, best, said = play(("a ", Hole(), " b ", Hole(), ""), lambda n: [0.9 - 0.1 * abs(n[0] - 3), 0.5])
+    assert (
+        [lengths[0] for lengths in tried] == [*LENGTHS, 3]
+        and best == (3, LONGEST)
+        and said.startswith("Hole 1 takes 3")
+    )
+    assert not ending(("a", Hole(3), "")) and not ending(("a", Hole(), "b"))  # a length that is asked for is kept
+
+
+@pytest.mark.parametrize(("at", "said"), [(9, "4 tokens"), (6, "1 token")])
+def test_a_hole_that_ends_the_text_ends_where_the_model_ends_it(at, said):
+    trace = fill(Fake(eos_at=at), "Only a ___", Settings(steps=64))
+    given = len(Fake().tokens("Only a"))
+    assert trace.frames[0].states[:given].tolist() == [PROMPT] * given and len(trace.final_ids) == at + 1
+    assert trace.notice == f"The last hole was ended by the model itself, after {said}."
+    assert trace.final_text.startswith("Only a ") and "END" not in trace.final_text.upper()[7:]
+
+
+def test_a_hole_that_ends_the_text_may_take_all_there_is():
+    trace = fill(Fake(eos_at=500), "Only ___\n")
+    assert trace.final_text.startswith("Only ") and trace.final_text.endswith("\n")
+    assert trace.notice == f"The last hole took all of its {LONGEST} tokens."
+
+
+def test_a_prompt_of_ones_own_stands_before_the_text_that_is_quoted():
+    parts = parse_holes("Dear ___, hello.", LOCAL)
+    assert asked_of(BUILTIN, parts) == "Fill in the blanks (___) of this text:\nDear ___, hello."
+    assert asked_of(BUILTIN, parts, "Be kind.") == f"Be kind.\n\n{asked_of(BUILTIN, parts)}"
+    assert parse_fill("Dear ___, hello.", model="worlds", prompt="a notice")[0].prompt == "a notice"
 
 
 def test_confidence_behind_a_hole_counts_where_the_text_can_be_read_from_left_to_right():

@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from model.errors import WeightsError
-from model.models.chat135m.weights import FOLDER, LINEARS, Config, load_builtin, read_file, read_manifest, seal
+from model.models.chat135m.fill import filling
+from model.models.chat135m.network import Network
+from model.models.chat135m.weights import (
+    FILL,
+    FOLDER,
+    LINEARS,
+    Config,
+    load_builtin,
+    load_fill,
+    read_file,
+    read_manifest,
+    seal,
+)
 from training.export import adapter_tensors, listing, pack, packed, rows_to_int8, shards, write
 
 CONFIG = Config(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, inner=48, vocab=40)
@@ -281,3 +293,34 @@ def test_the_shipped_weights_are_complete_and_small():
     assert tensors["embedding"].shape == (49_152, 576) and {"LICENSE", "NOTICE", "MODEL_CARD.md"} <= {
         path.name for path in files
     }
+
+
+def test_the_change_for_holes_is_a_file_of_its_own_and_no_part_of_the_fingerprint(folder):
+    before, low = read_manifest(folder).sha256, {"1.qkv.A": torch.randn(3, CONFIG.width), "1.qkv.B": torch.randn(64, 3)}
+    assert load_fill(folder, CONFIG, torch.float32) == {}
+    (folder / FILL).write_bytes(save(pack(low)))
+    resign(folder, FILL)
+    assert read_manifest(folder).sha256 == before and "1.qkv.A" not in load_builtin(folder)
+    read = load_fill(folder, CONFIG, torch.float32)
+    assert read.keys() == low.keys() and all((read[name] - low[name]).abs().max() < 0.03 for name in low)
+    edit(folder, FILL, lambda tensors: tensors.update(other=torch.zeros(1)))
+    with pytest.raises(WeightsError, match="hold a tensor that does not belong there: other"):
+        load_fill(folder, CONFIG, torch.float32)
+    (folder / FILL).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="incomplete"):
+        load_fill(folder, CONFIG, torch.float32)
+
+
+def test_with_the_change_only_the_causal_rows_differ(folder):
+    network = Network(load_builtin(folder, torch.float32), CONFIG)
+    assert filling(network, folder) is network
+    low = {"1.qkv.A": torch.randn(3, CONFIG.width), "1.qkv.B": torch.randn(64, 3)}
+    (folder / FILL).write_bytes(save(pack(low)))
+    resign(folder, FILL)
+    changed, ids = filling(network, folder), torch.tensor([3, 4, 5, 6])
+
+    def run(one, causal):
+        return one.forward(ids, 0, one.new_cache(4), causal=causal)
+
+    assert not torch.allclose(run(network, True), run(changed, True), atol=1e-3)
+    assert torch.equal(run(network, False), run(changed, False))  # a block of masks has its own change
