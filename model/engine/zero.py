@@ -1,8 +1,8 @@
 """Runs of GPU models on a ZeroGPU Space, where CUDA exists only inside functions that `spaces.GPU` decorates.
 
 Such a function runs in a fork of this process, for a limited time: what it is given and what it yields is pickled. So a whole run is one
-call, a generator that yields its frames, on the model that was loaded before the fork. Models on the CPU are left as they are. Importing
-this needs the package `spaces`.
+call, a generator that yields its frames, on the model that was loaded before the fork. Models on the CPU are left as they are. It
+needs the package `spaces`.
 """
 
 from __future__ import annotations
@@ -57,9 +57,11 @@ def _score(model_id: str, prompt: str, ids: Sequence[int], system: str) -> list[
     return say.score(prompt, ids, system)
 
 
-_GPU: Any = import_module("spaces").GPU
-frames_there = _GPU(duration=seconds_of)(_frames)
-score_there = _GPU(duration=SCORE_SECONDS)(_score)
+try:
+    GPU: Any = import_module("spaces").GPU
+    frames_there, score_there = GPU(duration=seconds_of)(_frames), GPU(duration=SCORE_SECONDS)(_score)
+except ImportError:
+    GPU = None  # not a Space
 
 
 def load(model_id: str, progress: Progress | None = None) -> Model:

@@ -255,10 +255,10 @@ def lends_gpus() -> bool:
 
 def lent_engine(limits: Limits) -> Engine:
     """Return the engine of a ZeroGPU Space; raise PlaygroundError where its package is missing."""
-    try:
-        from model.engine import zero
-    except ImportError as error:
-        raise PlaygroundError(f"On a ZeroGPU Space the package 'spaces' is needed: {error}.") from None
+    from model.engine import zero
+
+    if zero.GPU is None:
+        raise PlaygroundError("On a ZeroGPU Space the package 'spaces' is needed: add it to requirements.txt.")
     return Engine(limits, loader=zero.load)
 
 
