@@ -56,7 +56,8 @@ class Canvas {
     }
     if (shapes.some((s) => s)) {
       const text = shapes.map((s) => (s ? s.text : "")).join("");
-      this.box.dir = (text.match(RIGHT_TO_LEFT) || []).length * 2 > text.length ? "rtl" : "ltr";
+      this.box.dir = RIGHT_TO_LEFT.test((FIRST_LETTER.exec(text) || [""])[0]) ? "rtl" : "ltr";
+      this.box.classList.toggle("ib-bidi", (this.bidi = RIGHT_TO_LEFT.test(text)));
     }
     this.outlined = null;
   }
@@ -151,9 +152,10 @@ class Canvas {
     return letters.length ? letters.join("") + "\u2026" : " ";
   }
 
-  /** How wide, in em, a text over a cell may be. */
+  /** How wide, in em, a text over a cell may be. Letters of Arabic join those of the next token: measured where they stand. */
   room(cell) {
-    return 0.98 * cell.width - 0.08;
+    const width = this.bidi && cell.shape ? cell.ink.getBoundingClientRect().width / parseFloat(getComputedStyle(cell.ink).fontSize) : cell.width;
+    return 0.98 * width - 0.08;
   }
 
   /** Width of a text on one line in em of the canvas's font. */

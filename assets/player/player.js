@@ -11,7 +11,7 @@ const LAYOUT = `
 <div class="ib-player" role="region" aria-label="Text as it is denoised" tabindex="-1">
   <header class="ib-title"><span class="ib-model"></span><span class="ib-badges"></span></header>
   <div class="ib-paper">
-    <div class="ib-prompt"><span class="ib-prompt-word">Prompt</span><p></p></div>
+    <div class="ib-prompt"><span class="ib-prompt-word">Prompt</span><p dir="auto"></p></div>
     <p class="ib-notice" role="status" hidden></p>
     <div class="ib-stage"><svg class="ib-outline" aria-hidden="true"></svg><div class="ib-text" role="listbox" tabindex="0" aria-orientation="horizontal" aria-label="Canvas"></div>${BAR}</div>
     <p class="ib-verdict" hidden></p>

@@ -8,7 +8,20 @@ const NAMES = { 0x00ad: "SHY", 0x061c: "ALM", 0x200b: "ZWSP", 0x200c: "ZWNJ", 0x
 const JOINERS = /[\u200c\u200d\ufe0e\ufe0f]/; // harmless inside a longer piece: emoji and Indic scripts need them
 const ATTACHES = /^[\u200d\ufe0e\ufe0f\p{M}\u{1f3fb}-\u{1f3ff}]/u; // belongs to the character before it
 const WIDE = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Extended_Pictographic}]/u;
-const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}]/gu;
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u;
+const FIRST_LETTER = /\p{L}/u; // which says the direction of a text, as dir=auto has it
+// a piece that goes on an emoji: joiner, style, keycap, skin tone, or the letters of a flag's region
+const EMOJI_TAIL = /^[\u200d\ufe0e\ufe0f\u20e3\u{1f3fb}-\u{1f3ff}\u{e0020}-\u{e007f}]/u;
+const EMOJI_END = /(?:\p{Emoji}|[\u200d\ufe0f\u{e0020}-\u{e007f}])$/u; // one class of both fails in Chromium 156 before $
+const HALF_FLAG = /(?:^|[^\u{1f1e6}-\u{1f1ff}])(?:[\u{1f1e6}-\u{1f1ff}]{2})*[\u{1f1e6}-\u{1f1ff}]$/u;
+const FLAG_OF_A_PART = /(\u{1f3f4}[\u{e0030}-\u{e007a}]{2,6}\u{e007f})/u; // England, Scotland, Wales: tags behind a black flag
+
+/** Whether a piece of text belongs to the emoji that `before` ends with. */
+function continuesEmoji(before, text) {
+  if (EMOJI_TAIL.test(text)) return EMOJI_END.test(before);
+  if (/^\p{Extended_Pictographic}/u.test(text)) return before.endsWith("\u200d");
+  return /^[\u{1f1e6}-\u{1f1ff}]/u.test(text) && HALF_FLAG.test(before);
+}
 
 /** Bytes -> text, or null where they are not whole characters. */
 function wholeText(bytes) {
@@ -84,7 +97,25 @@ class Shapes {
       this.join(frame.ids, i, stop, out);
       i = stop - 1;
     }
+    this.glue(frame.ids, out);
     return out;
+  }
+
+  /** Let an emoji of several tokens stand, whole, where its first one is. */
+  glue(ids, out) {
+    for (let i = 0, owner = -1; i < out.length; i++) {
+      const before = out[owner], text = out[i] ? this.whole(ids[i], out[i]) : "";
+      if (before?.kind === "text" && text && continuesEmoji(before.text, text)) {
+        out[owner] = this.make("text", before.text + text);
+        out[i] = this.make("joined", "");
+      } else if (out[i]?.kind !== "joined") owner = out[i] ? i : -1;
+    }
+  }
+
+  /** The text of a decided position, '' where its bytes show elsewhere or are no whole characters. */
+  whole(id, shape) {
+    if (shape.kind === "joined") return this.run.pieces.has(id) ? wholeText(this.run.pieces.get(id)) || "" : "";
+    return shape.kind === "text" ? shape.text : "";
   }
 
   /** Join the bytes of the incomplete tokens [start, stop): a character shows where its first byte is. */
@@ -135,13 +166,15 @@ function inkInto(element, text) {
     if (plain) element.append(plain);
     plain = "";
   };
-  for (const char of text) {
-    if (!HIDDEN.test(char) || (JOINERS.test(char) && !single)) plain += char;
-    else {
-      flush();
-      const code = char.codePointAt(0);
-      element.append(make("i", "ib-badge", NAMES[code] || code.toString(16).toUpperCase()));
-      element.lastChild.title = "U+" + code.toString(16).toUpperCase().padStart(4, "0");
+  for (const part of text.split(FLAG_OF_A_PART)) {
+    for (const char of FLAG_OF_A_PART.test(part) ? [part] : part) {
+      if (!HIDDEN.test(char) || FLAG_OF_A_PART.test(char) || (JOINERS.test(char) && !single)) plain += char;
+      else {
+        flush();
+        const code = char.codePointAt(0);
+        element.append(make("i", "ib-badge", NAMES[code] || code.toString(16).toUpperCase()));
+        element.lastChild.title = "U+" + code.toString(16).toUpperCase().padStart(4, "0");
+      }
     }
   }
   flush();
