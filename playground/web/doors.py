@@ -121,7 +121,8 @@ class Doors:
             if session not in self.readers:
                 break
             await asyncio.sleep(0.05)
-        if session not in self.queue.pending_messages_per_session:
+        sessions = self.queue.pending_messages_per_session
+        if session not in sessions and session not in sessions.known:
             return await JSONResponse({"detail": "There is no such session."}, 404)(scope, receive, send)
         # One that nothing is pending for would hold its connection for ever, and the next run's frames from their owner. It may be a page
         # whose last stream told it everything just before it opened this one: that is no error, and it ends at once.
@@ -134,6 +135,7 @@ class Doors:
             await self.app(scope, receive, send)
         finally:
             self.readers.discard(session)
+            sessions.rest(session)
 
     async def cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
         """End a run for who knows its event's id: Gradio's own route takes any id of a known session, and ends all of its runs."""

@@ -98,6 +98,21 @@ class Sessions(LRUCache):
     def __init__(self, queue: Any):
         super().__init__(PAGES)
         self.queue = queue
+        self.known: OrderedDict[str, None] = (
+            OrderedDict()
+        )  # sessions that were told everything: their names, nothing else
+
+    def rest(self, session: str) -> None:
+        """Forget what is kept of a session that was told everything, all but its name: its next stream is no stranger's."""
+        messages = self.get(session)
+        if messages is None or not messages.empty() or self.queue.pending_event_ids_session.get(session):
+            return
+        del self[session]
+        self.queue.pending_event_ids_session.pop(session, None)
+        self.known[session] = None
+        self.known.move_to_end(session)
+        if len(self.known) > PAGES:
+            self.known.popitem(last=False)
 
     def __setitem__(self, session: str, messages: Any) -> None:
         """Keep a session's messages, forgetting the oldest idle one's where there are too many."""
@@ -126,6 +141,7 @@ def keep_alive(blocks: gr.Blocks) -> None:
     """
     queue = blocks._queue
     queue.pending_messages_per_session = Sessions(queue)
+    queue.ANALYTICS_MAX_EVENTS = 64  # of events that ended; nobody looks at them
     send, process, unread = queue.send_message, queue.start_processing, Unread(queue)
 
     def to_somebody(event: Any, message: Any) -> None:

@@ -31,6 +31,7 @@ from playground.web.doors import Doors, named_here
 from playground.web.log import say_no_words
 from playground.web.mcp import Assistant
 from playground.web.queue import at_once, health_route, keep_alive, limit_waiting
+from playground.web.sessions import keep_little
 from playground.web.theme import style, theme
 
 log = logging.getLogger("inkblot")
@@ -145,6 +146,7 @@ def launch(
     assistants: whether it is a tool for them (see `mcp`); options: those of `gr.Blocks.launch` (server_name, server_port, ...).
     """
     say_no_words()
+    keep_little()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     blocks = build_app(engine, limits, model)
     at_once(blocks, engine.places)

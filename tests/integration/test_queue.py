@@ -251,7 +251,7 @@ def test_a_run_that_is_read_is_neither_ended_nor_forgotten(impatient, serve):
         client.join("ann", steps=24, rule="schedule", new_tokens=64)
         last = json.loads(streamed(client, "ann")[0])["trace"]
         assert last["result"]["stopped"] != "cancelled" and last["result"]["forwards"] >= 20
-        assert "ann" in server.blocks._queue.pending_messages_per_session
+        assert "ann" in server.blocks._queue.pending_messages_per_session.known
 
 
 def test_another_visitor_gets_a_turn_between_the_runs_of_a_race(serve):
@@ -269,3 +269,24 @@ def test_another_visitor_gets_a_turn_between_the_runs_of_a_race(serve):
         last = next(m for m in ann.listen("ann") if m["msg"] == "process_completed")
     lanes = last["output"]["data"][0]["lanes"]
     assert [lane["finished"] for lane in lanes] == [6] * 4 and server.idle()
+
+
+def test_a_visitor_who_was_told_everything_occupies_next_to_nothing(serve):
+    """A visit cost 6 kB for ever, and one with a run 400 kB: the whole page's configuration, and the last trace, kept for each."""
+    server = serve("public", delay=0.0)
+    queue, held = server.blocks._queue, server.blocks.state_holder.session_data
+    with Client(server.url) as client:
+        for number in range(3):
+            client.join(f"page-{number}", steps=4)
+            assert json.loads(streamed(client, f"page-{number}")[0])["done"]
+    assert soon(lambda: not queue.pending_messages_per_session) and not queue.pending_event_ids_session
+    assert (
+        soon(lambda: not queue.event_ids_to_events) and list(queue.pending_messages_per_session.known)[-1] == "page-2"
+    )
+    sizes = [len(kept_of(session)) for session in held.values()]
+    assert len(sizes) >= 3 and max(sizes) < 2_000
+
+
+def kept_of(session) -> str:
+    """Return everything that Gradio keeps of a session beside the page's own blocks, as text."""
+    return repr({name: value for name, value in vars(session).items() if name != "blocks_config"})

@@ -209,4 +209,4 @@ def test_a_stream_of_a_session_that_was_told_everything_ends_at_once(server):
         assert list(client.listen("ann"))[-1]["msg"] == "close_stream"
         assert server.idle()
         assert [message["msg"] for message in client.listen("ann")] == ["close_stream"]
-        assert client.http.get(f"{client.url}/queue/data", params={"session_hash": "bob"}).status_code == 404
+        assert client.http.get(f"{client.url}/queue/data", params={"session_hash": "never-seen"}).status_code == 404
