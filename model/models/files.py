@@ -39,6 +39,12 @@ QUANTIZERS = {
     "auto-round": "auto-round",
 }
 
+UNREAD = {  # methods whose stored weights transformers does not read, and who does
+    "nvfp4": "which transformers makes from bfloat16 weights on a Blackwell GPU but does not read yet",
+    "modelopt": "which vLLM and TensorRT-LLM read but transformers does not",
+    "modelopt_fp4": "which vLLM and TensorRT-LLM read but transformers does not",
+}
+
 
 # ---------------------------------------------------------------- reading
 def read(folder: Path, file: str, name: str) -> dict[str, Any] | None:
@@ -128,6 +134,14 @@ def check_report(report: Any, name: str) -> None:
             raise WeightsError(f"{name} cannot be loaded: {count}the weight {first} {one or shapes[first]}.")
 
 
+def method_of(config: Mapping[str, Any]) -> str:
+    """Return how a checkpoint's weights are quantized, '' where they are not, or where the config does not say how."""
+    said = config.get("quantization_config") or config.get("compression_config")
+    if isinstance(said, Mapping) and (said.get("load_in_8bit") or said.get("load_in_4bit")):
+        return "bitsandbytes"
+    return str(said.get("quant_method") or "") if isinstance(said, Mapping) else ""
+
+
 def check_quantization(config: Mapping[str, Any], name: str) -> None:
     """Refuse a quantization that transformers would skip with a warning, or whose package is missing; raise ModelUnavailable."""
     said = config.get("quantization_config") or config.get("compression_config")
@@ -137,17 +151,21 @@ def check_quantization(config: Mapping[str, Any], name: str) -> None:
 
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
 
-    method = said.get("quant_method") if isinstance(said, Mapping) else None
-    if isinstance(said, Mapping) and (said.get("load_in_8bit") or said.get("load_in_4bit")):
-        method = "bitsandbytes"
-    if method not in KNOWN and method != "bitsandbytes":
-        named = (
-            f"by a method that is not known here, '{str(method)[:40]}'" if method else "and its config does not say how"
+    method = method_of(config)
+    if config.get("model_type") == "diffusion_gemma" and method == "bitsandbytes":
+        why = "which shrinks 1.7 of its 25.8 billion parameters and which transformers does not read back for it"
+        needs = "take the unquantized checkpoint: it fits 31 GB of GPU memory in FP8"
+        raise ModelUnavailable(f"{name} cannot be loaded: its weights are quantized by bitsandbytes, {why}; {needs}.")
+    if why := UNREAD.get(method):
+        raise ModelUnavailable(
+            f"{name} cannot be loaded: its weights are quantized as '{method}', {why}; take the unquantized checkpoint."
         )
+    if method not in KNOWN and method != "bitsandbytes":
+        named = f"by a method that is not known here, '{method[:40]}'" if method else "and its config does not say how"
         raise ModelUnavailable(
             f"{name} cannot be loaded: its weights are quantized {named}; take the unquantized checkpoint."
         )
-    if package := QUANTIZERS.get(str(method), ""):
+    if package := QUANTIZERS.get(method, ""):
         try:
             version(package)
         except PackageNotFoundError:

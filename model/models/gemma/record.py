@@ -188,7 +188,7 @@ def open_checkpoint(
 
 
 def _open(where: str, spec: ModelSpec, progress: Progress | None, way: str, thinking: bool, compiled: bool) -> Model:
-    from model.models import hub
+    from model.models import files, hub
 
     def needs(weights: int) -> Needs:
         # FP8 halves what bf16 takes, but for the embedding and what KEEP names.
@@ -200,7 +200,10 @@ def _open(where: str, spec: ModelSpec, progress: Progress | None, way: str, thin
     checkpoint = hub.find(
         where, spec.revision, spec.name, progress, fits=lambda weights: plan(needs(weights), hardware, way)
     )
-    place = plan(needs(checkpoint.weights), hardware, way)
+    widened = files.method_of(checkpoint.config) == "fp8" and not any(gpu.fp8 for gpu in hardware.gpus)
+    place = plan(needs(checkpoint.weights * (2 if widened else 1)), hardware, way)
+    if widened:
+        spec = replace(spec, note="Stored in FP8, which this machine does not compute in: widened to bfloat16.")
     spec = replace(spec, revision=checkpoint.revision, memory_bytes=checkpoint.weights)
     with hub.told(spec.name, "its files"):
         return _load(checkpoint, spec, place, progress, thinking, compiled)

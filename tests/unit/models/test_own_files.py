@@ -112,6 +112,15 @@ def test_the_other_heads_of_a_bert_are_no_fault(tmp_path):
             r"quantized as 'compressed-tensors', which needs the package compressed-tensors; install it, or take the ",
         ),
         (None, r"quantized and its config does not say how; take the unquantized checkpoint\."),
+        (
+            "nvfp4",
+            r"as 'nvfp4', which transformers makes from bfloat16 weights on a Blackwell GPU but does not read yet; ",
+        ),
+        (
+            "modelopt",
+            r"as 'modelopt', which vLLM and TensorRT-LLM read but transformers does not; take the unquantized",
+        ),
+        ("bitsandbytes", r"which (needs the package bitsandbytes|shrinks 1\.7 of its 25\.8 billion parameters)"),
     ],
 )
 def test_a_quantization_is_refused_not_skipped(copy, kind, method, said):
