@@ -134,7 +134,7 @@ def _weights(kind: str, rng: torch.Generator) -> dict[str, torch.Tensor]:
         }
         if "head_dim" in CONFIGS[kind] or kind == "llada_moe":
             roles |= {"qnorm": (SIZE,), "knorm": (SIZE,)}
-        if kind == "llada_moe":
+        if "num_experts" in CONFIGS[kind]:
             roles["router"] = (EXPERTS, WIDTH)
         else:
             roles |= {"gate": (INNER, WIDTH), "up": (INNER, WIDTH), "down": (WIDTH, INNER)}
@@ -142,7 +142,7 @@ def _weights(kind: str, rng: torch.Generator) -> dict[str, torch.Tensor]:
             names[role].format(i): 1 + 0.2 * draw(*shape) if len(shape) == 1 else draw(*shape)
             for role, shape in roles.items()
         }
-        if kind == "llada_moe":
+        if "num_experts" in CONFIGS[kind]:
             for e in range(EXPERTS):
                 at = f"model.layers.{i}.mlp.experts.{e}"
                 out |= {
@@ -239,8 +239,9 @@ def _llama(tiny: Tiny, ids: list[int], sees: torch.Tensor) -> torch.Tensor:
             q, k = norm(q, at["qnorm"]), norm(k, at["knorm"])
         x = x + F.linear(_attend(_rotate(q, theta), _rotate(k, theta), v, sees), w[f"{at['o']}.weight"])
         h = norm(x, at["ln2"])
-        if tiny.kind == "llada_moe":
+        if "num_experts" in config:
             p, chosen = F.linear(h, w[f"{at['router']}.weight"]).softmax(-1).topk(TOP)
+            p = p / p.sum(-1, keepdim=True) if config["norm_topk_prob"] else p
             x = x + torch.stack(
                 [
                     sum(

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from model.entry import Entry, Progress
 from model.errors import ModelUnavailable
 from model.models.gemma import record as diffusion_gemma
-from model.models.masked.families import BERT, CHATML, DEFAULTS, ONE_EACH, Family
+from model.models.masked.families import BERT, CHATML, DEFAULTS, LLADA, ONE_EACH, Family
 from model.models.masked.records import HUB, WORKING
 from model.models.placement import cached
 from model.spec import ModelSpec
@@ -46,7 +46,7 @@ def entry(model_id: str) -> Entry:
     elif spec.family == "autoregressive":
         spec = replace(spec, modes=("ar",))
     url = "" if Path(where).expanduser().is_dir() else HUB + where.partition("@")[0]
-    spec = replace(spec, id=model_id, url=url, note="Your own checkpoint.")
+    spec = replace(spec, id=model_id, url=url, note="Your own checkpoint.", **_abilities(_config(folder)))
     options = {"spec": spec, "where": where, **asked}
     return Entry(spec, "model.models.own:load", "depends on its size", options=options, defaults=defaults)
 
@@ -108,6 +108,7 @@ def load(
     """Load a folder or hub id; raise ModelUnavailable with one sentence, also where it has to be told what it cannot see."""
     from model.models import hub
     from model.models.masked import load as hf_masked
+    from model.models.masked.formats import REFUSED, layout
     from model.models.placement import Needs, plan, survey
 
     thinks, compiled = (_yes(name, said) for name, said in (("thinking", thinking), ("compile", compile)))
@@ -117,6 +118,8 @@ def load(
     )
     if mode not in ("", "ar"):
         raise ModelUnavailable(f"mode must be ar, or left out; it was '{mode[:20]}'.")
+    if checkpoint.kind in REFUSED:
+        layout(spec.name, checkpoint.config)
     if mode == "ar" or not (mask or shift or block or _says_masked(checkpoint.folder)):
         model = diffusion_gemma.open_checkpoint(
             where, progress, way=way, revision=checkpoint.revision, thinking=thinks, compiled=compiled
@@ -129,7 +132,7 @@ def load(
         asked = family(checkpoint, spec.name, shift, block)
     return hf_masked.load(
         progress,
-        spec=replace(spec, family="masked", max_tokens=0),
+        spec=replace(spec, family="masked", max_tokens=0, **_abilities(checkpoint.config)),
         family=asked,
         where=where,
         way=way,
@@ -168,6 +171,11 @@ def _start(config: dict[str, Any]) -> Family | None:
     return DEFAULTS.get("llada_moe" if kind == "llada" and is_llada_moe(config) else kind) or (
         BERT if is_encoder(kind) else None
     )
+
+
+def _abilities(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a type's record has beside how it is decoded: LLaDA was trained for guidance, and small blocks suit it."""
+    return {"guidance": True, "default_block": 32} if _start(config) is LLADA else {}
 
 
 def family(checkpoint: Checkpoint, name: str, shift: str, block: str) -> Family:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -76,6 +76,12 @@ DREAM = Family(
     tokenizer="Qwen2Tokenizer",
     settings={"steps": 512, "new_tokens": 512, "order": "entropy", "temperature": 0.2, "top_p": 0.95},
 )
+# streamer-os/ml-diffucoder@5d64b5a, README: one token a step over 256, cut at the first of these ends
+DIFFUCODER = replace(
+    DREAM,
+    ends=(*CHATML, "<|dlm_pad|>"),
+    settings={"steps": 256, "new_tokens": 256, "order": "entropy", "temperature": 0.4, "top_p": 0.95},
+)
 A2D_FULL = Family(mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", settings=ONE_EACH)
 A2D_BLOCKS = Family(
     mask="<|mask|>", ends=CHATML, tokenizer="Qwen2Tokenizer", block=32, from_answer=True, settings=ONE_EACH
@@ -118,6 +124,7 @@ DEFAULTS = {
     "llada_moe": LLADA_MOE,
     "Dream": DREAM,
     "sdar": SDAR,
+    "sdar_moe": SDAR,
     "Fast_dLLM_Qwen": FAST,
     "mdlm": MDLM,
 }

@@ -187,6 +187,7 @@ FORMATS: dict[str, Callable[[str, Config], Layout]] = {
     "a2d-qwen2": _same("Qwen2"),
     "a2d-qwen3": _same("Qwen3"),
     "sdar": _same("Qwen3"),  # the hub's files as copied in hxhcreate/DARE@b6aa3ba, models/SDAR-1dot7B-Chat
+    "sdar_moe": _same("Qwen3Moe"),  # JetAstra/SDAR@c2041a8, README: Qwen3-30B-A3B, trained on as the dense ones were
     "Fast_dLLM_Qwen": _same(
         "Qwen2"
     ),  # the hub's files as copied in HoangMaizzz/failfasttesting@7cc16bb, Fast_dLLM_v2_1.5B
@@ -196,6 +197,16 @@ FORMATS: dict[str, Callable[[str, Config], Layout]] = {
     ),  # Open-dCoder: pengzhangzhi/Open-dLLM@8b38787, veomni/models/transformers/qwen2/modeling_qwen2.py
     "qwen3": _same("Qwen3"),
     "mdlm": _dit,
+}
+
+
+REFUSED = {  # types that people ask for, and what of them no stock class computes
+    "llada2_moe": "its experts are routed in groups, beside a shared one, and its words are edited under way (LLaDA2.x)",
+    "wedlm": "it reorders its positions so that a causal cache serves it (WeDLM)",
+    "llava_llada": "it sees through a tower and a projector of its own (LLaDA-V)",
+    "bd3lm": "its network attends over two copies of the text at once (BD3-LM)",
+    "nemotron_labs_diffusion": "its files could not be read here, so that its format is not known (Nemotron-Labs-Diffusion)",
+    "stable_diffcoder": "its files could not be read here, so that its format is not known (Stable-DiffCoder)",
 }
 
 
@@ -218,6 +229,10 @@ def layout(name: str, config: Config) -> Layout:
             ) from None
     if is_encoder(kind):
         return Layout("encoder", "")
+    if why := REFUSED.get(kind):
+        raise ModelUnavailable(
+            f"{name} cannot be loaded: it is of the type '{kind}', which no stock class computes, for {why}."
+        )
     known = ", ".join(sorted(FORMATS))
     raise ModelUnavailable(
         f"{name} is of the type '{kind[:40] or 'unknown'}'; masked models are read from {known} or any BERT-like type."

@@ -23,6 +23,7 @@ FACTS = {
     "llada-moe": ("llada_moe", False, 0, ""),
     "dream-7b": ("Dream", True, 0, ""),
     "dream-coder-7b": ("Dream", True, 0, ""),
+    "diffucoder-7b": ("Dream", True, 0, ""),
     "qwen3-0.6b-mdlm": ("a2d-qwen3", False, 0, ""),
     "qwen3-0.6b-bd3lm": ("a2d-qwen3", False, 32, "answer"),
     "qwen2.5-coder-0.5b-mdlm": ("a2d-qwen2", False, 0, ""),
@@ -31,6 +32,9 @@ FACTS = {
     "modernbert-large-chat": ("modernbert", False, 0, ""),
     "open-dcoder-0.5b": ("qwen2", True, 0, ""),
     "sdar-1.7b": ("sdar", False, 4, "sequence"),
+    "sdar-4b": ("sdar", False, 4, "sequence"),
+    "sdar-8b": ("sdar", False, 4, "sequence"),
+    "sdar-30b-a3b": ("sdar_moe", False, 4, "sequence"),
     "fast-dllm-v2-1.5b": ("Fast_dLLM_Qwen", True, 32, "sequence"),
     "mdlm-owt": ("mdlm", False, 0, ""),
 }

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from model.errors import ModelUnavailable, WeightsError
 from model.models import own
+from model.models.masked import formats
 from model.settings import Settings
 from tests import tiny_checkpoints as tiny
 from tests.unit.models.test_families import ENTRIES, FACTS, load, written  # noqa: F401 (fixtures)
@@ -177,3 +178,22 @@ def test_what_cannot_be_meant_is_refused_with_a_sentence(written, model_id, said
 def test_an_encoder_has_no_blocks(written):
     with pytest.raises(ModelUnavailable, match="sees the whole canvas, so block must be 0; it was 8"):
         open_own(written("modernbert").folder, "block=8&way=cpu")
+
+
+@pytest.mark.parametrize("kind", sorted(formats.REFUSED))
+def test_types_that_people_ask_for_and_no_stock_class_computes_are_refused_with_the_reason(written, tmp_path, kind):
+    folder = copy(written("Dream"), tmp_path / "asked", model_type=kind)
+    with pytest.raises(ModelUnavailable, match=f"is of the type '{kind}', which no stock class computes, for "):
+        load(ENTRIES["dream-7b"], folder)
+    with pytest.raises(ModelUnavailable, match=f"is of the type '{kind}', which no stock class computes, for "):
+        own.load(**own.entry(f"hf:{folder}?way=cpu").options)
+
+
+def test_an_own_llada_has_what_the_familys_record_has(written):
+    entry = own.entry(f"hf:{written('llada').folder}?way=cpu&dtype=float32")
+    assert entry.spec.guidance and entry.spec.default_block == 32
+    model, record = own.load(**entry.options), load(ENTRIES["llada-8b"], written("llada").folder, endless=False)
+    knobs = Settings(new_tokens=48, steps=48, guidance=1.5)
+    trace = model.denoise("Hello", knobs).finish()
+    assert trace.final_ids == record.denoise("Hello", knobs).finish().final_ids and trace.result.forwards > 48
+    assert model.spec.guidance and model.spec.default_block == record.spec.default_block == 32

@@ -24,7 +24,7 @@ from tests.patience import patience
 from tests.unit.models.test_families import ENTRIES, FACTS
 
 ROOT = Path(__file__).resolve().parents[3]
-UNCONFIRMED = {"llada-moe", "dream-coder-7b"}
+UNCONFIRMED = {"llada-moe", "dream-coder-7b", "diffucoder-7b", "sdar-4b", "sdar-8b", "sdar-30b-a3b"}
 
 
 def test_a_record_is_loaded_at_its_revision_or_the_one_asked_for_and_the_trace_names_it(tmp_path, monkeypatch):
