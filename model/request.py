@@ -23,7 +23,7 @@ class Request:
     picture files, in order.
 
     draft: a canvas to begin with, None for an empty one. asked: the knobs that were given by name; the others are the model's to set once
-    it is loaded. None: all are as they are.
+    it is loaded. None: all are as they are. form: a `model.slots.Form` to be read instead of a canvas to be written.
     """
 
     prompt: str
@@ -35,6 +35,7 @@ class Request:
     images: tuple[bytes, ...] = field(default=(), repr=False)
     draft: Draft | None = None
     asked: tuple[str, ...] | None = field(default=None, compare=False)
+    form: Any = None
 
     def on(self, own: Settings | None, limits: Limits) -> Request:
         """Return the request as a loaded checkpoint completes it: knobs nobody asked for are its own, as far as the limits go."""

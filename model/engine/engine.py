@@ -18,11 +18,11 @@ from model.engine import catalog
 from model.engine.waiting import Line, Loading, Paused, Waiting, typed
 from model.errors import BusyError, ModelUnavailable, SettingError
 from model.loops.stopwatch import Clock
+from model.reading import FormRun
 from model.request import Request
 from model.run import PAUSED, Model, Run
 from model.settings import LOCAL, Limits
 from model.spec import ModelSpec
-from model.trace.frame import Frame
 from model.trace.trace import Trace
 
 POLL_SECONDS = 0.05  # how often a waiting run looks whether it was stopped
@@ -220,7 +220,7 @@ class Engine:
             running.close()
 
 
-class EngineRun(Iterator[Frame]):
+class EngineRun(Iterator[Any]):
     """One run through the engine: an iterator of frames, a context manager, stoppable from any thread.
 
     `trace` is None until the model is ready. `prepare` waits for the turn and the model, saying why at every poll; iterating calls it
@@ -235,7 +235,7 @@ class EngineRun(Iterator[Frame]):
         self.overdue: float | None = None  # when the engine takes the turn from a run that nobody asks for frames
         self.visitor, self.closed = visitor, False  # closed: its owner is done with it, in whatever way it ended
         self._engine = engine
-        self._run: Run | None = None
+        self._run: Run | FormRun | None = None
         self._model: Model | None = None
         self._cancelled = threading.Event()
         self._guard = threading.Lock()  # over both flags: a close may come from any thread at any moment
@@ -314,6 +314,9 @@ class EngineRun(Iterator[Frame]):
             self._run = before.run.resume(engine.clock, self._cancelled, engine.limits.seconds)
             self.trace = self._run.trace
             return
+        if self.request.form is not None:
+            self._run = FormRun.of(model, self.request, engine.limits, engine.clock, self._cancelled)
+            return
         request = self.request = self.request.on(getattr(model, "defaults", None), engine.limits)
         request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
         seen: dict[str, Any] = {"image": request.images} if request.images else {}  # only models that see take them
@@ -333,8 +336,8 @@ class EngineRun(Iterator[Frame]):
         )
         self.trace = self._run.trace
 
-    def __next__(self) -> Frame:
-        """Return the next frame; raise a PlaygroundError where the run failed in a way the visitor may read."""
+    def __next__(self) -> Any:
+        """Return the next frame, of a form the next reading; raise a PlaygroundError that the visitor may read."""
         if self._run is None:
             for _ in self.prepare():
                 pass

@@ -14,9 +14,10 @@ from model.draft import Draft
 from model.engine import catalog
 from model.engine.catalog import entry
 from model.errors import SettingError
-from model.holes import Filling, Part, asked_of, parse_holes
+from model.holes import Filling, Hole, Part, asked_of, parse_holes
 from model.request import Request, parse_pinned, visible_text
 from model.settings import LOCAL, MODES, Limits, Settings
+from model.slots import parse_form
 from model.text import normalise
 from model.trace.trace import Trace
 
@@ -125,6 +126,15 @@ def parse_fill(
     known = catalog.known(parse_model(model, limits))
     asked = asked_of(known.spec if known else None, parts, prompt if isinstance(prompt, str) else "")
     return parse_request(asked, settings, model=model, draft=Filling(parts=parts), limits=limits), parts
+
+
+def parse_slots(document: Any, limits: Limits = LOCAL) -> Request:
+    """Return the request that reads a form (see `model.slots`); raise SettingError with one sentence."""
+    form, said = parse_form(document, limits)
+    model = parse_model(said.get("model", "worlds"), limits)
+    parts = [part if isinstance(part, str) else Hole() for part in form.parts]
+    own = asked_of(known.spec, parts) if (known := catalog.known(model)) else ""
+    return Request(said["prompt"] or own, model, settings=Settings(seed=said.get("seed", 0)), form=form)
 
 
 def parse_model(model: Any, limits: Limits) -> str:

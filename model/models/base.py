@@ -90,6 +90,25 @@ class TorchModel(ABC):
         """Return what is wrong with a finished text, (a sentence, positions) each; None: nothing can tell."""
         return None
 
+    def verdict(self, prompt: str, ids: Sequence[int]) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+        """Return what is wrong with a whole canvas, (a sentence, positions) each; None: nothing can tell."""
+        return None
+
+    def reader(self, prompt: str, length: int, seed: int = 0) -> Any:
+        """Return what reads open places of a canvas of `length` for one form; see `model.loops.reading`."""
+        from model.loops.reading import MaskedReader
+
+        spec = self.spec
+        settings = Settings(seed=seed, block_length=max(spec.block_lengths, default=0))
+        predictor = self.predictor(prompt, "", self.encode(prompt), length, settings, "diffusion")
+        width = max(spec.block_lengths, default=spec.default_block or length)
+        return MaskedReader(predictor, spec, width, self.forbidden)
+
+    @property
+    def forbidden(self) -> tuple[int, ...]:
+        """Ids that a text never holds: the mask, and rows of the output without a token."""
+        return (*(() if self.spec.mask_id is None else (self.spec.mask_id,)), *self.unwritten)
+
     def notice(self, prompt: str) -> str:
         """Return what of a prompt this model does not use, in one sentence; '' where it reads all of it."""
         return ""
@@ -244,13 +263,12 @@ class TorchModel(ABC):
         canvas = Canvas(
             request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept
         )
-        forbidden = (*(() if spec.mask_id is None else (spec.mask_id,)), *self.unwritten)
         plan = Plan(
             settings,
             spec,
             request.block_length(spec),
             torch.Generator().manual_seed(settings.seed),
-            forbidden,
+            self.forbidden,
             should_stop,
             known.spaced,
             self.word_starts if known.spaced else None,

@@ -115,6 +115,10 @@ class Fake:
         """Return scripted surprises: half a nat for every token."""
         return [0.5] * len(ids)
 
+    def reader(self, prompt: str, length: int, seed: int = 0) -> _Reads:
+        """Return what reads a form by script."""
+        return _Reads(self, seed)
+
     def close(self) -> None:
         """Refuse further passes."""
         self.closed = True
@@ -218,6 +222,28 @@ class FakeRun(Run):
         run = FakeRun(trace, replayed(self.trace.frames, rest), self._fake, script, cancelled)
         run.steering, run.model = script.steering, self.model
         return run
+
+
+class _Reads:
+    """A form read by script: what is likely at a place is drawn from the seed, the place, and the token before it."""
+
+    def __init__(self, fake: Fake, seed: int):
+        self.fake, self.seed, self.forwards = fake, seed, 0
+
+    def open(self, canvas: list[int]) -> int:
+        """Return where the canvas ends: all of it can be read."""
+        return len(canvas)
+
+    def log_p(self, canvas: list[int], places: list[int]) -> np.ndarray:
+        """Return log p (len(places), V)."""
+        self.forwards += 1
+        self.fake._pass(self.forwards)
+        before = [max(0, canvas[place - 1]) if place else 0 for place in places]
+        rows = [
+            np.random.default_rng([self.seed, place, token]).normal(0, 2, self.fake.spec.vocab_size)
+            for place, token in zip(places, before, strict=True)
+        ]
+        return np.array([row - np.log(np.exp(row).sum()) for row in rows])
 
 
 class _Script:

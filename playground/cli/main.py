@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | fill | race | sweep | models | replay | talk | serve | worker`. Every knob is an option.
+"""The command line: `python -m playground run | fill | slots | race | sweep | models | replay | talk | serve | worker`. Every knob is an option.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.
@@ -319,6 +319,11 @@ COMMANDS: dict[str, Command] = {
     "run": Command("write an answer, denoising in the terminal", add_run, run),
     "fill": Command(
         "fill the holes of a text", lazily("playground.cli.fill", "add_options"), lazily("playground.cli.fill", "fill")
+    ),
+    "slots": Command(
+        "read a form: every slot's probabilities",
+        lazily("playground.cli.slots", "add_options"),
+        lazily("playground.cli.slots", "slots"),
     ),
     "race": Command(
         "race lanes on one prompt",

@@ -15,7 +15,7 @@ from playground.web import strings
 from playground.web.api import describe
 from playground.web.context import Context
 from playground.web.controls import page_data
-from playground.web.tabs import lab, race, watch
+from playground.web.tabs import form, lab, race, watch
 from playground.web.views.tour import others, scenes
 
 PARTS = (
@@ -33,7 +33,12 @@ PARTS = (
     "tour.js",
 )
 SCRIPTS = [ASSETS / "page" / name for name in PARTS]
-PAGES: tuple[ModuleType, ...] = (watch, race, lab)  # each has TITLE and build(ctx); its player lives inside its own tab
+PAGES: tuple[ModuleType, ...] = (
+    watch,
+    race,
+    lab,
+    form,
+)  # each has TITLE and build(ctx); its player lives inside its own tab
 BLOT = '<path d="M13 2c4 0 5 3 8 4s5 2 5 6-3 4-3 7 1 6-3 7-5-2-9-1-8 0-9-4 2-5 1-8 2-4 4-6 2-5 6-5z"/><circle cx="27" cy="25" r="1.8"/>'
 HEADER = f"""<header class="ink-header"><svg viewBox="0 0 32 28" aria-hidden="true">{BLOT}</svg>
 <h1>{strings.NAME}</h1><p>{strings.TAGLINE}</p>

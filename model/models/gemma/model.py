@@ -17,6 +17,7 @@ from model.draft import Draft, start_of
 from model.entry import Progress
 from model.errors import SettingError
 from model.loops.hooks import Hooks
+from model.loops.reading import NoiseReader
 from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.loops.uniform import Loop, State, defaults
@@ -249,6 +250,11 @@ class DiffusionGemma(ChatModel):
         """Return the text of written ids up to their end, without a thought."""
         end = next((at for at, token in enumerate(ids) if token in self.spec.eos_ids), len(ids))
         return text_of(without_thought(ids[:end], self.chat), self.chat, self.spec)
+
+    def reader(self, prompt: str, length: int, seed: int = 0) -> NoiseReader:
+        """Return what reads a form's open places as random tokens."""
+        settings = Settings(seed=seed, canvases=1)
+        return NoiseReader(self._loop(settings, self.encode(prompt), {}, None, {}), self.forbidden)
 
     @property
     def hardware(self) -> str:

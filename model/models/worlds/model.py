@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from model import worlds
 from model.errors import SettingError
 from model.loops.masked import Predictor
+from model.loops.reading import NoiseReader
 from model.loops.stopwatch import Stopwatch
 from model.loops.uniform import Loop
 from model.loops.uniform_frames import denoise
@@ -80,8 +81,12 @@ class Worlds(TorchModel):
         frame = trace.frames[-1]
         if frame.undecided or trace.result is None or trace.result.stopped not in ("end", "full", "converged"):
             return None
-        words = worlds.decode(token for token in trace.final_ids if token != worlds.END)
-        asked = worlds.read_prompt(trace.prompt)
+        return self.verdict(trace.prompt, trace.final_ids)
+
+    def verdict(self, prompt: str, ids: Sequence[int]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Return what the checker finds wrong with a whole canvas."""
+        words = worlds.decode(token for token in ids if token != worlds.END)
+        asked = worlds.read_prompt(prompt)
         return tuple((fault.sentence, fault.positions) for fault in worlds.check(words, asked.form, asked.topics))
 
     def predictor(
@@ -95,6 +100,12 @@ class NoisyWorlds(Worlds):
     """As `Worlds`, from random words instead of masks."""
 
     spec = WORLDS_NOISY
+
+    def reader(self, prompt: str, length: int, seed: int = 0) -> NoiseReader:
+        """Return what reads a form's open places as random words."""
+        ids = torch.tensor([self.encode(prompt)])
+        loop = Loop(Noisy(self.networks["diffusion"], TASK), Settings(seed=seed), ids, pad_id=worlds.END)
+        return NoiseReader(loop, ())
 
     def _written(
         self, request: Request, ids: list[int], known: Standing, watch: Stopwatch, should_stop: Callable[[], str]
