@@ -253,7 +253,8 @@ class FormRun(Iterator[Reading]):
             faults = None if found is None else tuple(sentence for sentence, _ in found)
         text = settled(self.form.parts, known)
         seconds = round(self.clock() - began, 4)
-        return Reading(self.model.spec.id, text, known, reader.forwards, seconds, done, why, faults)
+        weights = getattr(self.model, "weights_sha256", "")
+        return Reading(self.model.spec.id, text, known, reader.forwards, seconds, done, why, faults, weights)
 
 
 class _Round:

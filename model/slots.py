@@ -77,6 +77,7 @@ class Reading:
     done: bool = False
     stopped: str = ""
     faults: tuple[str, ...] | None = None
+    weights_sha256: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
@@ -85,7 +86,10 @@ class Reading:
             | {"choices": [{"text": text, "probability": round(p, 4)} for text, p in a.choices]}
             for a in self.answers.values()
         ]
-        rest = {name: getattr(self, name) for name in ("model", "text", "forwards", "seconds", "done", "stopped")}
+        rest = {
+            name: getattr(self, name)
+            for name in ("model", "weights_sha256", "text", "forwards", "seconds", "done", "stopped")
+        }
         return rest | {"faults": None if self.faults is None else list(self.faults), "slots": answers}
 
 

@@ -43,16 +43,16 @@ class MaskedReader:
         """Set to work on a canvas (ids, -1: open); return where what can be read now ends."""
         self.start, self.stop = 0, len(canvas)
         if self.spec.causal_prefix:
-            self.start, self.stop = self._block(canvas, canvas.index(-1))
+            self.start, self.stop = self._block(canvas.index(-1))
             self._read_on(canvas)
-        return self.stop
+        return min(self.stop, len(canvas))
 
-    def _block(self, canvas: list[int], first: int) -> tuple[int, int]:
+    def _block(self, first: int) -> tuple[int, int]:
         start = max(0, first - 1) if self.spec.shift else first
         stop = start + self.width
         if self.grid:
             start, stop = self.grid.span(first, self.width)
-        return max(0, start), min(stop, len(canvas))
+        return max(0, start), stop  # which may lie behind the canvas
 
     def _read_on(self, canvas: list[int]) -> None:
         """Append what stands before the block to the cache."""
@@ -80,7 +80,7 @@ class MaskedReader:
     def _beyond(self, canvas: list[int], places: list[int]) -> np.ndarray:
         """Read places of a later block, all before which is filled in for the moment."""
         kept = self.start, self.stop, self.cached, self.clean
-        self.start, self.stop = self._block(canvas, places[0])
+        self.start, self.stop = self._block(places[0])
         self._read_on(canvas)
         out = self.log_p(canvas, places)
         self.start, self.stop, self.cached, self.clean = kept

@@ -1,4 +1,4 @@
-"""The command line: `python -m playground run | fill | slots | race | sweep | models | replay | talk | serve | worker`. Every knob is an option.
+"""The command line: `python -m playground run | fill | slots | ...`, as `COMMANDS` lists them. Every knob is an option.
 
 A subcommand is one line in `COMMANDS`: its help, a function that adds its options, and one that runs it and returns the exit status.
 Exit status: 0 done, 1 a model could not run, 2 a bad value (one sentence on stderr), 130 interrupted.

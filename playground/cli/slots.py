@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,8 @@ BAR = 24  # cells of a bar of probability 1
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `slots`."""
-    parser.add_argument(
-        "file", metavar="FORM.json", type=Path, help="a form: {'text': 'It is {mood: happy | sad}.', ...}"
-    )
+    about = 'a form as a file of JSON, or the JSON itself: {"text": "It is {mood: happy | sad}."}'
+    parser.add_argument("form", metavar="FORM.json", help=about)
     parser.add_argument("--model", default=None, metavar="ID", help="see `models` (default: the form's, else worlds)")
     parser.add_argument(
         "--passes", type=int, default=None, metavar="N", help="rounds of reading (default: the form's, else 1)"
@@ -37,7 +37,7 @@ def slots(args: argparse.Namespace) -> int:
     from model.engine.engine import Engine
 
     main: Any = import_module("playground.cli.main")
-    document = form_of(args.file)
+    document = form_of(args.form)
     if isinstance(document, dict):
         document |= {name: value for name in ("model", "passes") if (value := getattr(args, name)) is not None}
     request = parse_slots(document)
@@ -51,7 +51,7 @@ def slots(args: argparse.Namespace) -> int:
     print(harmless(reading.text), flush=True)
     for line in bars(reading):
         print(harmless(line), flush=True)
-    print(harmless(trusted(reading.model)), file=sys.stderr, flush=True)
+    print(harmless(trusted(reading.model, reading.weights_sha256)), file=sys.stderr, flush=True)
     if args.json:
         main.print_json(reading.as_dict())
     return 0
@@ -70,12 +70,13 @@ def bars(reading: Reading) -> list[str]:
     return out + (["Consistent."] if reading.faults == () else [])
 
 
-def form_of(path: Path) -> Any:
-    """Return what a file of JSON holds; raise SettingError."""
+def form_of(told: str) -> Any:
+    """Return what a file of JSON holds, or text that is JSON itself; raise SettingError."""
+    itself = told.lstrip().startswith("{")
     try:
-        with path.open("rb") as file:
+        with nullcontext(BytesIO(told.encode("utf-8", "replace"))) if itself else Path(told).open("rb") as file:
             data = file.read(LOCAL.trace_bytes + 1)
         return json.loads(data[: LOCAL.trace_bytes].decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         what = "cannot be read" if isinstance(error, OSError) else "is no JSON"
-        raise SettingError(f"The form {path} {what}.", "file") from None
+        raise SettingError(f"The form {told[:80]} {what}.", "form") from None

@@ -31,7 +31,7 @@ def slots(engine: Engine) -> Callable[..., Iterator[Any]]:
             asked = parse_slots(document, engine.limits)
             for reading, words in _read(engine, request.session_hash or "", asked):
                 if reading:
-                    yield reading.as_dict() | {"calibration": trusted(reading.model)}
+                    yield reading.as_dict() | {"calibration": trusted(reading.model, reading.weights_sha256)}
                 else:
                     yield {"waiting": words}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -19,6 +20,7 @@ from playground.web.views.forms import EMPTY
 TITLE = "Form"
 HELP = """<p>Write a slot as <code>{name: one | other | a third}</code>, or <code>{name: 2}</code> for two free tokens. All else stays as it
 is. Each pass reads every open slot at once; with more passes the surest slots are settled first, and the others are read again.</p>"""
+SHOW = "() => document.getElementById('form-result')?.scrollIntoView({ block: 'nearest', behavior: 'smooth' })"
 LOST = """Lost: a melancholy {animal: dog | duck | wolf} called {name: Rufus | Nell}, last seen near the cave on Friday. If you meet \
 {whom: him | her}, try gossip: he {sound: barks | quacks | howls} at tourists only. Please bring Rufus back to the \
 {place: cave | chapel | theatre}. Reward: six spoons, all {count: five | six | seven} of them numbered."""
@@ -64,13 +66,21 @@ def build(ctx: Context) -> None:
             status = Status(elem_id="form-status", apply_default_css=False, container=False)
         with gr.Column(scale=6, min_width=320):
             result = Status(EMPTY, elem_id="form-result", apply_default_css=False, container=False)
+    join(ctx, (box, about, model, rounds), examples, read, stop, result, status)
+
+
+def join(
+    ctx: Context, inputs: tuple[Any, ...], examples: list[gr.Button], read: Any, stop: Any, result: Any, status: Any
+) -> None:
+    """Join the page's parts to the engine, the endpoint /slots included. inputs: text, prompt, model and passes."""
+    model, known = inputs[2], {entry.spec.id for entry in ctx.entries}
     silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     event: dict[str, Any] = {"preprocess": False, **MODEL}
     started = [
         gr.on(
-            [read.click, about.submit],
+            [read.click, inputs[1].submit],
             forms.from_page(ctx.engine),
-            [box, about, model, rounds],
+            list(inputs),
             [result, status],
             show_progress="minimal",
             show_progress_on=status,
@@ -78,11 +88,11 @@ def build(ctx: Context) -> None:
             **event,
         )
     ]
+    read.click(None, js=SHOW, **silent)
     handlers.on_stop(stop, handlers.stop(ctx.engine), started)
     for button, example in zip(examples, EXAMPLES.values(), strict=True):
-        known = [example[2] if any(id_ == example[2] for _, id_ in models) else first]
-        values = [example[0], example[1], *known, example[3]]
-        button.click(_put(values), None, [box, about, model, rounds], concurrency_limit=None, **silent)
+        offered = [example[0], example[1], example[2] if example[2] in known else model.value, example[3]]
+        button.click(None, None, list(inputs), js=f"() => ({json.dumps(offered)})", **silent)
     endpoint(
         forms.slots(ctx.engine),
         "slots",
@@ -96,10 +106,6 @@ def build(ctx: Context) -> None:
             "seed": gr.Number(0, visible=False, precision=0),
         },
     )
-
-
-def _put(values: list[Any]) -> Any:
-    return lambda: values
 
 
 def _spec(ctx: Context, model: str) -> Any:

@@ -19,7 +19,7 @@ def form_html(form: Form, reading: Reading) -> str:
     bars = "".join(_slot(answer) for answer in reading.answers.values())
     return (
         f'<div class="ink-form"><p class="ink-form-text">{text}</p>{_verdict(reading)}<div class="ink-form-slots">{bars}</div>'
-        f'<p class="ink-small">{_cost(reading)} {escape(trusted(reading.model))} {HOW}</p></div>'
+        f'<p class="ink-small">{_cost(reading)} {escape(trusted(reading.model, reading.weights_sha256))} {HOW}</p></div>'
     )
 
 
@@ -44,7 +44,7 @@ def _slot(answer: Answer) -> str:
 
 
 def _bar(text: str, p: float, chosen: bool, more: str = "") -> str:
-    shown = "< 0.1 %" if p < 0.001 else f"{100 * p:.1f} %"
+    shown = "< 0.1 %" if p < 0.001 else "> 99.9 %" if p > 0.999 else f"{100 * p:.1f} %"
     kind = ("ink-chosen" if chosen else "") + more
     return (
         f'<li class="{kind}"><span>{escape(text)}</span><small>{escape(shown)}</small>'
