@@ -308,9 +308,9 @@ class EngineRun(Iterator[Any]):
     def _begin(self, model: Model) -> None:
         engine, before, self._before, self._model = self._engine, self._before, None, model
         self.overdue = engine.clock() + engine.limits.seconds + GRACE_SECONDS
+        if before is not None and before.model is not model:
+            raise ModelUnavailable("The stopped run cannot be continued: its model was unloaded; run again.")
         if before is not None:
-            if before.model is not model:
-                raise ModelUnavailable("The stopped run cannot be continued: its model was unloaded; run again.")
             self._run = before.run.resume(engine.clock, self._cancelled, engine.limits.seconds)
             self.trace = self._run.trace
             return
@@ -322,6 +322,7 @@ class EngineRun(Iterator[Any]):
         seen: dict[str, Any] = {"image": request.images} if request.images else {}  # only models that see take them
         if request.draft:
             seen["draft"] = request.draft
+        seen |= {"clock": engine.clock, "cancelled": self._cancelled, "deadline": engine.limits.seconds}
         self._run = model.denoise(
             request.prompt,
             request.settings,
@@ -329,9 +330,6 @@ class EngineRun(Iterator[Any]):
             system=request.system,
             pinned=request.pinned,
             limits=engine.limits,
-            clock=engine.clock,
-            cancelled=self._cancelled,
-            deadline=engine.limits.seconds,
             **seen,
         )
         self.trace = self._run.trace

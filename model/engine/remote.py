@@ -123,6 +123,8 @@ class RemoteEngine(Engine):
     def run(self, request: Request, visitor: str = "", keep: bool = False) -> EngineRun:
         """See `Engine.run`."""
         catalog.offered(request.model, self.limits)
+        if request.form is not None:
+            raise SettingError("A form is read only by a model in this process, not by an engine elsewhere.", "model")
         return self._enter(RemoteRun(self, request, visitor, keep))
 
     def resume(self, visitor: str = "") -> EngineRun:
