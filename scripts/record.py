@@ -18,7 +18,9 @@ from typing import Any
 from model import Settings, load
 from model.engine.catalog import entry
 from model.engine.engine import Engine
+from model.engine.parsing import parse_ripple
 from model.settings import LOCAL
+from model.worlds import CHANGES
 from playground.compare.lanes import make_lanes, preset_lanes
 from playground.compare.race import Race
 from playground.compare.sweep import Sweep, offered, plan
@@ -46,6 +48,7 @@ def main() -> None:
     """Write every recording, replacing what is there."""
     traces()
     FOLDER.mkdir(exist_ok=True)
+    hands()
     with closing(Engine()) as engine:
         for name, document in (("race", race(engine)), ("sweep", sweep(engine))):
             text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
@@ -82,6 +85,18 @@ def sweep(engine: Engine) -> dict[str, Any]:
     ran = f"{sum(len(point.runs) for point in made.points)} texts by as many passes as the points say, recorded"
     shown = next(run.trace for point in made.points for run in point.runs if run.trace)
     return about(ran, f"{shown.hardware}, {shown.dtype}") | {"charts": list(sweep_charts(made))}
+
+
+def hands() -> None:
+    """Write what the tour shows of words changed by hand: one press each on the run that the page opens with."""
+    (FOLDER / "hands").mkdir(exist_ok=True)
+    model, document = load("worlds"), (TRACES / f"{RECORDINGS[0][0]}.json").read_text(encoding="utf-8")
+    for change in CHANGES:
+        asked = parse_ripple(document, change)
+        trace = model.denoise(asked.prompt, asked.settings, draft=asked.draft).finish()
+        trace.recorded = datetime.date.today().isoformat()
+        (FOLDER / "hands" / f"{change.split()[-1]}.json").write_text(trace.to_json() + "\n", encoding="utf-8")
+        print(f"{change}: {trace.notice} {trace.result.faults if trace.result else ''}")
 
 
 def about(words: str, where: str) -> dict[str, Any]:

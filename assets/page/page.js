@@ -50,10 +50,20 @@ window.inkblot = (() => {
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */
-  const preset = (name, model, ...values) => names.map((knob, i) => known(model).presets[name]?.[knob] ?? values[i]);
+  function preset(name, model, ...values) {
+    return told(model, names.map((knob, i) => known(model).presets[name]?.[knob] ?? values[i]));
+  }
+
+  /** The player is told of knobs that were moved: the run in view may go on with them. */
+  function told(model, values) {
+    const hands = document.querySelector("#player .ib-host")?.__player?.hands;
+    if (hands) hands.tune(model, Object.fromEntries(names.map((name, i) => [name, values[i]])));
+    return values;
+  }
 
   /** Return the preset that the knobs are set to, 'custom' where they are none of the model's. */
   function named(model, ...values) {
+    told(model, values);
     const presets = Object.entries(known(model).presets), at = (knob) => values[names.indexOf(knob)];
     const found = presets.find(([, set]) => Object.entries(set).every(([knob, value]) => at(knob) === value));
     return found ? found[0] : "custom";

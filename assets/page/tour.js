@@ -7,6 +7,7 @@ window.inkblotTour = (() => {
 <h2 id="ink-tour-title" tabindex="-1"></h2><p class="ink-tour-text" aria-live="polite"></p>
 <div class="ink-tour-turn"><span class="ink-tour-count"></span><button type="button" data-turn="play"></button>
 <button type="button" data-turn="back">Back</button><button type="button" data-turn="next" autofocus>Next</button><button type="button" data-turn="skip">Skip</button></div></div>`;
+  const HANDS = ["who", "many", "when"]; // runs in which a word was changed by hand
   const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   const letters = (text) => /^\s?\p{L}{3,}$/u.test(text);
 
@@ -48,7 +49,14 @@ window.inkblotTour = (() => {
   function beside(run) {
     const { hasty, twin } = window.INKBLOT.tourRuns || {}, same = (other) => other && other.header.model.id === run.model.id;
     const faults = (same(hasty) && hasty.result.faults) || [], fault = faults.find(([, positions]) => positions.length > 1) || faults[0]; // two words that disagree tell most
+    const hands = {};
+    for (const name of HANDS) {
+      const other = (window.INKBLOT.tourRuns || {})[name], after = other && other.result.faults;
+      if (!same(other) || !after) continue;
+      Object.assign(hands, { [name]: other.header.notice, [name + "_after"]: after.length ? `the checker still finds ${after.length}.` : "the checker finds nothing wrong any more." });
+    }
     const told = same(twin) ? { twin_passes: twin.result.forwards } : { drawn: "the same text" };
+    Object.assign(told, hands);
     return fault ? { ...told, hasty_passes: hasty.result.forwards, fault: fault[0] } : told;
   }
 
@@ -208,6 +216,24 @@ window.inkblotTour = (() => {
 
     twin(player, seconds) {
       this.lend(player, window.INKBLOT.tourRuns.twin, seconds - 1);
+    }
+
+    who(player, seconds) {
+      this.changed(player, "who", seconds);
+    }
+
+    many(player, seconds) {
+      this.changed(player, "many", seconds);
+    }
+
+    when(player, seconds) {
+      this.changed(player, "when", seconds);
+    }
+
+    /** The canvas with a word changed and others erased, for a while; then what is written into it. */
+    changed(player, name, seconds) {
+      this.lend(player, window.INKBLOT.tourRuns[name], 2);
+      if (this.running) player.seek(0), this.after(seconds / 2, () => this.play(player, 0, 2));
     }
 
     /** Play another run than the recorded one. */

@@ -27,7 +27,7 @@ const PLAN = `
 
 class Hands {
   constructor(player, { go, halt }) {
-    Object.assign(this, { player, go, pause: halt, said: "", edits: [], past: [], future: [], start: -1, stop: -1, drawn: [], last: 0 });
+    Object.assign(this, { player, go, pause: halt, said: "", edits: [], past: [], future: [], start: -1, stop: -1, drawn: [], last: 0, tuned: false });
     this.bar = player.$("bar");
     this.plan = player.$("revise");
     for (const box of [this.bar, this.plan]) box.addEventListener("click", (event) => this.press(event));
@@ -177,7 +177,7 @@ class Hands {
   }
 
   clear() {
-    Object.assign(this, { edits: [], past: [], future: [], step: undefined });
+    Object.assign(this, { edits: [], past: [], future: [], step: undefined, tuned: false });
     this.select(-1, -1);
     this.draw();
   }
@@ -199,18 +199,30 @@ class Hands {
     return this.able && Boolean(this.player.document) && ENDED_EARLY.includes(this.player.run.result?.stopped);
   }
 
+  /** Knobs were moved by hand, {name: value}: where they differ from this run's, it can go on with them from an earlier step. */
+  tune(model, knobs) {
+    const { run } = this.player, own = run && run.model.id === model ? run.header.settings : {};
+    this.tuned = Object.keys(own).some((name) => name !== "new_tokens" && knobs[name] != null && String(knobs[name]) !== String(own[name]));
+    this.plans();
+  }
+
+  /** Whether there is something to go on with: edits, a run that was stopped, or other knobs at a step before the last. */
+  get goes() {
+    return Boolean(this.edits.length) || this.stopped || (this.able && this.tuned && Boolean(this.player.document) && this.player.index < this.player.length - 1);
+  }
+
   /** What can be done now: stop a run that is looked at while it is written, go on with one that was stopped or changed. */
   plans() {
     const { player, plan } = this, part = (name) => plan.querySelector(name), edited = Boolean(this.edits.length || this.past.length || this.future.length);
-    const paused = Boolean(this.pause && player.live && !player.follow && !player.waiting && !player.clock.playing), open = edited || paused || this.stopped;
+    const paused = Boolean(this.pause && player.live && !player.follow && !player.waiting && !player.clock.playing), open = edited || paused || this.goes;
     plan.hidden = !open;
     if (!open) return;
     part('[data-hand="pause"]').hidden = !paused;
     part('[data-hand="go"]').hidden = paused;
-    part('[data-hand="go"]').disabled = !this.edits.length && !this.stopped;
+    part('[data-hand="go"]').disabled = !this.goes;
     for (const name of ["undo", "redo", "drop"]) part(`[data-hand="${name}"]`).hidden = !edited || paused;
     part("label").hidden = !this.edits.length || paused;
-    const words = paused ? "It is still being written." : edited ? this.said : "Stopped: change words, or go on as it is.";
+    const words = paused ? "It is still being written." : edited ? this.said : this.stopped && !this.tuned ? "Stopped: change words, or go on as it is." : "Knobs changed.";
     if (part(".ib-revise-words").textContent !== words) part(".ib-revise-words").textContent = words;
     part(".ib-revise-go").textContent = `Go on from step ${player.run?.frames[this.step ?? player.index]?.step ?? 0}`;
   }
@@ -236,7 +248,7 @@ class Hands {
     if (undo && (this.past.length || this.future.length)) this.act(shiftKey ? "redo" : "undo");
     else if (ctrlKey || metaKey) return false;
     else if (shiftKey && (key === "ArrowRight" || key === "ArrowLeft")) this.stretch(key === "ArrowRight" ? 1 : -1, active);
-    else if ((key === "g" || key === "G") && (this.edits.length || this.stopped)) this.send();
+    else if ((key === "g" || key === "G") && this.goes) this.send();
     else if (key === "Escape" && this.start >= 0) this.select(-1, -1);
     else if ("eptaEPTA".includes(key) && key.length === 1 && (this.start >= 0 || active >= 0)) {
       if (this.start < 0) this.select(active, active + 1);
@@ -253,8 +265,8 @@ class Hands {
   }
 
   send() {
-    if (!this.edits.length && !this.stopped) return;
+    if (!this.goes) return;
     const edits = this.edits.map(({ text, ...edit }) => (edit.do === "type" ? { ...edit, text } : edit));
-    this.go({ step: this.step ?? this.player.index, edits, keep: this.plan.querySelector(".ib-revise-keep").checked, words: this.said });
+    this.go({ step: this.step ?? this.player.index, edits, keep: this.plan.querySelector(".ib-revise-keep").checked, words: this.said || (this.tuned ? "other knobs" : "") });
   }
 }

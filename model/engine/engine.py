@@ -170,10 +170,10 @@ class Engine:
                 raise SettingError("There is no stopped run to continue; run again.", "continue")
             return self._enter(EngineRun(self, paused.request, visitor, True, paused))
 
-    def resumable(self, visitor: str = "") -> bool:
-        """Whether `resume` has a run of this visitor's."""
+    def resumable(self, visitor: str = "", trace: Trace | None = None) -> bool:
+        """Whether `resume` has a run of this visitor's; trace: whether that is this run."""
         paused = self._paused
-        return paused is not None and paused.visitor == visitor
+        return paused is not None and paused.visitor == visitor and (trace is None or paused.wrote(trace))
 
     def _enter(self, run: EngineRun) -> EngineRun:
         """Give a run its place; one that may be resumed later takes the place of the one that could have been."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -104,13 +105,15 @@ def parse_ripple(document: Any, change: Any, settings: Any = None, limits: Limit
     edits += [{"at": [at, at + 1], "do": "erase"} for at in found.free]
     asked = parse_continuation(document, len(trace.frames) - 1, edits, False, settings, limits)
     assert asked.draft is not None
+    # a prompt that asks for the old word would bring it back
+    prompt = re.sub(rf"\b{re.escape(found.old)}\b", found.new, asked.prompt, flags=re.IGNORECASE)
+    too = ", in the prompt too" if prompt != asked.prompt else ""
     count = "1 contradiction" if len(found.faults) == 1 else f"{len(found.faults)} contradictions"
     before = f": until they follow, {count}" if found.faults else ""
-    says = (
-        f"'{found.old}' was made '{found.new}' and pinned; {len(found.free)} words that hang on it were erased{before}."
-    )
+    says = f"'{found.old}' was made '{found.new}' and pinned{too}; {len(found.free)} words that hang on it were erased{before}."
     return replace(
         asked,
+        prompt=prompt,
         draft=replace(asked.draft, says=says.replace("1 words that hang on it were", "1 word that hangs on it was")),
     )
 

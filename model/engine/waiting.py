@@ -12,6 +12,7 @@ from model.engine.catalog import Progress
 from model.errors import OutOfMemory, PlaygroundError, places
 from model.request import Request
 from model.run import Model
+from model.trace.trace import Trace
 
 log = logging.getLogger("inkblot")
 PATIENCE_SECONDS = 2.0  # a run that waits asks many times in this
@@ -75,6 +76,12 @@ class Paused:
     request: Request
     run: Any  # a Run with a method `resume`
     model: Model
+
+    def wrote(self, trace: Trace) -> bool:
+        """Whether a trace is this run's, as it was stopped."""
+        mine: Trace = self.run.trace
+        known = (mine.prompt, mine.settings, mine.branch, len(mine.frames), mine.final_ids)
+        return known == (trace.prompt, trace.settings, trace.branch, len(trace.frames), trace.final_ids)
 
 
 def typed(error: BaseException, doing: str, otherwise: type[PlaygroundError] | None = None) -> BaseException:

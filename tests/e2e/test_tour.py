@@ -6,6 +6,7 @@ import json
 from playwright.sync_api import expect
 
 from model.trace.trace import Trace
+from playground.web.views.recorded import FOLDER
 from playground.web.views.talk import SHIPPED
 from playground.web.views.tour import SCENES
 from tests.e2e.test_watch import RUNS, TOUR, TRACES, picture, press, shown, until  # noqa: F401 (fixtures)
@@ -79,6 +80,10 @@ def test_the_tour_of_the_small_worlds_ends_at_a_control_to_try(serve, visit):
         name: Trace.from_json((SHIPPED / file).read_text())
         for name, file in {"hasty": "02-four-steps.json", "twin": "05-race/2-left-to-right.json"}.items()
     }
+    by_hand = {
+        name: Trace.from_json((FOLDER / "hands" / f"{name}.json").read_text()) for name in ("who", "many", "when")
+    }
+    runs |= by_hand
     page.get_by_role("button", name="How it works").click()
     last, seconds = "", 0
     while last != "Now you":
@@ -94,8 +99,10 @@ def test_the_tour_of_the_small_worlds_ends_at_a_control_to_try(serve, visit):
             )
         picture(page, f"tour-worlds-{scene.name}")
         press(page, "next")
-    assert 50 <= seconds <= 72 and {"empty", "step", "first", "hasty", "twin", "yours"} <= told.keys()
+    assert 50 <= seconds <= 90 and {"empty", "step", "first", "hasty", "twin", "yours"} <= told.keys()
     assert not {"typed", "honest"} & told.keys()
+    for name, trace in by_hand.items():  # what the checker says before and after
+        assert trace.notice in told[name] and "contradiction" in told[name] and "finds nothing wrong" in told[name]
     assert any(sentence in told["hasty"] for sentence, _ in runs["hasty"].result.faults)
     assert f"{runs['hasty'].result.forwards} passes" in told["hasty"]
     assert f"{runs['twin'].result.forwards} passes" in told["twin"] and "{" not in "".join(told.values())

@@ -27,6 +27,7 @@ BUILTIN = ModelSpec(
     default_block=16,
     verify=True,
     ahead=4,
+    infills=True,
     modes=("diffusion", "ar"),
     twin="builtin",
     max_tokens=2_048,

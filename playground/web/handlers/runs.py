@@ -20,7 +20,7 @@ from model.errors import PlaygroundError, SettingError, places
 from model.request import Request
 from model.settings import FIELD, Limits
 from model.text import normalise
-from model.trace.trace import STOPPED
+from model.trace.trace import STOPPED, Trace
 from playground.presets import begun
 from playground.web import strings
 from playground.web.components.picture import pictures_of
@@ -89,12 +89,26 @@ def go_on(engine: Engine, names: Sequence[str]) -> Callable[..., Iterator[tuple[
             with shown():
                 asked = parse_ripple(told.get("trace"), told["change"], knobs, engine.limits)
             yield from _written(engine, request, asked)
-        else:
-            yield from _continued(
-                engine, request, told.get("trace"), told.get("step"), told.get("edits"), told.get("keep"), knobs
+            return
+        document = told.get("trace")
+        with shown():
+            asked = parse_continuation(
+                document, told.get("step"), told.get("edits"), told.get("keep"), knobs, engine.limits
             )
+        if not told.get("edits") and _held(engine, request.session_hash or "", document, asked):
+            yield from resume(engine)(request)
+        else:
+            yield from _written(engine, request, asked)
 
     return handler
+
+
+def _held(engine: Engine, visitor: str, document: Any, asked: Request) -> bool:
+    """Whether what is asked for is the visitor's own run as it was stopped, with nothing changed: then no step is computed twice."""
+    if not engine.resumable(visitor):
+        return False
+    trace = Trace.from_json(json.dumps(document), engine.limits.trace_bytes)
+    return asked.settings.as_dict() == trace.settings and engine.resumable(visitor, trace)
 
 
 def edit(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
@@ -124,17 +138,6 @@ def _written(engine: Engine, request: gr.Request, asked: Request) -> Iterator[tu
     yield waiting(strings.STARTING)
     with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
         yield from messages(run, engine.limits)
-
-
-def on_resume(button: gr.Button, engine: Engine, begins: list[Any], stopped: Any) -> None:
-    """Hide a Continue button when a run begins, in the browser alone, and show it after Stop where what was stopped can go on."""
-    silent: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-
-    def offer(request: gr.Request) -> Any:
-        return gr.update(visible=engine.resumable(request.session_hash or ""))
-
-    gr.on(begins, None, None, button, js="() => ({ __type__: 'update', visible: false })", **silent)
-    stopped.then(offer, None, button, concurrency_limit=None, **silent)
 
 
 def prepared(run: EngineRun) -> Iterator[tuple[str, Any]]:

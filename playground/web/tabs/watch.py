@@ -95,7 +95,7 @@ def build(ctx: Context) -> None:
 
 
 def ask(ctx: Context, page: SimpleNamespace) -> None:
-    """Lay out the prompt and the buttons that start, stop and continue a run."""
+    """Lay out the prompt and the buttons that start and stop a run."""
     page.prompt = gr.Textbox(
         label="Prompt",
         placeholder="Ask something, or press an example",
@@ -109,7 +109,6 @@ def ask(ctx: Context, page: SimpleNamespace) -> None:
     with gr.Column(scale=0, min_width=112, elem_classes="ink-actions"):
         page.run = gr.Button("Run", variant="primary", elem_id="run")
         page.stop = gr.Button("Stop", elem_id="stop")
-        page.go_on = gr.Button("Continue", elem_id="continue", visible=False)
 
 
 def choose(ctx: Context, page: SimpleNamespace) -> None:
@@ -181,7 +180,7 @@ def join_runs(ctx: Context, page: SimpleNamespace, inputs: dict[str, Any]) -> No
     for box in page.chips:
         chosen = box.click(lambda row: row[0], box, page.prompt, concurrency_limit=None, **SILENT)
         started.append(chosen.then(handler, api_visibility="private", **event))
-    started.append(page.go_on.click(handlers.resume(ctx.engine), api_name="continue", **shows))
+    gr.Button(visible=False).click(handlers.resume(ctx.engine), api_name="continue", **shows)
     go_on = handlers.go_on(ctx.engine, list(controls))
     started.append(player.go_on(go_on, list(controls.values()), api_visibility="private", preprocess=False, **shows))
     asked = {
@@ -197,8 +196,6 @@ def join_runs(ctx: Context, page: SimpleNamespace, inputs: dict[str, Any]) -> No
     started.append(fill.join(ctx, page.filling, page.model, controls, shows))
     stopped = handlers.on_stop(page.stop, handlers.stop(ctx.engine), started, api_name="stop", api_visibility="public")
     stopped = stopped.then(None, js=HALT, **SILENT)
-    starts = [page.run.click, *(box.click for box in page.chips), page.go_on.click]
-    handlers.on_resume(page.go_on, ctx.engine, starts, stopped)
     ctx.blocks.load(handlers.watch_loading(ctx.engine, ctx.model), None, status, concurrency_limit=None, **SILENT)
 
 

@@ -1,7 +1,7 @@
-"""How it works: the words of a tour of about a minute. `assets/page/tour.js` shows each scene on the recorded run, by its name.
+"""How it works: the words of a tour of a minute and a half. `assets/page/tour.js` shows each scene on the recorded run, by its name.
 
-What stands in braces is read from that run, and from two more of the same model: one in too few passes, one from left to right. A scene
-whose facts do not occur in them is left out.
+What stands in braces is read from that run, and from more of the same model: one in too few passes, one from left to right, three in
+which a word was changed by hand. A scene whose facts do not occur in them is left out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from playground.web.views.recorded import FOLDER
 from playground.web.views.talk import SHIPPED
 
 
@@ -77,6 +78,16 @@ SCENES = (
         "others. A checker finds it: {fault}",
     ),
     Scene(
+        "who",
+        8,
+        "Change a word, and the rest follows",
+        "One press, on the first run\u2019s text: {who} Then only what was erased is written, with all the rest in view: {who_after}",
+    ),
+    Scene("many", 5, "A number that is said twice", "{many} It was written anew: {many_after}"),
+    Scene(
+        "when", 5, "A place that comes back", "{when} It was written anew: {when_after} The buttons are under the text."
+    ),
+    Scene(
         "twin",
         7,
         "From left to right, for comparison",
@@ -113,6 +124,7 @@ def scenes() -> list[dict[str, object]]:
 
 
 def others() -> dict[str, Any]:
-    """Return the two runs that the tour lays beside the recorded one, by the name of their scene; those that are there."""
+    """Return the runs that the tour lays beside the recorded one, by the name of their scene; those that are there."""
     files = {"hasty": SHIPPED / "02-four-steps.json", "twin": SHIPPED / "05-race" / "2-left-to-right.json"}
+    files |= {name: FOLDER / "hands" / f"{name}.json" for name in ("who", "many", "when")}
     return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}

@@ -14,6 +14,7 @@ from model.models.worlds.record import MASKED, TWIN
 
 FOLDER_OF_RACE = Path(__file__).resolve().parents[3] / "assets" / "recorded"
 TRACES = sorted((Path(__file__).resolve().parents[3] / "assets" / "traces").glob("*.json"))
+HANDS = sorted((FOLDER_OF_RACE / "hands").glob("*.json"))
 TALK = sorted((Path(__file__).resolve().parents[3] / "assets" / "talk" / "runs").rglob("*.json"))
 
 
@@ -37,6 +38,13 @@ def test_a_recording_is_of_the_shipped_weights_and_says_when(path):
     assert trace.result.forwards > (10 if trace.spec.id == "builtin" else 2)
     assert len(trace.final_text.split()) > 20 or trace.spec.view == "board"
     assert any(frame.candidates is not None and (frame.candidates[0] >= 0).any() for frame in trace.frames)
+
+
+@pytest.mark.parametrize("path", HANDS, ids=lambda path: path.stem)
+def test_a_word_changed_by_hand_is_followed_by_the_others(path):
+    trace = Trace.from_json(path.read_text(encoding="utf-8"))
+    assert trace.weights_sha256 == shipped(trace.spec.id, trace.mode) and len(trace.recorded) == 10
+    assert "until they follow" in trace.notice and trace.result.faults == () and len(HANDS) == 3
 
 
 def test_the_recorded_race_is_of_the_shipped_weights_and_each_lane_of_its_own():

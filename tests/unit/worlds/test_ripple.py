@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from model.engine.parsing import parse_ripple
 from model.errors import SettingError
 from model.models.scripted import Fake
 from model.models.worlds.model import load
+from model.paths import ASSETS
 from model.settings import Settings
 from model.trace.frame import PINNED
 from tests.unit.models.test_worlds import model  # noqa: F401 (fixture)
@@ -125,3 +127,11 @@ def test_the_shipped_weights_let_the_rest_follow():
         after = shipped.denoise(asked.prompt, asked.settings, draft=asked.draft).finish().result.faults
         better, worse = better + (len(after) < len(found.faults)), worse + (len(after) > len(found.faults))
     assert better > worse
+
+
+def test_a_word_that_the_prompt_asked_for_is_changed_there_too():
+    """Else the prompt brings the old one back, and the text contradicts itself."""
+    document = (ASSETS / "traces" / "1-notice.json").read_text(encoding="utf-8")
+    asked = parse_ripple(document, "where or when")
+    assert "lighthouse" in json.loads(document)["header"]["prompt"] and "lighthouse" not in asked.prompt
+    assert "and pinned, in the prompt too;" in asked.draft.says
