@@ -12,7 +12,7 @@ class Session(state_holder.SessionState):
     """A visitor's state without the copy of the whole page's configuration, and of every value sent, that Gradio holds for deep links."""
 
     def __init__(self, blocks: Any):
-        self.blocks_config = copy(blocks.default_config)
+        self._page = self.blocks_config = blocks.default_config  # shared until something of it changes for this visitor
         self.config_values: dict[int, Any] = {}
         self.state_data: dict[int, Any] = {}
         self._state_ttl: dict[int, Any] = {}
@@ -20,6 +20,8 @@ class Session(state_holder.SessionState):
         self.STATE_TTL_WHEN_CLOSED = 3600
 
     def __setitem__(self, key: int, value: Any) -> None:
+        if self.blocks_config is self._page and key not in self.state_data:
+            self.blocks_config = copy(self._page)
         super().__setitem__(key, value)
         self.config_values.clear()
 
