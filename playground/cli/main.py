@@ -89,6 +89,10 @@ def requests_of(args: argparse.Namespace) -> list[Request]:
     if args.trace_file:
         hands = import_module("playground.cli.hands")
         return [hands.continuation(args.trace_file, args, knobs(args))]
+    for name in ("frame", "erase", "pin", "keep"):
+        if getattr(args, name) or (name == "frame" and args.frame is not None):
+            hint = "; --pinned pins words in a new run" if name == "pin" else ""
+            raise SettingError(f"--{name} changes a run that --from goes on from; give both{hint}.", name)
     if args.link:
         told = read_link(args.link)
         given = knobs(args)

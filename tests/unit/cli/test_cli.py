@@ -282,6 +282,12 @@ def test_what_is_no_trace_is_refused(tmp_path, capsys, arguments, said):
 
 
 # ---------------------------------------------------------------- going on from a trace
+@pytest.mark.parametrize("given", [["--pin", "1: Otto"], ["--erase", "0"], ["--keep"], ["--frame", "0"]])
+def test_edits_without_a_trace_to_go_on_from_are_refused(capsys, given):
+    status, out, error = call(capsys, *RUN, *given)
+    assert (status, out) == (2, "") and error.startswith(f"{given[0]} changes a run that --from goes on from")
+
+
 def test_a_run_goes_on_from_a_trace_with_words_erased_and_pinned(tmp_path, capsys):
     trace, after = tmp_path / "run.json", tmp_path / "after.json"
     assert cli.main(["run", "--model", "fake", "--prompt", "hi", "--trace", str(trace)]) == 0
