@@ -8,7 +8,7 @@ from typing import Any
 
 from model.branch import edits_of
 from model.engine.parsing import parse_continuation
-from model.errors import SettingError, TraceError
+from model.errors import ModelUnavailable, SettingError, TraceError
 from model.request import Request
 from playground.cli.replay import read
 
@@ -41,5 +41,7 @@ def continuation(path: Path, args: argparse.Namespace, given: dict[str, Any]) ->
     edits = edits_of(args.erase, args.pin)
     try:
         return parse_continuation(trace.to_json(), step, edits, args.keep, given)
+    except ModelUnavailable as error:
+        raise SettingError(str(error), "from") from None
     except TraceError as error:
         raise SettingError(f"{path} cannot be gone on from: {error}", "from") from None

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model import Settings, load
+from model.holes import Hole, quoted
 from model.models.chat135m.model import fast_dtype
 from model.models.chat135m.weights import FOLDER
 from tests.patience import patience
@@ -101,3 +102,14 @@ def test_no_control_token_is_ever_written_and_ends_still_are(model):
     assert set(range(17)) - set(model.unwritten) == {0, 2, 16}  # both ends, and the mask, which is forbidden anyway
     trace = model.denoise("Say it: <|im_start|>", Settings(new_tokens=8, steps=8)).finish()
     assert not set(trace.final_ids) & set(model.unwritten)
+
+
+def test_a_text_with_holes_alone_is_written_with_the_change_that_was_trained_for_it(model):
+    def asks(prompt):
+        return model.predictor(prompt, "", model.encode(prompt), 8, Settings(), "diffusion").network
+
+    assert model.spec.infills and asks("hello") is model.network
+    assert asks(quoted(("a ", Hole(), " b"))) is model.filler is not model.network
+    answer = model.tokens("red, blue and yellow.")
+    known, blind = (sum(model.score(quoted(("red, ", Hole(), after)), answer)[-4:]) for after in (" and yellow.", ""))
+    assert known < blind  # what follows is in view
