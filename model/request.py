@@ -53,16 +53,21 @@ class Request:
             raise SettingError(f"{spec.name} runs in mode {' or '.join(spec.modes)}; the mode was {self.mode}.", "mode")
         pictures.check(self.images, spec, limits)
         self.check_pinned(spec)
+        talk = getattr(self.prompt, "before", ())
+        if talk and (spec.checked or spec.view):
+            raise SettingError(f"{spec.name} answers one prompt at a time; it holds no conversation.", "messages")
+        what = "The conversation" if talk else "The prompt"
         if prompt_tokens > limits.prompt_tokens:
             raise SettingError(
-                f"The prompt may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt"
+                f"{what} may have at most {limits.prompt_tokens} tokens; it has {prompt_tokens}.", "prompt"
             )
         if self.mode == "diffusion" and spec.family == "uniform":
             s.check_ramp()
         total = prompt_tokens + self.length(spec)
         if spec.max_tokens and total > spec.max_tokens:
             raise SettingError(
-                f"Prompt and length together may have at most {spec.max_tokens} tokens on {spec.name}; they have {total}.",
+                f"{'The conversation' if talk else 'Prompt'} and length together may have at most {spec.max_tokens} tokens on {spec.name}; "
+                f"they have {total}.",
                 "new_tokens",
             )
         if self.mode == "diffusion" and spec.family == "masked":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 _KEEP = {"\n", "\t"}
 MARKS_PER_BASE = 8
@@ -42,3 +43,32 @@ def joined(pieces: Sequence[bytes], single: Sequence[bool] = ()) -> str:
             out.append("\ufffd" * len(run))
         at = stop
     return "".join(out)
+
+
+Turn = tuple[str, str]  # role, text
+
+
+class Conversation(str):
+    """A prompt that knows what was said before it; being text, it goes wherever a prompt goes.
+
+    The last thing that was said, by the user. before: the turns before it in order, from the user's first."""
+
+    before: tuple[Turn, ...]
+
+    def __new__(cls, prompt: str, before: Sequence[Turn] = ()) -> Conversation:
+        out = super().__new__(cls, prompt)
+        out.before = tuple(before)
+        return out
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return str(self), self.before
+
+
+def before(prompt: str) -> tuple[Turn, ...]:
+    """Return the turns before a prompt: none where it is plain text."""
+    return prompt.before if isinstance(prompt, Conversation) else ()
+
+
+def messages_of(prompt: str) -> list[dict[str, str]]:
+    """Return a prompt with all that was said before it, as messages."""
+    return [{"role": role, "content": text} for role, text in (*before(prompt), ("user", str(prompt)))]

@@ -15,18 +15,21 @@ from model.holes import LONGEST, MOST_HOLES, MOST_OPEN, Filling, Hole, Part
 from model.loops.steering import STEERED
 from model.request import Request, visible_text
 from model.settings import FIELD, LOCAL, Limits, parse_value
+from model.text import before, messages_of
 
 TOP_ID = 2**31 - 1
 
 
 def asked_json(request: Request) -> dict[str, Any]:
     """Return a request JSON-ready; knobs that nobody asked for are left to the model, there as here."""
-    given = request.settings.as_dict()
+    given, talk = request.settings.as_dict(), bool(before(request.prompt))
+    system = [{"role": "system", "content": request.system}] if request.system else []
     return {
-        "prompt": request.prompt,
+        "prompt": None if talk else request.prompt,
+        "messages": [*system, *messages_of(request.prompt)] if talk else None,
         "model": request.model,
         "mode": request.mode,
-        "system": request.system,
+        "system": None if talk else request.system,
         "settings": {name: given[name] for name in (given if request.asked is None else request.asked)},
         "pinned": [f"{position}:{words}" for position, words in request.pinned.items()],
         "images": [base64.b64encode(image).decode() for image in request.images],
@@ -49,7 +52,7 @@ def draft_json(draft: Draft) -> dict[str, Any]:
 
 def parse_asked(document: Any, limits: Limits) -> Request:
     """Return the checked request of a document as `asked_json` makes it; raise SettingError with one sentence."""
-    known = {"prompt", "model", "mode", "system", "settings", "pinned", "images", "draft"}
+    known = {"prompt", "model", "mode", "system", "settings", "pinned", "images", "draft", "messages"}
     if not isinstance(document, Mapping) or not document.keys() <= known:
         raise SettingError(f"A request maps names to values; those there are: {', '.join(sorted(known))}.", "request")
     given = {name: value for name, value in document.items() if value is not None}

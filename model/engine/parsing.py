@@ -11,6 +11,7 @@ from typing import Any
 from model import pictures, worlds
 from model.aliases import ours
 from model.branch import continued
+from model.conversation import parse_messages
 from model.draft import Draft
 from model.engine import catalog
 from model.engine.catalog import entry
@@ -19,7 +20,7 @@ from model.holes import Filling, Hole, Part, asked_of, parse_holes
 from model.request import Request, parse_pinned, visible_text
 from model.settings import LOCAL, MODES, Limits, Settings
 from model.slots import parse_form
-from model.text import normalise
+from model.text import Conversation, messages_of, normalise
 from model.trace.trace import Trace
 
 
@@ -33,14 +34,26 @@ def parse_request(
     pinned: Any = "",
     image: bytes | Sequence[bytes] = (),
     draft: Draft | None = None,
+    messages: Any = None,
     limits: Limits = LOCAL,
 ) -> Request:
     """Return a request from untrusted values; raise SettingError with one sentence before anything is computed.
 
+    messages: what was said before the prompt, or, where that is empty, a whole conversation, its last message what is to be answered.
+
     Knobs that are not given are the model's own (see `model.entry.Entry.defaults`). pinned: text of lines 'position: words', or a mapping.
     image: a picture file's bytes, or several files'.
     """
-    prompt = visible_text("The prompt", prompt, limits.prompt_chars)
+    if messages:
+        last = [{"role": "user", "content": prompt}] if prompt else []
+        prompt, told = parse_messages([*messages, *last] if isinstance(messages, list) else messages, limits)
+        if told and system:
+            raise SettingError("The system prompt was given twice, once among the messages.", "messages")
+        system = told or system
+    elif isinstance(prompt, Conversation):
+        prompt = parse_messages(messages_of(prompt), limits)[0]
+    else:
+        prompt = visible_text("The prompt", prompt, limits.prompt_chars)
     if not prompt.strip():
         raise SettingError("Write a prompt first: it must have at least 1 character.", "prompt")
     if mode not in MODES:

@@ -11,6 +11,7 @@ from typing import Any
 from model.errors import SettingError
 from model.models.base import TorchModel
 from model.models.vocabulary import Pieces, added_ids, opening, spelt
+from model.text import Conversation, before, messages_of
 
 PLACE = "\ue000{}\ue001"  # private-use characters that stand for a visitor's text while the template is rendered
 
@@ -28,17 +29,22 @@ class Chat:
         Where nothing that was typed looks like a control token, these are exactly the ids of the template's own text.
         """
         if not self._tokenizer.chat_template:
+            if before(prompt):
+                raise SettingError("This checkpoint has no chat template, so it holds no conversation.", "messages")
             return opening(self._tokenizer) + self.tokens(f"{system}\n{prompt}" if system else prompt)
+        said = before(prompt)
         places = {PLACE.format(1): prompt.strip(), PLACE.format(2): system.strip()}
-        rendered = self._render(PLACE.format(1), PLACE.format(2) if system else "", images, **asked)
+        places |= {PLACE.format(3 + i): text.strip() for i, (_, text) in enumerate(said)}
+        shown = Conversation(PLACE.format(1), [(role, PLACE.format(3 + i)) for i, (role, _) in enumerate(said)])
+        rendered = self._render(shown, PLACE.format(2) if system else "", images, **asked)
         out: list[int] = []
         controls: list[int] = []
-        for part in re.split("(\ue000\\d\ue001)", rendered):
+        for part in re.split("(\ue000\\d+\ue001)", rendered):
             ids = self.tokens(places[part]) if part in places else self._ids(part)
             out += ids
             controls += [] if part in places else self._controls(ids)
         whole = self._ids(self._render(prompt, system, images, **asked))
-        return out if self._controls(whole) != controls or self._says_unknown(prompt + system) else whole
+        return out if self._controls(whole) != controls or self._says_unknown("".join(places.values())) else whole
 
     def _controls(self, ids: list[int]) -> list[int]:
         """Return the added tokens among ids; the one for unknown text is none of them."""
@@ -46,7 +52,7 @@ class Chat:
 
     def _render(self, prompt: str, system: str, images: int, thinking: bool | None = None, tools: Any = None) -> str:
         content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}] if images else prompt
-        turns = [{"role": "user", "content": content}]
+        turns = [*messages_of(prompt)[:-1], {"role": "user", "content": content}]
         options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": self._thinking}
         if thinking is not None:
             options["enable_thinking"] = thinking
@@ -57,7 +63,9 @@ class Chat:
         try:
             return self._tokenizer.apply_chat_template([{"role": "system", "content": system}, *turns], **options)
         except Exception:  # templates without a system turn raise jinja's own error
-            return self._render(f"{system}\n\n{prompt}", "", images, thinking, tools)
+            first, *rest = (*before(prompt), ("user", str(prompt)))
+            joined = [("user", f"{system}\n\n{first[1]}"), *rest]
+            return self._render(Conversation(joined[-1][1], joined[:-1]), "", images, thinking, tools)
 
     def _says_unknown(self, text: str) -> bool:
         return bool(self._tokenizer.unk_token) and self._tokenizer.unk_token in text

@@ -29,6 +29,7 @@ from model.request import Request
 from model.run import Run, replayed
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
+from model.text import before
 from model.trace.frame import SETTLED, TOP, Frame
 from model.trace.trace import Trace
 
@@ -98,7 +99,8 @@ class Fake:
 
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return the prompt's ids; there is no template and nothing typed becomes a special token."""
-        return self.tokens(f"{system}\n{prompt}\n" if system else f"{prompt}\n")
+        said = "".join(f"{text}\n" for _, text in before(prompt))
+        return self.tokens(f"{system}\n{said}{prompt}\n" if system else f"{said}{prompt}\n")
 
     def tokens(self, text: str) -> list[int]:
         """Return ids of plain text: known words whole, everything else as bytes."""

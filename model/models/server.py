@@ -31,7 +31,7 @@ from model.request import Request
 from model.run import Run
 from model.settings import Settings
 from model.spec import ModelSpec
-from model.text import normalise
+from model.text import messages_of, normalise
 from model.trace.frame import SETTLED, Frame
 from model.trace.trace import Trace
 
@@ -140,7 +140,7 @@ class Server:
         system = [{"role": "system", "content": trace.system}] if trace.system else []
         return {
             "model": self.name,
-            "messages": [*system, {"role": "user", "content": trace.prompt}],
+            "messages": [*system, *messages_of(trace.prompt)],
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": s.new_tokens,

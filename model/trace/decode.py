@@ -10,6 +10,7 @@ import numpy as np
 
 from model.errors import TraceError
 from model.spec import ModelSpec
+from model.text import Conversation
 from model.trace.encode import FORMAT, HEADER, LETTERS, VERSION, settle, usual_heat
 from model.trace.frame import (
     REASONS,
@@ -79,6 +80,11 @@ def decode_header(header: Any) -> Trace:
     """Return a trace without frames from its header's JSON; raise TraceError where it is malformed."""
     check_header(header)
     told = {name: header[name] for name in HEADER} | {"prompt_ids": tuple(header["prompt_ids"])}
+    told["prompt"] = (
+        Conversation(told["prompt"], [(turn[0], turn[1]) for turn in header["before"]])
+        if header.get("before")
+        else told["prompt"]
+    )
     return Trace(spec=spec_of(header["model"]), **told, notice=header.get("notice", ""))
 
 

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from model.spec import ModelSpec
+from model.text import before
 from model.trace.frame import (
     COMMITTED,
     MASK,
@@ -65,6 +66,8 @@ def encode_header(trace: Trace) -> dict[str, Any]:
     """Return everything about a run that is known before its first frame."""
     header = {name: getattr(trace, name) for name in HEADER}
     header["prompt_ids"] = list(trace.prompt_ids)
+    if said := before(trace.prompt):
+        header["before"] = [list(turn) for turn in said]
     if trace.notice:
         header["notice"] = trace.notice
     return {"model": asdict(trace.spec), **header}

@@ -72,6 +72,13 @@ def check_header(header: Any) -> None:
     for name in ("mode", "prompt", "system", "dtype", "device", "hardware", "weights_sha256", "recorded", "branch"):
         text(header[name], name)
     text(header.get("notice", ""), "notice")
+    said = header.get("before", [])
+    need(isinstance(said, list) and len(said) <= 64, "its turns are not a list of at most 64")
+    for turn in said:
+        need(
+            isinstance(turn, list) and len(turn) == 2 and turn[0] in ("user", "assistant"), "a turn is no role and text"
+        )
+        text(turn[1], "turn")
     wholes(header["prompt_ids"], "list of prompt tokens")
     settings, versions = header["settings"], header["versions"]
     need(isinstance(settings, dict) and isinstance(versions, dict), "its settings or versions are not a mapping")

@@ -321,6 +321,9 @@ def lazily(module: str, name: str) -> Callable[[Any], Any]:
 
 COMMANDS: dict[str, Command] = {
     "run": Command("write an answer, denoising in the terminal", add_run, run),
+    "chat": Command(
+        "hold a conversation", lazily("playground.cli.chat", "add_options"), lazily("playground.cli.chat", "chat")
+    ),
     "fill": Command(
         "fill the holes of a text", lazily("playground.cli.fill", "add_options"), lazily("playground.cli.fill", "fill")
     ),

@@ -21,6 +21,7 @@ from model.models.chat135m.network import Network, Session
 from model.models.chat135m.record import BUILTIN
 from model.models.chat135m.weights import FOLDER, Manifest, load_builtin, read_file, read_manifest
 from model.settings import Settings
+from model.text import before
 
 START, END = 1, 2  # <|im_start|>, <|im_end|>
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -68,6 +69,9 @@ class Builtin(TorchModel):
         self._bytes = _byte_pieces(self._tokenizer)
         report(0.9, "Warming up")
         self._prefix = self._system_cache()
+        self._said: tuple[list[int], torch.Tensor] | None = (
+            None  # of the last conversation, up to its last turn but one
+        )
         report(1.0, "Ready")
 
     def _load(self, folder: Path | str, dtype: torch.dtype, manifest: Manifest) -> Network:
@@ -87,12 +91,25 @@ class Builtin(TorchModel):
 
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return SmolLM2's chat template around the prompt (system turn, user turn, start of the answer)."""
-        return [
-            *self._turn("system", system or SYSTEM),
-            *self._turn("user", prompt),
-            START,
-            *self.tokens("assistant\n"),
-        ]
+        ids = self._turn("system", system or SYSTEM)
+        for role, text in before(prompt):
+            ids += (
+                self._turn(role, text)
+                if role == "user"
+                else [*self._opening, *self.tokens(text), END, *self.tokens("\n")]
+            )
+        return [*ids, *self._turn("user", prompt), *self._opening]
+
+    @functools.cached_property
+    def _opening(self) -> list[int]:
+        """What the template puts before an answer."""
+        return [START, *self.tokens("assistant\n")]
+
+    def _turns(self, ids: list[int]) -> list[int]:
+        """Return where each turn of a conversation's prompt ends, the last left out: right behind what opens an answer."""
+        size = len(self._opening)
+        ends = [at + size for at in range(len(ids)) if ids[at : at + size] == self._opening]
+        return [end for end in ends if end < len(ids)]
 
     def tokens(self, text: str) -> list[int]:
         """Return ids of plain text: '<|im_end|>' or '<empty_output>' typed by a visitor stay ordinary text."""
@@ -115,7 +132,19 @@ class Builtin(TorchModel):
         """Return a session over the network; guidance is not offered for this model."""
         assert self.spec.mask_id is not None
         network = self.filler if ASK in prompt else self.network
-        return Session(network, ids, length, self.spec.mask_id, self._prefix)
+        turns = self._turns(ids) if before(prompt) else []
+        kept = self._said if turns and self._said and ids[: len(self._said[0])] == self._said[0] else self._prefix
+        session = Session(network, ids, length, self.spec.mask_id, kept)
+        session.turns = [end for end in turns if end > session.ready]
+        session.keep = self._keep if turns and network is self.network else None
+        return session
+
+    def _keep(self, ids: list[int], cache: torch.Tensor) -> None:
+        """Remember the cache of a conversation's earlier turns.
+
+        Each is read in a pass of its own, so going on from it equals reading it anew, to the bit.
+        """
+        self._said = (ids, cache)
 
     @functools.cached_property
     def filler(self) -> Network:

@@ -9,6 +9,7 @@ change (gated LoRA and quadratic decoding, arXiv:2507.11851). Equal to transform
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,8 @@ class Session:
         if prefix and prompt_ids[: len(prefix[0])] == prefix[0] and len(prefix[0]) < len(prompt_ids):
             self.ready = len(prefix[0])
             self.cache[:, :, :, : self.ready] = prefix[1]
+        self.turns: list[int] = []  # where earlier turns of a conversation end that are not in the cache yet
+        self.keep: Callable[[list[int], torch.Tensor], None] | None = None  # is given the cache of the earlier turns
 
     @torch.inference_mode()
     def advance(self, start: int, ids: list[int], rows: list[int]) -> torch.Tensor:
@@ -217,10 +220,21 @@ class Session:
 
     def _new(self, start: int, ids: list[int]) -> tuple[int, list[int]]:
         """Return where the cache goes on, and the tokens to append: the prompt before the first."""
+        self.passes = 1
         if self.ready == len(self.prompt):
             return len(self.prompt) + start, ids
+        self._read_turns()
         first, self.ready = self.ready, len(self.prompt)
         return first, self.prompt[first:] + ids
+
+    def _read_turns(self) -> None:
+        """Read the earlier turns of a conversation, each in a pass of its own, so that what is kept equals what is read anew."""
+        for end in self.turns:
+            self.network.forward(torch.tensor(self.prompt[self.ready : end]), self.ready, self.cache, causal=True)
+            self.ready, self.passes = end, self.passes + 1
+        if self.keep is not None:
+            self.keep(self.prompt[: self.ready], self.cache[:, :, :, : self.ready].clone())
+        self.turns, self.keep = [], None
 
     @torch.inference_mode()
     def ahead(self, start: int, ids: list[int], behind: list[list[int]]) -> torch.Tensor:

@@ -43,18 +43,30 @@ def request_of(values: dict[str, Any], limits: Limits) -> Request:
 def denoise(engine: Engine) -> Callable[..., Iterator[tuple[str, Any]]]:
     """Return the handler that streams one run as (wire message, status line)."""
 
+    told = messages
+
     # What defaults to None is optional for API clients: a knob that is left out is the model's own. The page gives all of them.
     def handler(
-        request: gr.Request, *, system: Any = None, pinned: Any = None, image: Any = None, **values: Any
+        request: gr.Request,
+        *,
+        system: Any = None,
+        pinned: Any = None,
+        image: Any = None,
+        messages: Any = None,
+        **values: Any,
     ) -> Iterator[tuple[str, Any]]:
-        """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}."""
+        """Write by denoising: yields each step as JSON text, and last {"run", "trace": the whole run, "done": true}.
+
+        messages: a conversation, a list of {"role", "content"}: what was said before the prompt, or all of it where the prompt is "".
+        """
+        values |= {"system": system, "pinned": pinned, "image": image, "messages": messages}
         with shown():
-            asked = request_of(values | {"system": system, "pinned": pinned, "image": image}, engine.limits)
+            asked = request_of(values, engine.limits)
         yield waiting(
             strings.STARTING
         )  # cheap and first: from here on Stop and a closed page always reach this generator
         with shown(), engine.run(asked, request.session_hash or "", keep=bool(request.session_hash)) as run:
-            yield from messages(run, engine.limits)
+            yield from told(run, engine.limits)
 
     signature = inspect.signature(handler)
     kept = list(signature.parameters.values())

@@ -78,6 +78,7 @@ def build(ctx: Context) -> None:
                 page.status = Status(elem_id="status", apply_default_css=False, container=False)
                 if opening:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
+            page.messages = gr.JSON([], visible=False, elem_id="messages")
             page.player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
             page.filling = fill.build(ctx)
             runs.build(ctx)
@@ -165,6 +166,7 @@ def join(ctx: Context, page: SimpleNamespace) -> None:
     """Join the page's controls, as `build` named them, to the engine."""
     asked = ("prompt", "model", "mode", "system", "pinned")
     inputs = {name: getattr(page, name) for name in asked} | page.controls | {"image": page.image}
+    inputs["messages"] = page.messages
     join_runs(ctx, page, inputs)
     join_choices(ctx, page)
     join_links(ctx, page, inputs)
