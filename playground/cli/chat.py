@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import import_module
+from itertools import chain
 from typing import Any
 
 from model.engine.parsing import parse_request
@@ -25,6 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="builtin", metavar="ID", help="see `models` (default builtin)")
     parser.add_argument("--mode", default="diffusion", metavar="diffusion|ar", help="denoise, or write left to right")
     parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
+    parser.add_argument(
+        "--say", action="append", default=[], metavar="TEXT", help="what to say first (may be repeated)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object an answer, instead of its text")
     import_module("playground.cli.main").add_settings(parser)
 
@@ -43,7 +47,7 @@ def chat(args: argparse.Namespace) -> int:
     if typed:
         print(HELP, file=sys.stderr)
     with closing(Engine()) as engine:
-        for line in _lines(typed):
+        for line in chain(args.say, _lines(typed)):
             if line in ("/new", "/back"):
                 said = said[:-2] if line == "/back" else ()
                 continue
