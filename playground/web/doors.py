@@ -49,6 +49,11 @@ def named_here(allowed: Iterable[str] = ()) -> frozenset[str]:
     return frozenset(own - {""})
 
 
+async def malformed(request: Request, error: Exception) -> Response:
+    """Answer a request of the wrong form: the framework's own answer repeats what was sent, and fails where that is no JSON (NaN)."""
+    return JSONResponse({"detail": "This is not a request that the page makes."}, 422)
+
+
 class Doors:
     """Refuse, before Gradio sees it, what comes under a foreign name or from a foreign page, what is shut, and a second reader.
 

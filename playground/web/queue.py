@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import logging
 import re
 import secrets
@@ -23,6 +24,7 @@ from model.settings import Limits
 
 log = logging.getLogger("inkblot")
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what a page, or a client, may call itself
+LONE = re.compile("[\ud800-\udfff]")
 PAGES = 2_000  # sessions whose messages are kept, beside those that wait or run
 
 MODEL: dict[str, Any] = {
@@ -64,6 +66,10 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
             or body.fn_index not in blocks.fns
         ):
             return False, "This is not a request that the page makes.", "error"
+        try:
+            body.data, body.event_data = whole(body.data), whole(body.event_data)
+        except (RecursionError, ValueError):
+            return False, "This is not a request that the page makes.", "error"
         inputs = blocks.fns[body.fn_index].inputs
         if len(body.data) != len(inputs):
             return False, f"This takes {len(inputs)} values; the request has {len(body.data)}.", "error"
@@ -90,6 +96,12 @@ def limit_waiting(blocks: gr.Blocks, limits: Limits, proxies: int = 0) -> None:
         return await push(body=body, request=request, username=username)
 
     queue.push = checked
+
+
+def whole(value: Any) -> Any:
+    """Return what a request holds with U+FFFD for lone surrogates: one that came back would end the stream. Raise on what is no JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(LONE.sub("\ufffd", text)) if LONE.search(text) else value
 
 
 class Sessions(LRUCache):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +28,7 @@ from playground.web.components.chart import plotly_route
 from playground.web.components.embed import Embedded, element_route, recorded_route
 from playground.web.components.talk import talk_route
 from playground.web.connections import Compressed, TimelyBody, guard_connections
-from playground.web.doors import Doors, named_here
+from playground.web.doors import Doors, malformed, named_here
 from playground.web.log import say_no_words
 from playground.web.mcp import Assistant
 from playground.web.queue import at_once, health_route, keep_alive, limit_waiting
@@ -171,6 +172,7 @@ def launch(
         "css": style(),
         "head": head(limits),
         "app_kwargs": {
+            "exception_handlers": {RequestValidationError: malformed},
             "routes": [
                 *own_routes(),
                 *(Assistant(engine, proxies).routes() if assistants else ()),

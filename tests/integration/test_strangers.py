@@ -136,6 +136,25 @@ def test_a_malformed_join_is_no_failure_of_the_server(server, capfd, fn_index, e
     assert unknown.status_code == 400 and "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", 1e308, [], {}], ids=repr)
+@pytest.mark.parametrize("name", ["data", "fn_index", "session_hash", "trigger_id"])
+def test_a_join_of_the_wrong_form_is_refused_whatever_it_holds(server, capfd, name, value):
+    """NaN, or half a character, in a field of another type was a failure of the server: its answer repeated what it cannot write."""
+    with Client(server.url) as client:
+        body = {"data": data(), "fn_index": client.fn_index("denoise"), "session_hash": "ok", "trigger_id": None}
+        assert client.post("/queue/join", body | {name: value}).status_code in (400, 422)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_half_a_character_ends_no_stream_whatever_function_it_goes_to(server):
+    with Client(server.url) as client:
+        config = client.http.get(server.url + "/config").json()
+        for function in (one for one in config["dependencies"] if one["backend_fn"]):
+            session, values = f"half-{function['id']}", ["\ud800"] * len(function["inputs"])
+            if client.trigger(session, function["id"], values).status_code == 200:
+                assert list(client.listen(session))[-1]["msg"] == "close_stream", function["api_name"]
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
