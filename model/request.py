@@ -135,9 +135,14 @@ class Request:
             return whole + passes * spec.canvas if spec.causal_prefix else passes * whole
         if s.remasking == "verify":
             return whole + self._cost_of_checking(n, block, spec)
+        steps = s.steps
+        if spec.causal_prefix and spec.block_lengths:  # the last trained block is filled whole and cut afterwards
+            filled = n + spec.block_lengths[0] - 1
+            steps = max(steps, filled) if steps >= n else steps
+            n, whole = filled, prompt_tokens + filled
         blocks = -(-n // block) + spec.causal_prefix  # the prompt may reach into the first
         # every block has a pass at least; where tokens are taken back, the shares of the blocks are rounded one by one
-        passes = max(s.steps, blocks) if s.remasking == "none" else s.steps + blocks
+        passes = max(steps, blocks) if s.remasking == "none" else steps + blocks
         passes *= 2 if s.guidance else 1
         # a block that was trained whole is computed whole, however narrow the parts are in which it is filled
         return whole + passes * max(block, spec.default_block) if spec.causal_prefix else passes * whole

@@ -56,6 +56,7 @@ class Canvas:
         self.fixed = np.zeros(length, bool)
         self.reasons: list[Reason] = []
         self.steps = 0
+        self.place = (0, (0, length))  # block and span of the last frame
         for position, token in enumerate(start):
             if token >= 0:
                 self.ids[position], self.states[position], self.p[position], self.confidence[position] = (
@@ -152,6 +153,7 @@ class Canvas:
         guess_ids, guess_p = self.guess_ids.copy(), self.guess_p.copy()
         decided = ~_OPEN[self.states]
         guess_ids[decided], guess_p[decided] = -1, 0
+        self.place = (block, span)
         frame = Frame(
             self.steps,
             block,

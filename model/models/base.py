@@ -23,7 +23,7 @@ from model.loops.readout import FORBIDDEN
 from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
-from model.run import Run
+from model.run import PAUSED, Run
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.trace.frame import Frame
@@ -260,9 +260,11 @@ class TorchModel(ABC):
     ) -> Generator[Frame, None, str]:
         """Yield the frames of this model's loop; return why it stopped."""
         settings, spec = request.settings, self.spec
-        canvas = Canvas(
-            request.length(spec), spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept
-        )
+        asked = request.length(spec)
+        filled = self.whole(asked, len(ids)) if request.mode == "diffusion" else asked
+        if filled > asked and settings.steps >= asked:  # a step a token, those that are cut off included
+            settings = replace(settings, steps=max(settings.steps, min(filled, LOCAL.steps)))
+        canvas = Canvas(filled, spec.vocab_size, spec.eos_ids, known.pinned, start=known.start, kept=known.kept)
         plan = Plan(
             settings,
             spec,
@@ -276,7 +278,17 @@ class TorchModel(ABC):
         watch.resume()
         predictor = self.predictor(request.prompt, request.system, ids, len(canvas), settings, request.mode)
         loop = decode if request.mode == "ar" else denoise
-        return (yield from loop(predictor, canvas, plan, watch))
+        why = yield from loop(predictor, canvas, plan, watch)
+        if filled == asked or why in PAUSED or 0 <= canvas.end < asked:
+            return why
+        canvas.age()
+        canvas.close(asked - 1)
+        yield canvas.frame(*canvas.place, watch)
+        return "full"
+
+    def whole(self, length: int, prompt: int) -> int:
+        """Return how many positions are filled for an answer of `length` behind a prompt of so many tokens; what is more is cut off."""
+        return length
 
 
 def inputs_device(embedding: Any) -> torch.device:

@@ -61,6 +61,16 @@ class HFMasked(ChatModel):
             return full
         return Guided(full, Full(self.network, [mask] * len(ids), mask, family.shift, device), settings.guidance)
 
+    def whole(self, length: int, prompt: int) -> int:
+        """Return the length up to the end of its last trained block, which SDAR and Fast-dLLM v2 denoise whole and then cut.
+
+        Blocks that are counted from the answer end with it (dLLM's sampler for BD3-LM). No more than the network has places for.
+        """
+        if not self.family.block or self.family.from_answer:
+            return length
+        most = self.spec.max_tokens - prompt if self.spec.max_tokens else length + self.family.block
+        return max(length, min(length + -(prompt + length) % self.family.block, most))
+
     def close(self) -> None:
         """Free the model's memory, the GPU's too."""
         super().close()

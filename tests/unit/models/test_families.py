@@ -12,6 +12,7 @@ from model.errors import SettingError
 from model.models.masked import load as hf_masked
 from model.models.masked import records as families
 from model.settings import Settings
+from model.trace.frame import AFTER_END
 from tests import tiny_checkpoints as tiny
 
 torch.set_num_threads(1)
@@ -78,7 +79,9 @@ def naive(
         return out
 
     origin = len(prompt) if counted_from == "answer" or not block else 0
-    x, end = prompt + canvas, len(prompt) + len(canvas)
+    rest = -(len(prompt) + len(canvas)) % block if counted_from == "sequence" else 0  # denoised with the rest, then cut
+    asked, x = len(prompt) + len(canvas), prompt + canvas + [-1] * rest
+    end = len(x)
     while -1 in x:
         first = x.index(-1)
         start = first if not block else origin + (first - origin) // block * block
@@ -94,7 +97,7 @@ def naive(
             sure = [row for row in range(len(open_)) if p[row] >= threshold] or [int(p.argmax())]
             for row in sure:
                 x[open_[row]] = int(token[row])
-    return x[len(prompt) :]
+    return x[len(prompt) : asked]
 
 
 def guess(logits, ids: list[int], mask: int, origin: int, block: int) -> torch.Tensor:
@@ -232,8 +235,9 @@ def test_a_block_filled_in_parts_equals_the_reference_and_differs_from_one_fille
             len(trace.prompt_ids),
             [{reason.rule for reason in frame.reasons} for frame in trace.frames],
         )
+        whole = length + -(prompt_tokens + length) % 32
         stored = (
-            (prompt_tokens >= 32) + (prompt_tokens + length - 1) // 32 - prompt_tokens // 32
+            (prompt_tokens >= 32) + (prompt_tokens + whole - 1) // 32 - prompt_tokens // 32
         )  # whole blocks only, never a part
         assert trace.result.forwards == stored + sum(bool(rules - {"causal"}) for rules in frames)
     with pytest.raises(SettingError, match="Block length must be one of 32, 8"):
@@ -250,7 +254,7 @@ def test_passes_that_store_are_counted_and_none_is_where_nothing_is_stored(writt
     fast = load(ENTRIES["fast-dllm-v2-1.5b"], written("Fast_dLLM_Qwen").folder)
     fast.chat.encode = lambda prompt, system="": list(range(60, 70))
     assert (
-        fast.denoise("ab", Settings(new_tokens=8, steps=8)).finish().result.forwards == 8
+        fast.denoise("ab", Settings(new_tokens=8, steps=8)).finish().result.forwards == 22
     )  # nothing to store before the only block
 
 
@@ -261,3 +265,32 @@ def test_a_prompt_that_reaches_into_a_block_may_ask_for_one_step_more(written):
         model.denoise("ab", Settings(new_tokens=12, steps=3)).finish()
     with pytest.raises(SettingError, match="Block length must be one of 4"):
         model.denoise("ab", Settings(new_tokens=12, steps=12, block_length=6))
+
+
+@pytest.mark.parametrize("model_id", ["sdar-1.7b", "fast-dllm-v2-1.5b"])
+def test_the_last_trained_block_is_denoised_whole_and_cut_afterwards(written, model_id):
+    """JetAstra/SDAR@c2041a8, generate.py, and Fast-dLLM v2: whole blocks of masks; only what was asked for is kept."""
+    checkpoint = written(FACTS[model_id][0])
+    model = load(ENTRIES[model_id], checkpoint.folder)
+    for length in (9, 13, 33):
+        trace = model.denoise("ab", Settings(new_tokens=length, steps=length)).finish()
+        whole = length + -(len(trace.prompt_ids) + length) % model.family.block
+        last = trace.frames[-1]
+        assert len(last.ids) == whole > length and len(trace.final_ids) == length == trace.result.tokens
+        assert trace.result.stopped == "full" and (last.states[length:] == AFTER_END).all()
+        assert trace.result.after_end == whole - length
+        prompt, mask = list(trace.prompt_ids), model.spec.mask_id
+        assert trace.final_ids == naive(checkpoint.logits, prompt, [-1] * length, mask, FACTS[model_id], 0, 2.0)
+
+
+def test_a_text_that_ends_in_the_cut_part_is_full_and_one_that_ends_before_it_ends(written):
+    model = load(ENTRIES["sdar-1.7b"], written("sdar").folder)
+    trace = model.denoise("ab", Settings(new_tokens=9, steps=9)).finish()
+    written_ids = trace.frames[-1].ids.tolist()
+    spec = model.spec
+    for at, stopped in ((10, "full"), (4, "end")):
+        if written_ids[at] in written_ids[:at] or at >= len(written_ids):
+            continue
+        model.spec = replace(spec, eos_ids=(written_ids[at],))
+        ended = model.denoise("ab", Settings(new_tokens=9, steps=9)).finish()
+        assert ended.result.stopped == stopped and ended.result.tokens == min(9, at + 1)
