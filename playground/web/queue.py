@@ -35,6 +35,9 @@ MODEL: dict[str, Any] = {
 SERIES: dict[str, Any] = {"concurrency_id": "series", "concurrency_limit": 2}
 COMPUTES = (MODEL["concurrency_id"], SERIES["concurrency_id"])
 UNREAD_SECONDS = 30.0  # until a run whose messages nobody reads is ended, and what it wrote is forgotten
+IDLE_SECONDS = (
+    0.01  # between two looks at an empty queue: Gradio's own thousand a second cost 3 % of a core with nobody there
+)
 ROOM = 64  # requests that compute nothing (Stop, what a page asks as it opens) may wait, all visitors together
 
 
@@ -174,7 +177,7 @@ def keep_alive(blocks: gr.Blocks) -> None:
         finally:
             forgetting.cancel()
 
-    queue.send_message, queue.start_processing = to_somebody, processing
+    queue.send_message, queue.start_processing, queue.sleep_when_free = to_somebody, processing, IDLE_SECONDS
 
 
 class Unread:

@@ -290,3 +290,11 @@ def test_a_visitor_who_was_told_everything_occupies_next_to_nothing(serve):
 def kept_of(session) -> str:
     """Return everything that Gradio keeps of a session beside the page's own blocks, as text."""
     return repr({name: value for name, value in vars(session).items() if name != "blocks_config"})
+
+
+def test_an_idle_page_does_not_look_at_its_queue_a_thousand_times_a_second(server, monkeypatch):
+    looked, queue = [], type(server.blocks._queue)
+    count = queue.__len__
+    monkeypatch.setattr(queue, "__len__", lambda self: looked.append(1) or count(self))
+    time.sleep(0.5)
+    assert len(looked) <= 60
