@@ -38,6 +38,7 @@ NAMES = (
     "confidence_threshold",
     "seed",
     "image",
+    "messages",
 )
 
 
@@ -46,7 +47,7 @@ def data(**changes: Any) -> list[Any]:
     from model.settings import Settings
 
     values = {"prompt": "hello", "model": "fake", "mode": "diffusion", "system": "", "pinned": ""}
-    values |= Settings().as_dict() | {"image": ""} | changes
+    values |= Settings().as_dict() | {"image": "", "messages": []} | changes
     assert tuple(values)[: len(NAMES)] == NAMES
     return [values[name] for name in NAMES]
 
