@@ -14,7 +14,8 @@ class ModelSpec:
     trained for (empty: any). canvas: fixed canvas length, 0 where the length is free. ahead: longest block that one pass can guess
     while it checks the block before; 0: none. recheck: it learned to doubt wrong words that it reads. checked: its texts can be
     checked exactly. infills: it was trained to write holes with what follows in view, though it writes from left to right. spaced: its
-    first word brings a space that is no part of the text. first_byte: the id of byte 0 where the vocabulary has a token for every
+    first word brings a space that is no part of the text. shares: how its authors share tokens over steps that do not
+    divide them (`schedules.own_counts`), '' where they do not say. first_byte: the id of byte 0 where the vocabulary has a token for every
     byte of characters it lacks, in order. modes: what it can run. vision: takes an
     image. view: how its canvas is drawn, '' as text or 'board' as a square of cells.
     """
@@ -38,6 +39,7 @@ class ModelSpec:
     infills: bool = False
     spaced: bool = False
     first_byte: int = 0
+    shares: str = ""
     ahead: int = 0
     vision: bool = False
     view: str = ""

@@ -19,7 +19,7 @@ from model.loops.orders import Guess, admit
 from model.loops.plan import Plan
 from model.loops.readout import Readout, bar, choose, glance, pick, read, shares, shield
 from model.loops.remasking import SIGMAS, doubted, ranked_out
-from model.loops.schedules import counts, share_steps, targets
+from model.loops.schedules import counts, own_counts, share_steps, targets
 from model.loops.steering import steered
 from model.loops.stopwatch import Stopwatch
 from model.trace.frame import Frame
@@ -266,9 +266,7 @@ class _Loop:
         passes, self.unread = self._passes(masks) if masks else self.left, False
         takes_back, rechecks = settings.remasking in ("p2", *SIGMAS), settings.remasking == "recheck"
         plan = (
-            targets(settings.schedule, masks, passes)
-            if takes_back
-            else list(accumulate(counts(settings.schedule, masks, passes)))
+            targets(settings.schedule, masks, passes) if takes_back else list(accumulate(self._counts(masks, passes)))
         )
         plan = plan or [0] * passes  # nothing to decide yet, all to be doubted
         for number, target in enumerate(plan):
@@ -284,6 +282,13 @@ class _Loop:
             if (not len(canvas.masked(self.start, self.stop)) and not canvas.taken) or canvas.end >= 0:
                 break
         return ""
+
+    def _counts(self, masks: int, passes: int) -> list[int]:
+        """Return tokens per pass: along the curve, or on a straight one as the model's authors share them."""
+        settings, how = self.plan.settings, self.plan.spec.shares
+        if how and passes < masks and settings.schedule == "linear":
+            return own_counts(how, masks, passes)
+        return counts(settings.schedule, masks, passes)
 
     def _predict(self, positions: np.ndarray, drawn: int | None = None) -> Readout:
         logits = self._ask(

@@ -62,3 +62,20 @@ def targets(name: str, masks: int, steps: int) -> list[int]:
     """Return how many positions are decided after each of exactly `steps` passes (the last: all), for rules that take tokens back."""
     curve = CURVES[name]
     return [min(masks, max(1, round(curve(i / steps) * masks))) for i in range(1, steps)] + [masks]
+
+
+def own_counts(how: str, masks: int, steps: int) -> list[int]:
+    """Return tokens per step as a model's authors share them where steps do not divide the tokens; the sum is `masks`.
+
+    'first': the first steps take one more (ML-GSAI/LLaDA@b7e6c35, generate.py). 'floor': each takes its share of what is left by times
+    from 1 to 0.001, rounded down, the last one all (DreamLM/Dream@fac0a7f, generation_utils.py).
+    """
+    steps = max(1, min(steps, masks))
+    if how == "first":
+        return [masks // steps + (i < masks % steps) for i in range(steps)]
+    times = [1 - (1 - 1e-3) * i / steps for i in range(steps + 1)]
+    left, out = masks, []
+    for i in range(steps):
+        out.append(int(left * (1 - times[i + 1] / times[i])) if i < steps - 1 else left)
+        left -= out[-1]
+    return out

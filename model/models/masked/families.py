@@ -17,7 +17,7 @@ class Family:
     mask: the mask token's text; mask_is_last: it is the last row of the embedding and has none. ends: texts of tokens that end an answer,
     beside those that tokenizer and configs name. template: a chat template for tokenizers without one; raw: the prompt is continued as
     it is. settings: the knobs its authors decode with. tokenizer: the stock class where there is no tokenizer.json; tokenizer_from:
-    whose it is where the checkpoint has none at all.
+    whose it is where the checkpoint has none at all. shares: as `ModelSpec` has it.
     """
 
     shift: bool = False
@@ -32,6 +32,7 @@ class Family:
     settings: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
     tokenizer_from: str = ""
+    shares: str = ""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -66,10 +67,13 @@ LLADA_CHAT = """\
 CHATML = ("<|endoftext|>", "<|im_end|>")
 # One step a token: what LLaDA's (ML-GSAI/LLaDA@b7e6c35, generate.py) and dLLM's samplers do if nothing else is said, at 128 tokens
 ONE_EACH: dict[str, Any] = {"steps": 128, "new_tokens": 128}
-LLADA = Family(mask="<|mdm_mask|>", ends=("<|endoftext|>", "<|eot_id|>"), template=LLADA_CHAT, settings=ONE_EACH)
-LLADA_MOE = Family(mask="<|mask|>", ends=("<|endoftext|>", "<|role_end|>"), settings=ONE_EACH)
+LLADA = Family(
+    shares="first", mask="<|mdm_mask|>", ends=("<|endoftext|>", "<|eot_id|>"), template=LLADA_CHAT, settings=ONE_EACH
+)
+LLADA_MOE = Family(shares="first", mask="<|mask|>", ends=("<|endoftext|>", "<|role_end|>"), settings=ONE_EACH)
 # DreamLM/Dream@fac0a7f, README
 DREAM = Family(
+    shares="floor",
     shift=True,
     mask="<|mask|>",
     ends=CHATML,

@@ -161,6 +161,7 @@ def _open(
         mask_id=mask_id,
         eos_ids=tuple(ends),
         shift=family.shift,
+        shares=family.shares,
         causal_prefix=bool(family.block),
         block_lengths=family.widths,
         default_block=family.block or spec.default_block,

@@ -79,6 +79,7 @@ def _record(
         eos_ids=ids.eos,
         mask_id=ids.mask,
         shift=family.shift,
+        shares=family.shares,
         causal_prefix=bool(family.block),
         block_lengths=family.widths,
         default_block=family.block or block,
@@ -117,6 +118,8 @@ REVISIONS = {
     "kuleshov-group/mdlm-owt": "d0958fa851335ece6c15260ce0025f030673c0fb",
 }
 WHOLE = "Sees the whole canvas at every pass, prompt included, so no pass is saved by a cache. "
+# where the arithmetic differs from the authors' own
+FEWER = "With fewer steps than tokens, each takes an even share; dLLM's follows its noise schedule. "
 BLOCKWISE = "Writes block after block; finished blocks are computed once and kept. "
 LLADA_IDS = Ids(126_464, (126_081, 126_348), 126_336)
 MOE_IDS = Ids(157_184, (156_892, 156_900), 156_895)
@@ -212,7 +215,7 @@ ENTRIES = (
         QWEN3_IDS,
         twin="Qwen/Qwen3-0.6B",
         block=32,
-        note=WHOLE + "Tiny-A2D: Qwen3, taught to denoise on chat and code.",
+        note=WHOLE + FEWER + "Tiny-A2D: Qwen3, taught to denoise on chat and code.",
     ),
     _record(
         "qwen3-0.6b-bd3lm",
@@ -222,7 +225,7 @@ ENTRIES = (
         751_632_384,
         QWEN3_IDS,
         twin="Qwen/Qwen3-0.6B",
-        note=BLOCKWISE + "Tiny-A2D: Qwen3, taught to denoise on chat and code.",
+        note=BLOCKWISE + FEWER + "Tiny-A2D: Qwen3, taught to denoise on chat and code.",
     ),
     _record(
         "qwen2.5-coder-0.5b-mdlm",
@@ -233,7 +236,7 @@ ENTRIES = (
         QWEN2_IDS,
         twin=CODER,
         block=32,
-        note=WHOLE + "Tiny-A2D: Qwen2.5-Coder, taught to denoise code.",
+        note=WHOLE + FEWER + "Tiny-A2D: Qwen2.5-Coder, taught to denoise code.",
     ),
     _record(
         "qwen2.5-coder-0.5b-bd3lm",
@@ -243,7 +246,7 @@ ENTRIES = (
         630_167_424,
         QWEN2_IDS,
         twin=CODER,
-        note=BLOCKWISE + "Tiny-A2D: Qwen2.5-Coder, taught to denoise code.",
+        note=BLOCKWISE + FEWER + "Tiny-A2D: Qwen2.5-Coder, taught to denoise code.",
     ),
     _record(
         "modernbert-base-chat",
