@@ -11,7 +11,8 @@ from model.models.scripted import SCRIPT
 from model.settings import FIELDS, Settings
 from model.trace.trace import Trace
 from playground.presets import PRESETS
-from tests.http_client import NAMES, Client
+from playground.web.views.talk import INPUTS
+from tests.http_client import NAMES, Client, data
 from tests.patience import soon
 
 NUMBERS = [field.name for field in FIELDS if field.kind != "choice"]
@@ -190,3 +191,11 @@ def test_a_script_can_stop_its_run_and_go_on_with_it(server):
         client.close()
     assert whole["result"]["stopped"] != "cancelled" and whole["result"]["text"] == SCRIPT
     assert whole["frames"][: len(stopped["frames"])] == stopped["frames"]
+
+
+def test_the_talk_and_the_tests_send_what_the_endpoint_takes(server):
+    """A talk runs prompts over the endpoint by position: one input more, and no live run would begin."""
+    with Client(server.url) as client:
+        config = client.http.get(server.url + "/config").json()
+    taken = next(len(one["inputs"]) for one in config["dependencies"] if one["api_name"] == "denoise")
+    assert len(INPUTS) == len(data()) == taken
