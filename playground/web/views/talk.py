@@ -24,7 +24,8 @@ TALK = ASSETS / "talk"
 SHIPPED = TALK / "runs"
 MOST_RUNS, MOST_LANES, MOST_NOTES = 99, 4, 20_000
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
-INPUTS = ("prompt", "model", "mode", "system", "pinned", *FIELD, "image", "messages")  # of the endpoint /denoise, in their order
+# Of the endpoint /denoise, in their order.
+INPUTS = ("prompt", "model", "mode", "system", "pinned", *FIELD, "image", "messages")
 
 
 def lane_of(label: str, trace: Trace, max_bytes: int = LOCAL.trace_bytes) -> dict[str, Any]:
