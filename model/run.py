@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from model.draft import Draft, start_of
 from model.loops.steering import Steering
 from model.loops.stopwatch import Clock
+from model.request import Request
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.trace.frame import Frame
@@ -81,39 +84,68 @@ def replayed(before: Sequence[Frame], rest: Iterator[Frame]) -> Generator[Frame,
     yield from rest
 
 
-class Model(Protocol):
-    """A loaded model: what the engine, the command line and the API use. `model.catalog.load(id)` returns one."""
+class Model(ABC):
+    """A loaded model: what the engine, the command line and the API use. `model.load(id)` returns one."""
 
     spec: ModelSpec
 
+    @property
+    def usual(self) -> Settings:
+        """The knobs of a run that names none."""
+        return Settings()
+
+    @abstractmethod
     def encode(self, prompt: str, system: str = "") -> list[int]:
         """Return the ids of the whole templated prompt; special tokens typed by the visitor stay text."""
-        ...
 
+    @abstractmethod
     def tokens(self, text: str) -> list[int]:
         """Return the ids of plain text (pinned words, gaps), special tokens kept as text."""
-        ...
 
+    @abstractmethod
     def piece(self, token: int) -> bytes:
         """Return the bytes of one token."""
-        ...
 
-    def denoise(
+    @abstractmethod
+    def begin(
         self,
-        prompt: str,
-        settings: Settings | None = None,
+        request: Request,
         *,
-        mode: str = "diffusion",
-        system: str = "",
-        pinned: Mapping[int, str] | None = None,
         limits: Limits = LOCAL,
         clock: Clock = time.perf_counter,
         cancelled: threading.Event | None = None,
         deadline: float | None = None,
     ) -> Run:
-        """Return a run; nothing is computed before its first frame is asked for. Both modes ('diffusion', 'ar')."""
-        ...
+        """Return the run of a request; nothing is computed before its first frame is asked for. Raise SettingError.
 
+        deadline: seconds of `clock` that the run may take. cancelled: ends it before its next step.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Free the model's memory."""
-        ...
+
+    def denoise(
+        self,
+        prompt: str | Request,
+        settings: Settings | None = None,
+        *,
+        mode: str = "diffusion",
+        system: str = "",
+        pinned: Mapping[int, str] | None = None,
+        image: bytes | Sequence[bytes] = (),
+        start: Sequence[int] = (),
+        draft: Draft | None = None,
+        **how: Any,
+    ) -> Run:
+        """Return a run of a request, or of one made from a prompt and the rest; raise SettingError before anything is computed.
+
+        mode: 'diffusion' or 'ar'. pinned: {position: words}. image: a picture file, or several, before the prompt. start: ids of a
+        partly filled canvas to begin with, -1 where undecided; draft: the same with edits and with positions that never change.
+        how: what `begin` takes beside the request.
+        """
+        if isinstance(prompt, Request):
+            return self.begin(prompt, **how)
+        images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))
+        asked = (prompt, self.spec.id, mode, settings or self.usual, system, dict(pinned or {}), images)
+        return self.begin(Request(*asked, draft or start_of(start)), **how)

@@ -318,19 +318,12 @@ class EngineRun(Iterator[Any]):
             self._run = FormRun.of(model, self.request, engine.limits, engine.clock, self._cancelled)
             return
         request = self.request = self.request.on(getattr(model, "defaults", None), engine.limits)
-        request.check(model.spec, len(model.encode(request.prompt, request.system)), engine.limits)
-        seen: dict[str, Any] = {"image": request.images} if request.images else {}  # only models that see take them
-        if request.draft:
-            seen["draft"] = request.draft
-        seen |= {"clock": engine.clock, "cancelled": self._cancelled, "deadline": engine.limits.seconds}
-        self._run = model.denoise(
-            request.prompt,
-            request.settings,
-            mode=request.mode,
-            system=request.system,
-            pinned=request.pinned,
+        self._run = model.begin(
+            request,
             limits=engine.limits,
-            **seen,
+            clock=engine.clock,
+            cancelled=self._cancelled,
+            deadline=engine.limits.seconds,
         )
         self.trace = self._run.trace
 

@@ -23,8 +23,8 @@ from typing import Any
 from model.engine import catalog
 from model.entry import Progress
 from model.errors import SettingError
+from model.request import Request
 from model.run import Model, Run
-from model.settings import Settings
 from model.trace.frame import Frame
 from model.trace.trace import Result, Trace
 
@@ -33,16 +33,16 @@ SCORE_SECONDS = 15
 _LOADED: dict[str, Model] = {}  # by id: what a fork finds
 
 
-def seconds_of(model_id: str, prompt: str, settings: Settings, options: Mapping[str, Any], stop: str) -> int:
+def seconds_of(model_id: str, request: Request, options: Mapping[str, Any], stop: str) -> int:
     """Return for how long the GPU is asked: as long as the run may take; shorter calls wait less."""
     return math.ceil((options.get("deadline") or 60.0) + BEGIN_SECONDS)
 
 
 def _frames(
-    model_id: str, prompt: str, settings: Settings, options: Mapping[str, Any], stop: str
+    model_id: str, request: Request, options: Mapping[str, Any], stop: str
 ) -> Generator[Frame | Result, None, None]:
     """Yield a run's frames, and last how it ended. stop: a file that is there once the run is to end before its next step."""
-    run = _LOADED[model_id].denoise(prompt, settings, **options)
+    run = _LOADED[model_id].begin(request, **options)
     with closing(run):
         for frame in run:
             yield frame
@@ -96,15 +96,15 @@ class Lent:
         _LOADED.pop(self.spec.id, None)
         self.model.close()
 
-    def denoise(
-        self, prompt: str, settings: Settings | None = None, *, cancelled: threading.Event | None = None, **options: Any
-    ) -> Run:
+    denoise: Any = Model.denoise
+
+    def begin(self, request: Request, *, cancelled: threading.Event | None = None, **options: Any) -> Run:
         """Return a run; raise SettingError before the GPU is asked for. It can be stopped, but not steered."""
-        told = self.model.denoise(prompt, settings, **options)  # checks everything, computes nothing
+        told = self.model.begin(request, **options)  # checks everything, computes nothing
         cancelled = cancelled or threading.Event()
         kept = {name: value for name, value in options.items() if name != "clock"}  # a clock cannot be pickled
         stop = os.path.join(tempfile.gettempdir(), f"inkblot-stop-{secrets.token_hex(8)}")
-        begin = partial(frames_there, self.spec.id, prompt, settings or Settings(), kept, stop)
+        begin = partial(frames_there, self.spec.id, request, kept, stop)
         return LentRun(told.trace, _arrived(told.trace, begin, Path(stop), cancelled), self.model.piece, cancelled)
 
 

@@ -6,14 +6,14 @@ import functools
 import platform
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from model.draft import Draft, start_of
+from model.draft import Draft
 from model.errors import SettingError
 from model.loops.autoregressive import decode
 from model.loops.canvas import Canvas
@@ -23,7 +23,7 @@ from model.loops.readout import FORBIDDEN
 from model.loops.steering import Control, Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
-from model.run import PAUSED, Run
+from model.run import PAUSED, Model, Run
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.trace.frame import Frame
@@ -45,25 +45,13 @@ class Standing:
     spaced: tuple[int, ...] = ()
 
 
-class TorchModel(ABC):
-    """A loaded masked or autoregressive model; subclasses say how to tokenize and how to predict. Implements `run.Model`."""
+class TorchModel(Model):
+    """A loaded masked or autoregressive model; subclasses say how to tokenize and how to predict."""
 
     spec: ModelSpec
     dtype = "float32"
     device = "cpu"
     weights_sha256 = ""
-
-    @abstractmethod
-    def encode(self, prompt: str, system: str = "") -> list[int]:
-        """Return the templated prompt's ids."""
-
-    @abstractmethod
-    def tokens(self, text: str) -> list[int]:
-        """Return plain text's ids, special tokens kept as text."""
-
-    @abstractmethod
-    def piece(self, token: int) -> bytes:
-        """Return one token's bytes."""
 
     @functools.cached_property
     def unwritten(self) -> tuple[int, ...]:
@@ -117,45 +105,34 @@ class TorchModel(ABC):
         """Free the model's memory."""
         self.__dict__.clear()
 
-    def denoise(
+    def begin(
         self,
-        prompt: str,
-        settings: Settings | None = None,
+        request: Request,
         *,
-        mode: str = "diffusion",
-        system: str = "",
-        pinned: Mapping[int, str] | None = None,
         limits: Limits = LOCAL,
         clock: Clock = time.perf_counter,
         cancelled: threading.Event | None = None,
         deadline: float | None = None,
-        start: Sequence[int] = (),
-        draft: Draft | None = None,
     ) -> Run:
-        """Return a run of `prompt`; raise SettingError before anything is computed.
-
-        deadline: seconds the run may take, waiting included. start: ids of a partly filled canvas to begin with, -1 where undecided;
-        draft: the same with edits and with positions that never change.
-        """
-        request = Request(prompt, self.spec.id, mode, settings or Settings(), system, dict(pinned or {}))
-        request, made = self.drafted(request, draft or start_of(start))
-        ids = self.encode(prompt, system)
+        """See `run.Model.begin`."""
+        draft, (request, made) = request.draft, self.drafted(request)
+        ids = self.encode(request.prompt, request.system)
         request.check(self.spec, len(ids), limits)
         known = self.standing(request, made)
         trace = Trace(
             self.spec,
-            mode,
+            request.mode,
             request.settings.as_dict(),
-            prompt,
+            request.prompt,
             tuple(ids),
-            system,
+            request.system,
             self.dtype,
             self.device,
             hardware(),
-            self.fingerprint(mode),
+            self.fingerprint(request.mode),
             versions(),
             branch=made.about if made else "",
-            notice=" ".join(filter(None, (self.notice(prompt), made.says if made else ""))),
+            notice=" ".join(filter(None, (self.notice(request.prompt), made.says if made else ""))),
         )
         cancelled = cancelled or threading.Event()
         steering = Steering(draft.steered if draft else None)
@@ -197,8 +174,9 @@ class TorchModel(ABC):
                 out[position + offset] = token
         return out
 
-    def drafted(self, request: Request, draft: Draft | None) -> tuple[Request, Draft | None]:
-        """Return the request on the draft's length, and the draft with its edits made; raise SettingError."""
+    def drafted(self, request: Request) -> tuple[Request, Draft | None]:
+        """Return the request on its draft's length, and the draft with its edits made; raise SettingError."""
+        draft = request.draft
         if draft is None:
             return request, None
         ours = self.fingerprint(request.mode)

@@ -12,7 +12,7 @@ import copy
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from model.loops.schedules import counts, share_steps
 from model.loops.steering import Steering
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
-from model.run import Run, replayed
+from model.run import Model, Run, replayed
 from model.settings import LOCAL, Limits, Settings
 from model.spec import ModelSpec
 from model.text import before
@@ -66,7 +66,7 @@ def load(progress: Progress | None = None, **options: Any) -> Fake:
     return Fake(**options)
 
 
-class Fake:
+class Fake(Model):
     """A loaded fake. See the module docstring.
 
     delay: seconds each forward pass takes, spent in `sleep`. fail_at: the step in which `error` is raised. nan_at: the step that
@@ -125,34 +125,30 @@ class Fake:
         """Refuse further passes."""
         self.closed = True
 
-    def denoise(
+    def begin(
         self,
-        prompt: str,
-        settings: Settings | None = None,
+        request: Request,
         *,
-        mode: str = "diffusion",
-        system: str = "",
-        pinned: Mapping[int, str] | None = None,
         limits: Limits = LOCAL,
         clock: Clock = time.perf_counter,
         cancelled: threading.Event | None = None,
         deadline: float | None = None,
-        draft: Draft | None = None,
     ) -> Run:
-        """Return a run of the script; see `model.run.Model.denoise`. `deadline`: seconds of `clock` the run may take."""
-        settings, ids = settings or Settings(), self.encode(prompt, system)
+        """Return a run of the script; see `Model.begin`."""
+        settings, draft, ids = request.settings, request.draft, self.encode(request.prompt, request.system)
         made = draft.made(self.tokens, self.spec) if draft else Draft()
         if draft and draft.grows:
             settings = replace(settings, new_tokens=len(made.ids))
-        Request(prompt, self.spec.id, mode, settings, system, pinned or {}).check(self.spec, len(ids), limits)
-        script = _Script(self, settings, mode, dict(pinned or {}), made)
+        request = replace(request, settings=settings)
+        request.check(self.spec, len(ids), limits)
+        script = _Script(self, settings, request.mode, dict(request.pinned), made)
         trace = Trace(
             self.spec,
-            mode,
+            request.mode,
             settings.as_dict(),
-            prompt,
+            request.prompt,
             tuple(ids),
-            system,
+            request.system,
             dtype="none",
             device="script",
             branch=made.about if draft else "",

@@ -13,7 +13,6 @@ import torch
 
 from model import pictures
 from model.aliases import ALIASES, ours
-from model.draft import Draft, start_of
 from model.entry import Progress
 from model.errors import SettingError
 from model.loops.hooks import Hooks
@@ -150,47 +149,47 @@ class DiffusionGemma(ChatModel):
         raise NotImplementedError
 
     # ------------------------------------------------------------ runs
-    def denoise(
+    @property
+    def usual(self) -> Settings:
+        """The knobs as the checkpoint's generation config sets them."""
+        return self.defaults
+
+    def denoise(self, prompt: str | Request, settings: Any = None, **asked: Any) -> Run:
+        """Return a run; see `Model.denoise`. settings: a mapping, or a generation config of transformers', changes the checkpoint's own
+        knobs, under our names or its own."""
+        return super().denoise(prompt, None if settings is None else self._knobs(settings), **asked)
+
+    def begin(
         self,
-        prompt: str,
-        settings: Settings | Mapping[str, Any] | Any = None,
+        request: Request,
         *,
-        mode: str = "diffusion",
-        system: str = "",
-        pinned: Mapping[int, str] | None = None,
         limits: Limits = LOCAL,
         clock: Clock = time.perf_counter,
         cancelled: threading.Event | None = None,
         deadline: float | None = None,
-        start: Sequence[int] = (),
-        image: bytes | Sequence[bytes] = (),
         state: State | None = None,
-        draft: Draft | None = None,
         thinking: bool | None = None,
         tools: Sequence[Mapping[str, Any]] = (),
         streamer: Any = None,
         callback_on_step_end: Any = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("canvas",),
     ) -> DiffusionRun:
-        """Return a run; see `run.Model.denoise`. None for settings takes the checkpoint's own; a mapping, or a generation config of
-        transformers', changes them, under our names or its own.
+        """Return a run; see `Model.begin`.
 
-        start: ids that the first canvas begins with, -1 where it stays random; image: a picture file that goes before the prompt, or
-        several; state: a snapshot of another run with the same prompt and settings, which this one continues as a branch; thinking:
-        whether the template asks for a thought first (None: as loaded); tools: JSON schemas of functions for the template; streamer and
-        the callback: as `loops.hooks` says; a run that is resumed has neither.
+        state: a snapshot of another run with the same prompt and settings, which this one continues as a branch; thinking: whether the
+        template asks for a thought first (None: as loaded); tools: JSON schemas of functions for the template; streamer and the
+        callback: as `loops.hooks` says; a run that is resumed has neither.
         """
-        images = tuple(filter(None, (image,) if isinstance(image, bytes) else image))
-        request = Request(prompt, self.spec.id, mode, self._knobs(settings), system, dict(pinned or {}), images)
-        request, made = self.drafted(request, draft or start_of(start))
+        draft, images = request.draft, request.images
+        request, made = self.drafted(request)
         self.chat.check_asked(self.spec.name, thinking, tools)
         told: dict[str, Any] = {"thinking": thinking, "tools": list(tools)}
-        ids = self.chat.encode(prompt, system, **told)
+        ids = self.chat.encode(request.prompt, request.system, **told)
         extra: dict[str, Any] = {}
         notes: dict[str, Any] = {}
         if images:
             pictures.check(images, self.spec, limits)
-            ids, extra = self._with_images(prompt, system, images, **told)
+            ids, extra = self._with_images(request.prompt, request.system, images, **told)
             notes["image_sha256"] = " ".join(hashlib.sha256(each).hexdigest() for each in images)
             notes["image_processor"] = type(self._image_processor).__name__
         request.check(self.spec, len(ids), limits)
@@ -218,8 +217,8 @@ class DiffusionGemma(ChatModel):
 
     def _knobs(self, settings: Any) -> Settings:
         """Return knobs from what `denoise` takes; raise SettingError."""
-        if settings is None or isinstance(settings, Settings):
-            return settings or self.defaults
+        if isinstance(settings, Settings):
+            return settings
         if not isinstance(settings, Mapping):
             settings = {name: value for name in CONFIGURED if (value := getattr(settings, name, None)) is not None}
         return Settings.parse(self.defaults.as_dict() | ours(settings))

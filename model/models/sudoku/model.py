@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from model.loops.masked import Predictor
 from model.models.base import TorchModel
 from model.models.worlds.session import Passes, Reader, Task, Whole
 from model.models.worlds.weights import load as load_weights
+from model.request import Request
 from model.run import Run
 from model.settings import Settings
 from model.trace.trace import Trace
@@ -55,12 +57,11 @@ class Sudoku(TorchModel):
         """Return a digit."""
         return str(token).encode() if MASK < token < TOKENS else b""
 
-    def denoise(
-        self, prompt: str, settings: Settings | None = None, *, pinned: Mapping[int, str] | None = None, **run: Any
-    ) -> Run:
-        """Return a run from the given cells of the puzzle that the prompt asks for, and what is pinned; see `TorchModel.denoise`."""
-        asked = sudoku.read_prompt(prompt, (settings or Settings()).seed)
-        cells = self.given(pinned or {}, sudoku.CELLS)
+    def begin(self, request: Request, **how: Any) -> Run:
+        """Return a run from the given cells of the puzzle that the prompt asks for, and what is pinned; see `Model.begin`."""
+        request.check_pinned(self.spec)
+        asked = sudoku.read_prompt(request.prompt, request.settings.seed)
+        cells = self.given(request.pinned, sudoku.CELLS)
         for cell, digit in cells.items():
             right = asked.puzzle[cell] or (asked.solution[cell] if asked.solution else digit)
             if digit != right:
@@ -71,7 +72,7 @@ class Sudoku(TorchModel):
                 f"No board can hold what is pinned: {clash[0].sentence[0].lower()}{clash[0].sentence[1:]}", "pinned"
             )
         given = {cell: str(digit) for cell, digit in enumerate(board) if digit}
-        return super().denoise(prompt, settings, pinned=given, **run)
+        return super().begin(replace(request, pinned=given), **how)
 
     def score(self, prompt: str, ids: Sequence[int], system: str = "") -> list[float] | None:
         """Return None: a board is right or wrong (see `faults`), how probable it is tells nothing."""

@@ -54,10 +54,10 @@ class Paced(Fake):
         }
         self.runs = itertools.count()
 
-    def denoise(self, prompt, settings=None, *, mode="diffusion", **rest):
-        key = mode if mode in self.seconds else settings.steps
+    def begin(self, request, **rest):
+        key = request.mode if request.mode in self.seconds else request.settings.steps
         self.delay = self.first_delay = next(self.seconds[key])
-        return super().denoise(prompt, settings, mode=mode, **rest)
+        return super().begin(request, **rest)
 
 
 def paced(seconds):

@@ -57,8 +57,8 @@ def test_rates_come_from_the_models_own_clock():
     now = [0.0]
 
     class Clocked(Fake):
-        def denoise(self, prompt, settings=None, **options):
-            return super().denoise(prompt, settings, clock=lambda: now[0], **options)
+        def begin(self, request, **options):
+            return super().begin(request, clock=lambda: now[0], **options)
 
     model = Clocked(delay=0.1, sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
     rates = both_modes(model, Settings(steps=16, new_tokens=32), rounds=1, prompts=("Why?",))
