@@ -48,13 +48,7 @@ function steered(player) {
 function wire(player) {
   const { root, $ } = player, stop = new AbortController(), on = (target, name, call) => target.addEventListener(name, call, { signal: stop.signal });
   player.unwire = () => (stop.abort(), themes.disconnect(), sizes.disconnect());
-  for (const speed of SPEEDS) {
-    const option = make("option", "", { 0.25: "\u00bc", 0.5: "\u00bd" }[speed] || String(speed));
-    option.textContent += "\u00d7";
-    option.value = speed;
-    $("speed").append(option);
-  }
-  $("speed").value = player.clock.speed;
+  fillSpeeds($("speed"), player.clock.speed);
   on($("speed"), "change", () => (player.clock.speed = Number($("speed").value)));
   on($("clock"), "change", () => ((player.chose = true), player.pace($("clock").value)));
   on($("slider"), "input", () => player.go(Number($("slider").value)));

@@ -2,15 +2,14 @@
 
    While lanes are timed only their bars move: drawing text would take time from what is being measured. A message (JSON text) is
    {race, lanes: [{label, phase, share, words, [trace, seconds, forwards, counts, tokens]}], done, play}; with the last one the lanes
-   hold whole runs and are replayed together, in seconds of computing or in forward passes. Needs mountPlayer and SPEEDS below. */
+   hold whole runs and are replayed together, in seconds of computing or in forward passes. It stands behind the parts of the player (`assets.PARTS`), in one scope with them. */
 
 const PASSES_PER_SECOND = 8; // how fast the clock of forward passes runs at speed 1
-const PACES = [0.25, 0.5, 1, 2, 4, 8];
 const CLOCKS = {
   seconds: { name: "Seconds", told: "Each lane runs as fast as it was measured, alone.", unit: "s", rate: 1, seek: "seekSeconds", duration: "durationSeconds" },
   forwards: { name: "Forward passes", told: "Every lane makes one forward pass a tick. This is not speed: a pass over a block takes longer than a pass over one token.", unit: "passes", rate: PASSES_PER_SECOND, seek: "seekForwards", duration: "durationForwards" },
 };
-const PLAYER = { controls: false, strips: false, numbers: false, legend: false, prompt: false, title: false };
+const BARE = { controls: false, strips: false, numbers: false, legend: false, prompt: false, title: false };
 const PLACES = ["1st", "2nd", "3rd", "4th"];
 
 function node(tag, name, text) {
@@ -40,7 +39,7 @@ class Lane {
     this.root.dataset.phase = data.phase;
     this.root.setAttribute("aria-label", data.label);
     if (data.trace && !this.player) {
-      this.player = mountPlayer(this.host, PLAYER);
+      this.player = mountPlayer(this.host, BARE);
       this.player.load(data.trace);
     }
     if (!this.player) this.show(data.words, data.share);
@@ -71,17 +70,12 @@ class Stage {
     this.root = root;
     this.lanes = [];
     this.clock = "seconds";
-    Object.assign(this, { at: 0, speed: 1, playing: false, race: "" });
+    Object.assign(this, { at: 0, speed: 1, race: "", ticker: new Ticker((seconds) => this.pass(seconds)) });
     this.grid = root.querySelector(".rs-lanes");
     this.transport = root.querySelector(".rs-transport");
     this.$ = (name) => root.querySelector(".rs-" + name);
     this.quiet = matchMedia("(prefers-reduced-motion: reduce)");
-    for (const pace of PACES) {
-      const option = node("option", "", { 0.25: "\u00bc", 0.5: "\u00bd" }[pace] || String(pace));
-      option.textContent += "\u00d7";
-      option.value = pace;
-      this.$("speed").append(option);
-    }
+    fillSpeeds(this.$("speed"), 1);
     this.$("play").addEventListener("click", () => this.toggle());
     this.$("again").addEventListener("click", () => (this.go(0), this.play()));
     this.$("slider").addEventListener("input", () => this.go(Number(this.$("slider").value)));
@@ -111,7 +105,7 @@ class Stage {
   begin(play) {
     this.clock = "seconds";
     const lasts = this.duration();
-    const pace = (lower) => PACES[PACES.indexOf(this.speed) + (lower ? -1 : 1)];
+    const pace = (lower) => SPEEDS[SPEEDS.indexOf(this.speed) + (lower ? -1 : 1)];
     this.speed = 1;
     while (lasts / this.speed > 15 && pace(false)) this.speed = pace(false);
     while (lasts / this.speed < 3 && pace(true)) this.speed = pace(true);
@@ -161,15 +155,12 @@ class Stage {
   play() {
     if (this.playing || !this.ready) return;
     if (this.at >= this.duration() - 1e-9) this.go(0);
-    this.playing = true;
-    this.last = performance.now();
+    this.ticker.start();
     this.pressed();
-    this.handle = requestAnimationFrame((now) => this.tick(now));
   }
 
   pause() {
-    this.playing = false;
-    cancelAnimationFrame(this.handle);
+    this.ticker.stop();
     this.pressed();
   }
 
@@ -183,12 +174,13 @@ class Stage {
     this.$("play").setAttribute("aria-label", this.playing ? "Pause" : "Play");
   }
 
-  tick(now) {
-    if (!this.playing || !this.root.isConnected) return;
-    this.go(this.at + ((now - this.last) / 1000) * this.speed * CLOCKS[this.clock].rate);
-    this.last = now;
-    if (this.at >= this.duration() - 1e-9) this.pause();
-    else this.handle = requestAnimationFrame((next) => this.tick(next));
+  get playing() {
+    return this.ticker.playing;
+  }
+
+  pass(seconds) {
+    this.go(this.at + seconds * this.speed * CLOCKS[this.clock].rate);
+    if (this.at >= this.duration() - 1e-9 || !this.root.isConnected) this.pause();
   }
 
   /** One keyboard for all lanes; inside a lane's text the arrows go on moving between tokens. */

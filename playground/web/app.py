@@ -13,6 +13,7 @@ from model.paths import ASSETS
 from model.settings import Limits
 from playground.web import strings
 from playground.web.api import describe
+from playground.web.components.assets import page_links
 from playground.web.context import Context
 from playground.web.controls import page_data
 from playground.web.tabs import form, lab, race, watch
@@ -69,4 +70,4 @@ def head(limits: Limits) -> str:
         "<", "\\u003c"
     )
     script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
-    return f"<script>window.INKBLOT = {data};\n{script}</script>"
+    return f"{page_links()}<script>window.INKBLOT = {data};\n{script}</script>"

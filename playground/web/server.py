@@ -23,7 +23,7 @@ from model.errors import PlaygroundError
 from model.settings import PROFILES, PUBLIC, Limits
 from playground.proxies import unproxied
 from playground.web.app import build_app, head
-from playground.web.components.assets import encoder_route, player_route
+from playground.web.components.assets import encoder_route, page_file_routes, player_route
 from playground.web.components.chart import plotly_route
 from playground.web.components.embed import Embedded, element_route, recorded_route
 from playground.web.components.talk import talk_route
@@ -128,7 +128,15 @@ class SafeHeaders:
 
 def own_routes() -> list[Route]:
     """Return the addresses of what the page loads only when it is asked for, and of what stands alone."""
-    return [plotly_route(), player_route(), encoder_route(), talk_route(), element_route(), recorded_route()]
+    return [
+        *page_file_routes(),
+        plotly_route(),
+        player_route(),
+        encoder_route(),
+        talk_route(),
+        element_route(),
+        recorded_route(),
+    ]
 
 
 def launch(

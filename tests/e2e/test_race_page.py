@@ -35,6 +35,10 @@ def open_tab(visit, server, name, **options):
     return page
 
 
+TWICE = """() => { const ids = [...document.querySelectorAll("[id]")].map((e) => e.id).filter(Boolean);
+    return ids.filter((id, i) => ids.indexOf(id) < i); }"""
+
+
 def run_race(page, seconds=60):
     page.locator("#race-run").click()
     page.locator("#race-verdict p").wait_for(timeout=patience(1000 * seconds))
@@ -68,6 +72,7 @@ def test_a_race_is_timed_in_silence_and_then_replays_by_itself(visit, server):
     rows = page.locator(".ink-figures tbody tr")
     assert rows.count() == 10 and "Forward passes" in rows.nth(4).inner_text()
     page.locator("#race-charts .js-plotly-plot").nth(1).wait_for()
+    assert page.evaluate(TWICE) == [], "what a cell or a tooltip is pointed at by would lie in another tab"
     shot(page, "race")
 
 
@@ -275,6 +280,7 @@ def test_a_heatmap_follows_its_player_and_a_click_scrubs_there(browser):
 
     from model.models.scripted import Fake
     from model.settings import Settings
+    from playground.web.components.assets import page_file_routes, page_links
     from playground.web.components.chart import Chart, chart_value, plotly_route
     from playground.web.components.player import Player, trace_message
     from playground.web.views.plots import heatmap
@@ -289,7 +295,8 @@ def test_a_heatmap_follows_its_player_and_a_click_scrubs_there(browser):
         ssr_mode=False,
         run_history=False,
         server_name="127.0.0.1",
-        app_kwargs={"routes": [plotly_route()]},
+        head=page_links(),
+        app_kwargs={"routes": [*page_file_routes(), plotly_route()]},
     )
     page = browser.new_page()
     try:

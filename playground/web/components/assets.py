@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cache
 from html import escape
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from model.paths import ASSETS
@@ -21,8 +22,11 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 @cache
 def script() -> str:
     """Return the player as one script that defines the global `mountPlayer(element, options)`."""
-    parts = "\n".join((PLAYER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-    return f'globalThis.mountPlayer = (() => {{\n"use strict";\n{parts}\nreturn mountPlayer;\n}})();\n'
+    return f'globalThis.mountPlayer = (() => {{\n"use strict";\n{_parts()}\nreturn mountPlayer;\n}})();\n'
+
+
+def _parts() -> str:
+    return "\n".join((PLAYER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
 
 
 @cache
@@ -50,16 +54,43 @@ STAGE_LAYOUT = f"""<div class="rs-stage rs-empty" role="region" aria-label="Race
 
 @cache
 def stage_script() -> str:
-    """Return the script that defines `mountPlayer` and `mountStage`."""
-    return f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n" + (
-        RACE / "stage.js"
-    ).read_text("utf-8")
+    """Return the script that defines the globals `mountPlayer` and `mountStage`."""
+    stage = (RACE / "stage.js").read_text("utf-8")
+    both = f'"use strict";\n{_parts()}\n{stage}\nreturn {{ mountPlayer, mountStage }};'
+    return f"Object.assign(globalThis, (() => {{\n{both}\n}})());\n"
 
 
 @cache
 def stage_style() -> str:
     """Return the style sheet of a stage and the players on it."""
     return style() + (RACE / "stage.css").read_text("utf-8")
+
+
+HOSTS = ("#player", "#lab-player", "#race-stage")  # whose rules come before those that Gradio has for all
+
+
+@cache
+def page_files() -> dict[str, tuple[str, str]]:
+    """Return what all players and stages of the page share: {name: (media type, text)}."""
+    rules = f"{', '.join(HOSTS)} {{\n{stage_style()}\n}}\n"
+    return {"player.js": ("text/javascript", stage_script()), "player.css": ("text/css", rules)}
+
+
+def page_links() -> str:
+    """Return the head's links to `page_files`: read once, before any component asks for them, and kept until they change."""
+    marks = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, (_, text) in page_files().items()}
+    style_at, script_at = (f"{name}?v={marks[name]}" for name in ("player.css", "player.js"))
+    return f'<link rel="stylesheet" href="{style_at}"><script src="{script_at}"></script>'
+
+
+def page_file_routes() -> list[Route]:
+    """Return the routes of `page_files`."""
+
+    def serve(request: Request) -> Response:
+        kind, text = page_files()[request.url.path.rsplit("/", 1)[-1]]
+        return Response(text, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"})
+
+    return [Route(f"/{name}", serve) for name in page_files()]
 
 
 PLACE = "__INKBLOT_TRACE__"  # where the page's script puts a trace that a visitor saves

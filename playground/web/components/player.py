@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from playground.web.components.assets import script, style
 from playground.web.wire import STOPPED, Recorder, stream, trace_message
 
 __all__ = ["STOPPED", "Player", "Recorder", "stream", "trace_message"]
@@ -40,11 +39,6 @@ if (before) player.receive(before);
 """
 
 
-def css_literal(css: str) -> str:
-    """Return a style sheet as Gradio wants it: the source of a template literal."""
-    return css.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
-
-
 class Player(gr.HTML):
     """A `gr.HTML` whose value is one wire message; yield those of `Recorder` or `stream`, start it with `trace_message`.
 
@@ -62,8 +56,7 @@ class Player(gr.HTML):
         super().__init__(
             value=value,
             html_template=f'<div class="ib-host" data-options="{chosen}"{marked}></div>',
-            css_template=css_literal(style()),
-            js_on_load=f"const mountPlayer = (() => {{\n{script()}return globalThis.mountPlayer;\n}})();\n{JS}",
+            js_on_load=JS,
             **kwargs,
         )
 

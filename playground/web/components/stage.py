@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from playground.web.components.assets import STAGE_LAYOUT, stage_script, stage_style
-from playground.web.components.player import css_literal
+from playground.web.components.assets import STAGE_LAYOUT
 from playground.web.views.talk import lane_of
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ class Stage(gr.HTML):
         super().__init__(
             value=value,
             html_template=STAGE_LAYOUT,
-            js_on_load=stage_script() + START,
-            css_template=css_literal(stage_style()),
+            js_on_load=START,
             **kwargs,
         )
 

@@ -144,4 +144,4 @@ def test_the_script_and_the_style_fit_where_gradio_and_a_page_put_them():
 
 
 def test_no_word_in_the_scripts_of_the_page_ends_them():
-    assert head(LOCAL).count("</script") == 1 and head(LOCAL).endswith("</script>")
+    assert head(LOCAL).count("</script") == 2 and head(LOCAL).endswith("</script>")
