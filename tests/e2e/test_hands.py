@@ -262,7 +262,7 @@ def test_a_run_goes_on_from_the_step_in_view_with_knobs_that_were_changed(shared
     go, old = page.locator("#player .ib-revise-go"), until(page, "p.run.id")
     page.evaluate(f"{PLAYER}.seek(2)")
     expect(go).to_be_hidden()  # nothing is different
-    choose(page, "rule", "threshold")
+    choose(page, "rule", "schedule")
     expect(go).to_have_text("Go on from step 2")
     expect(page.locator("#player .ib-revise-words")).to_have_text("Knobs changed.")
     picture(page, "knobs")
@@ -271,19 +271,19 @@ def test_a_run_goes_on_from_the_step_in_view_with_knobs_that_were_changed(shared
     page.evaluate(f"{PLAYER}.seek(2)")
     go.click()
     until(page, f"p.run.id !== {json.dumps(old)} && p.run.result")
-    assert page.evaluate(f"{PLAYER}.run.header.settings.rule") == "threshold"
+    assert page.evaluate(f"{PLAYER}.run.header.settings.rule") == "schedule"
     expect(page.locator("#player .ib-badge-branch")).to_contain_text("continued from step 2")
 
 
 def test_an_edit_that_is_undone_leaves_the_exact_frames(serve, visit):
-    page = visit(serve(delay=0.02), width=1440, height=1000)
+    page = visit(serve(delay=0.05), width=1440, height=1000)
     one_a_step(page)
     run(page)
     whole = page.evaluate(f"{PLAYER}.run.frames.map((f) => [...f.ids].join())")
     old = until(page, "p.run.id")
     page.locator("#run").click()
     until(page, f"p.run.id !== {json.dumps(old)} && p.live && p.index >= 4")
-    page.locator("#stop").click()
+    page.evaluate("document.getElementById('stop').click()")
     stopped = until(page, "p.run.result && p.document && !p.live && p.run.id")
     page.evaluate(f"{HANDS}.select(1, 2); {HANDS}.act('erase'); {HANDS}.act('undo')")
     page.locator("#player .ib-revise-go").click()
