@@ -17,6 +17,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "new_tokens": 64,
         "top_p": 0.95,
         "image": "",
+        "messages": [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello!"}],
     },
     "edit": {
         "trace": TRACE,
@@ -31,6 +32,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "prompt": "",
         "model": "worlds",
         "settings": {"steps": 16},
+    },
+    "slots": {
+        "text": "Lost: a melancholy {animal: dog | duck} called {name: Rufus | Nell}, last seen near the cave.",
+        "slots": [],
+        "prompt": "",
+        "model": "worlds",
+        "passes": 1,
+        "seed": 0,
     },
     "race": {
         "prompt": PROMPT,
