@@ -155,3 +155,11 @@ assert not torch.cuda.is_initialized()
 print("quiet")
 """
     assert loaded(code, timeout=180).endswith("quiet")
+
+
+def test_a_room_that_the_rules_name_must_be_there(monkeypatch):
+    from scripts import import_rules
+
+    assert import_rules.gone() == []
+    monkeypatch.setattr(import_rules, "FLOORS", (*import_rules.FLOORS, ("model.attic",)))
+    assert import_rules.gone() == ["scripts/import_rules.py:1: it names model.attic, which is gone."]
