@@ -23,6 +23,7 @@ PARTS = (
     "page.js",
     "link.js",
     "runs.js",
+    "chat.js",
     "tree.js",
     "shapes.js",
     "picture.js",

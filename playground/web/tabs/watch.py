@@ -11,7 +11,7 @@ from model.loops.steering import STEERED
 from model.paths import ASSETS
 from playground.presets import NAMES, START
 from playground.web import strings
-from playground.web.components import fill, picker, runs
+from playground.web.components import fill, picker, runs, turns
 from playground.web.components.embed import choices
 from playground.web.components.heatmap import Heatmap
 from playground.web.components.player import STOPPED, Player, trace_message
@@ -70,6 +70,7 @@ def build(ctx: Context) -> None:
     page = SimpleNamespace()
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="ink-main"):
+            page.messages = turns.turns()
             with gr.Row(elem_classes="ink-ask"):
                 ask(ctx, page)
             page.chips = [examples(kind, texts, page.prompt) for kind, texts in strings.EXAMPLES.items()]
@@ -78,8 +79,8 @@ def build(ctx: Context) -> None:
                 page.status = Status(elem_id="status", apply_default_css=False, container=False)
                 if opening:
                     gr.HTML(TOUR, apply_default_css=False, container=False, elem_id="open-tour")
-            page.messages = gr.JSON([], visible=False, elem_id="messages")
             page.player = Player(opening, label="run", elem_id="player", options={"loop": True}, hands=True)
+            turns.way_on(page.messages, page.prompt)
             page.filling = fill.build(ctx)
             runs.build(ctx)
             Heatmap("#player", elem_id="heatmap", container=False)
