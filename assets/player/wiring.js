@@ -90,7 +90,7 @@ function fullScreen(root) {
 /** Space plays and pauses; arrows, Home, End, PageUp and PageDown move in time; in the canvas, arrows move between tokens. */
 function key(player, event) {
   const tag = event.target.tagName, inText = event.target === player.$("text"), name = event.key;
-  if (event.defaultPrevented || event.altKey || !player.run) return;
+  if (event.defaultPrevented || event.altKey || !player.run || event.target.matches("input:not([type=range]), textarea")) return;
   if (inText && player.hands && player.hands.key(event, player.canvas.active)) return event.preventDefault(), event.stopPropagation();
   if (event.ctrlKey || event.metaKey) return;
   if (tag === "SELECT") return;

@@ -78,6 +78,7 @@ class Stage {
     fillSpeeds(this.$("speed"), 1);
     this.$("play").addEventListener("click", () => this.toggle());
     this.$("again").addEventListener("click", () => (this.go(0), this.play()));
+    this.$("full").addEventListener("click", () => this.full());
     this.$("slider").addEventListener("input", () => this.go(Number(this.$("slider").value)));
     this.$("speed").addEventListener("change", () => (this.speed = Number(this.$("speed").value)));
     for (const button of root.querySelectorAll("[data-clock]")) button.addEventListener("click", () => this.setClock(button.dataset.clock));
@@ -183,9 +184,15 @@ class Stage {
     if (this.at >= this.duration() - 1e-9 || !this.root.isConnected) this.pause();
   }
 
+  full() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (this.root.requestFullscreen) this.root.requestFullscreen().catch(() => {});
+  }
+
   /** One keyboard for all lanes; inside a lane's text the arrows go on moving between tokens. */
   key(event) {
     if (!this.ready || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input:not([type=range]), textarea")) return;
     const tag = event.target.tagName, name = event.key, step = this.clock === "seconds" ? this.duration() / 60 : 1;
     if (tag === "SELECT" || (tag === "BUTTON" && name === " ")) return;
     if (event.target.closest(".ib-text") && name.startsWith("Arrow")) return;
@@ -194,6 +201,7 @@ class Stage {
     else if (name === "Home") this.pause(), this.go(0);
     else if (name === "End") this.pause(), this.go(this.duration());
     else if (name === " ") this.toggle();
+    else if (name === "f") this.full();
     else return;
     event.preventDefault();
     event.stopPropagation();

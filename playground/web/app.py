@@ -32,6 +32,7 @@ PARTS = (
     "export.js",
     "queue.js",
     "theme.js",
+    "full.js",
     "tour.js",
 )
 SCRIPTS = [ASSETS / "page" / name for name in PARTS]

@@ -37,6 +37,7 @@ def style() -> str:
 
 PAUSE = '<path class="rs-i-pause" d="M4 3h2.6v10H4zM9.4 3H12v10H9.4z"/>'
 PLAY = f'<svg viewBox="0 0 16 16"><path class="rs-i-play" d="M4 2.5v11L13.5 8z"/>{PAUSE}</svg>'
+FULL = '<svg viewBox="0 0 16 16"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg>'
 AGAIN = '<svg viewBox="0 0 16 16"><path d="M3.5 8a4.5 4.5 0 1 0 1.6-3.4M3.2 2.4v2.9h2.9"/></svg>'
 STAGE_LAYOUT = f"""<div class="rs-stage rs-empty" role="region" aria-label="Race">
 <div class="rs-lanes"></div>
@@ -46,6 +47,7 @@ STAGE_LAYOUT = f"""<div class="rs-stage rs-empty" role="region" aria-label="Race
 <input type="range" class="rs-slider" min="0" max="1" value="0" step="any" aria-label="Seconds">
 <output class="rs-time" aria-live="off"></output>
 <select class="rs-speed" aria-label="Speed of the replay"></select>
+<button type="button" class="rs-full" aria-label="Full screen" title="Full screen (f)">{FULL}</button>
 <div class="rs-clocks"><span class="rs-pair" role="group" aria-label="Clock">
 <button type="button" data-clock="seconds">Seconds</button><button type="button" data-clock="forwards">Forward passes</button></span>
 <p class="rs-told" aria-live="polite"></p></div>
