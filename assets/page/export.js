@@ -108,21 +108,38 @@ window.inkblotExport = (() => {
 
   const cancel = () => (ending = true);
 
-  /** Save a race as one page: talk mode with nothing but these lanes, on one clock. */
-  async function racePage() {
-    const what = shown("race-save"), lanes = race()?.lanes.filter((lane) => lane.player?.document).map(({ data }) => data);
-    if (!what) return say("There is no finished race to save yet.", "race-save");
+  /** Save lanes as one page: talk mode with nothing but these, on one clock. */
+  async function beside(lanes, before, where) {
     try {
       const answer = await fetch("talk");
       if (!answer.ok) throw new Error(String(answer.status));
-      const items = inert(JSON.stringify([{ title: what.docs[0].header.prompt.slice(0, 80), notes: "", lanes }]));
+      const doc = lanes[0].trace, items = inert(JSON.stringify([{ title: doc.header.prompt.slice(0, 80), notes: "", lanes }]));
       const page = (await answer.text()).replace(/(<script type="application\/json" id="talk">)[^]*?(<\/script>)/, (_, opens, closes) => opens + items + closes);
-      save(page, named(what.docs[0], "html", "", "race"), "text/html");
-      say("Saved. In it, ? lists the keys.", "race-save");
+      save(page, named(doc, "html", "", before), "text/html");
+      say("Saved. In it, ? lists the keys.", where);
     } catch {
-      say("It could not be saved: the page's server does not answer.", "race-save");
+      say("It could not be saved: the page's server does not answer.", where);
     }
   }
+
+  /** Save a race as one page. */
+  function racePage() {
+    const lanes = race()?.lanes.filter((lane) => lane.player?.document).map(({ data }) => data);
+    if (!shown("race-save")) return say("There is no finished race to save yet.", "race-save");
+    return beside(lanes.map((lane) => ({ ...lane, trace: typeof lane.trace === "string" ? JSON.parse(lane.trace) : lane.trace })), "race", "race-save");
+  }
+
+  /** A run as a lane: its trace, and where it stood after each frame. */
+  function laneOf(label, trace) {
+    const one = mountPlayer(document.createElement("div"), { trace, controls: false }), { frames } = one.run, tokens = trace.result?.tokens ?? frames.at(-1).states.length;
+    const standing = ({ states }) => states.subarray(0, tokens).reduce((sum, state) => sum + ![1, 2, 3, 6, 7].includes(state), 0); // as playground/web/views/plots.py counts
+    const lane = { label, phase: "written", tokens, trace, seconds: frames.map((frame) => frame.seconds), forwards: frames.map((frame) => frame.forwards), counts: frames.map(standing) };
+    one.destroy();
+    return lane;
+  }
+
+  /** Save several runs of this visit, [name, trace document] each, as one page. */
+  const branches = (some) => beside(some.map(([label, trace]) => laneOf(label, trace)), "branches", "save");
 
   /** Copy what shows the run in view on somebody's page, and save the script it needs. */
   async function embed() {
@@ -217,5 +234,5 @@ window.inkblotExport = (() => {
     if (files.length) open(files.slice(0, MOST_FILES));
     else say("There is no trace in that folder.");
   });
-  return { run, film, cancel, racePage, embed, open, choose, recorded };
+  return { run, film, cancel, racePage, branches, embed, open, choose, recorded };
 })();

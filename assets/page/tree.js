@@ -15,12 +15,12 @@ window.inkblotTree = (() => {
   }
 
   function mount(element, compare) {
-    const runs = window.inkblotRuns, box = element.querySelector(".ink-runs"), list = box.querySelector(".ink-runs-list"), go = box.querySelector(".ink-runs-compare");
+    const runs = window.inkblotRuns, box = element.querySelector(".ink-runs"), list = box.querySelector(".ink-runs-list"), go = box.querySelector(".ink-runs-compare"), keep = box.querySelector(".ink-runs-save");
     let picked = [], renamed = "";
 
-    /** Pick a run to compare; a third one takes the place of the first. */
+    /** Pick a run to compare or to save with others; a fifth one takes the place of the first. */
     function pick(id) {
-      picked = picked.includes(id) ? picked.filter((one) => one !== id) : [...picked, id].slice(-2);
+      picked = picked.includes(id) ? picked.filter((one) => one !== id) : [...picked, id].slice(-4);
       draw();
     }
 
@@ -52,7 +52,7 @@ window.inkblotTree = (() => {
     function row(run, all) {
       const item = document.createElement("li"), line = item.appendChild(make("div", "ink-runs-row")), name = called(run);
       const check = Object.assign(document.createElement("input"), { type: "checkbox", checked: picked.includes(run.id) });
-      check.setAttribute("aria-label", `Compare: ${name}`);
+      check.setAttribute("aria-label", `Pick: ${name}`);
       check.addEventListener("change", () => pick(run.id));
       const shown = player()?.run?.id === run.id;
       const opens = renamed === run.id ? field(run) : button(name, "", () => open(run.id), "ink-runs-open");
@@ -78,14 +78,22 @@ window.inkblotTree = (() => {
       box.hidden = !all.length;
       box.querySelector(".ink-runs-count").textContent = all.length;
       list.replaceChildren(tree(all.filter((run) => !ids.has(run.parent)), all));
-      go.disabled = picked.length < 2;
+      go.disabled = picked.length !== 2;
+      keep.disabled = picked.length < 2;
     }
 
+    const chosen = () => picked.map((id) => [runs.find(id), runs.document(id)]);
+    const gone = (some) => some.some(([run, doc]) => !run || !doc) && (draw(), true);
+
     go.addEventListener("click", () => {
-      const two = picked.map((id) => [runs.find(id), runs.document(id)]);
-      if (two.some(([run, doc]) => !run || !doc)) return draw();
+      const two = chosen();
+      if (gone(two)) return;
       const bare = (doc) => ({ ...doc, candidates: null, extra_vocab: {} }); // a comparison needs no candidates
       compare({ first: bare(two[0][1]), second: bare(two[1][1]), labels: two.map(([run]) => called(run)) });
+    });
+    keep.addEventListener("click", () => {
+      const some = chosen();
+      if (!gone(some)) window.inkblotExport.branches(some.map(([run, doc]) => [called(run), doc]));
     });
     box.querySelector(".ink-runs-clear").addEventListener("click", () => runs.clear());
     runs.listeners.push(draw);

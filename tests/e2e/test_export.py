@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from model import Trace
 from model.models.scripted import SCRIPT
+from playground.web.views.plots import written
 from tests.e2e.test_race_page import run_race
 from tests.e2e.test_watch import until
 
@@ -165,4 +166,38 @@ def test_a_race_saved_as_a_page_replays_on_one_clock_from_disk(shared, visit, br
     copy.keyboard.press("End")
     assert all(SCRIPT.split()[0] in text for text in copy.locator(".rs-lane .ib-text").all_inner_texts())
     assert asked == [path.as_uri()]
+    context.close()
+
+
+def test_branches_picked_in_the_tree_are_saved_as_one_page_on_one_clock(shared, visit, browser, tmp_path):
+    page = visit(shared, width=1440, height=1200)
+    finished(page)
+    for prompt in ("second", "third"):
+        page.locator("#prompt textarea").fill(prompt)
+        page.locator("#run").click()
+        until(page, f"p.run && p.run.result && p.run.header.prompt === '{prompt}' && p.document")
+    tree = page.locator(".ink-runs")
+    tree.locator("summary").click()
+    expect(tree.locator(".ink-runs-save")).to_be_disabled()
+    for box in range(3):
+        tree.locator("input[type=checkbox]").nth(box).check()
+    expect(tree.locator(".ink-runs-compare")).to_be_disabled()
+    with page.expect_download() as caught:
+        tree.locator(".ink-runs-save").click()
+    path = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(path)
+    assert path.name.startswith("inkblot_branches_fake")
+    context, asked = browser.new_context(viewport={"width": 1600, "height": 900}), []
+    copy = context.new_page()
+    copy.on("request", lambda request: asked.append(request.url))
+    copy.goto(path.as_uri())
+    copy.locator(".rs-lane .ib-cell").first.wait_for()
+    copy.keyboard.press("End")
+    texts = copy.locator(".rs-lane .ib-text").all_inner_texts()
+    assert len(texts) == 3 and all(SCRIPT.split()[0] in text for text in texts) and asked == [path.as_uri()]
+    stage = "document.querySelector('.rs-stage').__stage"
+    for lane, document in enumerate(copy.evaluate(f"{stage}.lanes.map((lane) => lane.data)")):
+        run = Trace.from_json(json.dumps(document["trace"]))
+        assert document["counts"] == [written(frame, document["tokens"]) for frame in run.frames], lane
+    copy.screenshot(path=tmp_path / "branches.png")
     context.close()

@@ -19,6 +19,8 @@ from playground.web.handlers.runs import shown
 LAYOUT = """<details class="ink-runs" hidden><summary>Runs of this visit (<span class="ink-runs-count">0</span>)</summary>
 <div class="ink-runs-list"></div>
 <button type="button" class="ink-runs-compare" disabled title="Pick two runs first">Compare the two picked</button>
+<button type="button" class="ink-runs-save" disabled
+title="Pick two to four runs first: they stand beside each other on one clock">Save the picked as one page</button>
 <button type="button" class="ink-runs-clear" title="Forget every run of this visit">Drop all</button></details>"""
 START = "window.inkblotTree?.mount(element, (detail) => trigger('compare', detail));"
 
