@@ -28,7 +28,7 @@ from model.loops.canvas import Canvas
 from model.loops.steering import Control
 from model.loops.stopwatch import Clock, Stopwatch
 from model.request import Request
-from model.run import Run
+from model.run import Model, Run
 from model.settings import Settings
 from model.spec import ModelSpec
 from model.text import messages_of, normalise
@@ -82,7 +82,7 @@ class Piece:
     p: float | None = None
 
 
-class Server:
+class Server(Model):
     """A server as a loaded model. See the module docstring."""
 
     def __init__(self, spec: ModelSpec, address: Address, name: str):
@@ -109,28 +109,22 @@ class Server:
     def close(self) -> None:
         """Do nothing: the model is not here."""
 
-    def denoise(
+    def begin(
         self,
-        prompt: str,
-        settings: Settings | None = None,
+        request: Request,
         *,
-        mode: str = "ar",
-        system: str = "",
-        pinned: Mapping[int, str] | None = None,
         limits: Limits = LOCAL,
         clock: Clock = time.perf_counter,
         cancelled: threading.Event | None = None,
         deadline: float | None = None,
-        draft: Any = None,
     ) -> Run:
-        """Return a run; see `model.run.Model.denoise`."""
-        settings = settings or Settings()
-        request = Request(prompt, ID, mode, settings, system, dict(pinned or {}))
+        """Return a run; see `model.run.Model.begin`."""
         request.check(self.spec, 0, limits)
-        if pinned or draft is not None:
+        if request.pinned or request.draft is not None:
             self.tokens("")
         known: dict[str, Any] = {"dtype": "not told", "device": self.address.name, "hardware": "not told"}
-        trace = Trace(self.spec, mode, settings.as_dict(), prompt, (), system, **known, notice=STEPLESS)
+        settings = request.settings.as_dict()
+        trace = Trace(self.spec, request.mode, settings, request.prompt, (), request.system, **known, notice=STEPLESS)
         cancelled = cancelled or threading.Event()
         return Run(trace, self._frames(trace, clock, Control(cancelled, deadline)), self.piece, cancelled)
 
