@@ -178,6 +178,7 @@ def _candidates(before: Frame | None, data: dict[str, Any] | None, length: int) 
         ids[there] = np.array(wholes(data["ids"], "list of candidates", -1, 10**7, n * TOP), dtype=np.int32).reshape(
             n, TOP
         )
+        _need(bool((ids[there, 0] >= 0).all()), "a position has candidates, but no first one")
         p[there] = _unb64(data["p"], n * TOP).reshape(n, TOP)
     return ids, p
 

@@ -86,6 +86,11 @@ def test_every_field_may_be_changed_into_anything(document):
             harmless(changed(document, path, value))
 
 
+def test_a_position_with_candidates_has_a_first_one(document):
+    with pytest.raises(TraceError, match="no first one"):
+        loads(changed(document, ("candidates", 1, "ids", 3), -1))
+
+
 def test_fields_may_be_missing(document):
     for path in [path for path in places(document) if path and isinstance(path[-1], str)][:200]:
         copy = json.loads(json.dumps(document))
