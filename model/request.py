@@ -190,6 +190,8 @@ def parse_pinned(pinned: Any) -> dict[int, str]:
             raise SettingError(
                 f"Pinned words must be lines like '5: upon'; this one was {repr(str(line)[:40])[:60]}.", "pinned"
             )
+        if int(where) in out:
+            raise SettingError(f"Position {int(where)} is pinned twice.", "pinned")
         out[int(where)] = normalise(words.rstrip("\n"))
     return out
 

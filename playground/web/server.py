@@ -31,6 +31,7 @@ from playground.web.connections import Compressed, TimelyBody, guard_connections
 from playground.web.doors import Doors, malformed, named_here
 from playground.web.log import say_no_words
 from playground.web.mcp import Assistant
+from playground.web.preview import Preview, picture_route
 from playground.web.queue import at_once, health_route, keep_alive, limit_waiting
 from playground.web.sessions import keep_little
 from playground.web.theme import style, theme
@@ -136,6 +137,7 @@ def own_routes() -> list[Route]:
         talk_route(),
         element_route(),
         recorded_route(),
+        picture_route(),
     ]
 
 
@@ -173,6 +175,7 @@ def launch(
         Middleware(MaxBody, limit=BODY_BYTES[limits.name]),
         Middleware(Doors, blocks=blocks, names=named_here([*names, str(options.get("server_name", ""))])),
         Middleware(Embedded),
+        Middleware(Preview),
     ]
     settings: dict[str, Any] = {
         **FLAGS,

@@ -2,6 +2,10 @@
 
 NAME = "Inkblot"
 TAGLINE = "Watch a language model write by denoising"
+ABOUT = (
+    "A playground for language models that write by denoising: watch words resolve all over a canvas, steer them, "
+    "change them by hand, and race them against writing from left to right. Small real models, on any CPU."
+)
 TITLE = f"{NAME} \u00b7 text diffusion playground"
 CHAT = {  # examples for a model that answers questions, by a word or two
     "Blue sky": "Why is the sky blue?",

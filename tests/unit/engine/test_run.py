@@ -99,6 +99,12 @@ def test_pinned_words_are_read_from_lines(typed: object, meant: dict):
     assert parse_pinned(typed) == meant
 
 
+@pytest.mark.parametrize("typed", ["5: upon\n5: time", "5: a\n05: b", {5: "a", "5": "b"}])
+def test_a_position_is_pinned_once(typed):
+    with pytest.raises(SettingError, match="Position 5 is pinned twice"):
+        parse_pinned(typed)
+
+
 @pytest.mark.parametrize(
     "typed",
     [
