@@ -77,6 +77,33 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "builtin": _CHAT,
     "fake": _CHAT,
 }
+# What each is for, as the page says it under the choice.
+_PURPOSE_CHAT = {
+    "fast": "The most words a pass, a little rougher.",
+    "balanced": "One pass checks a block and guesses the next: reads about as token by token, in fewer than half the passes.",
+    "careful": "A few passes for every block before it is checked: slower, and the most to see.",
+    "all over": "Words appear all over the canvas, as in the big models. Rougher: so small a model loses the thread.",
+}
+_PURPOSE_WORLDS = {
+    "fast": "Eight passes, nothing taken back: see what goes wrong when words that must agree are decided at once.",
+    "balanced": "What is sure, and two free choices a pass; what turns out not to fit is taken back.",
+    "careful": "Only words that the network is sure of: three times the passes, the most consistent texts.",
+}
+PURPOSES: dict[str, dict[str, str]] = {
+    "worlds": _PURPOSE_WORLDS,
+    "worlds-noisy": {
+        "fast": "Eight passes: often not enough for the words to settle.",
+        "balanced": "DiffusionGemma's own way, until the canvas stands still.",
+        "careful": "Fewer words accepted a pass, and time for more passes.",
+    },
+    "sudoku": {
+        "fast": "Several cells a pass: quick, and as good on hard boards; extreme ones fail more often.",
+        "balanced": "One cell a pass: the one whose best digit leads its second best by most.",
+        "at random": "One cell a pass, wherever it lies: the same network, and a third of the hard boards come out wrong.",
+    },
+    "builtin": _PURPOSE_CHAT,
+    "fake": _PURPOSE_CHAT,
+}
 NAMES = tuple(dict.fromkeys(name for presets in PRESETS.values() for name in presets))
 
 

@@ -45,8 +45,10 @@ window.inkblot = (() => {
     if (spec.fills === false) gone.push("#fill");
     if (spec.examples !== "worlds") gone.push("#change");
     const idle = temperature > 0 ? [] : names.filter((name) => data.fields[name].sampling).map((name) => "#knob-" + name);
-    const grey = idle.length ? `:is(${idle}) input { opacity: 0.4; filter: grayscale(1); } :is(${idle})::after { content: "Not read at temperature 0: the likeliest token is taken."; font-size: 0.8rem; color: var(--body-text-color-subdued); }` : "";
-    sheet.textContent = `${grey} ${gone.join(", ")} { display: none !important; } :is(#model-line, #fill-reach) p[data-model="${CSS.escape(model)}"] { display: block !important; } #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
+    const grey = idle.length ? `:is(${idle}) input[type=range] { opacity: 0.4; filter: grayscale(1); } :is(${idle})::after { content: "Not read at temperature 0: the likeliest token is taken."; font-size: 0.8rem; color: var(--body-text-color-subdued); }` : "";
+    const said = data.presetNames.map((name) => `body:has(#preset input[value="${name}"]:checked) #preset-line p[data-model="${CSS.escape(model)}"][data-preset="${name}"]`);
+    const purpose = ar ? "" : `:is(${said.join(", ")}) { display: block !important; }`;
+    sheet.textContent = `${grey} ${gone.join(", ")} { display: none !important; } :is(#model-line, #fill-reach) p[data-model="${CSS.escape(model)}"] { display: block !important; } ${purpose} #curves polyline[data-schedule="${CSS.escape(schedule)}"] { stroke: var(--color-accent); stroke-width: 2.5; }`;
   }
 
   /** Return the knobs' values after a preset: its own, and the present ones for the rest. */

@@ -96,3 +96,14 @@ def test_light_and_dark_are_one_press_apart_and_stay_after_a_reload(shared, visi
     assert page.evaluate(paper) != light
     switch.click()
     page.wait_for_function(f"() => {paper} === '{light}'")
+
+
+def test_a_preset_says_what_it_is_for(server, visit):
+    page = visit(server)
+    said = page.locator("#preset-line p:visible")
+    expect(said).to_have_count(1)
+    expect(said).to_contain_text("guesses the next")
+    page.locator("#preset").get_by_text("All over").click()
+    expect(said).to_have_text(
+        "Words appear all over the canvas, as in the big models. Rougher: so small a model loses the thread."
+    )

@@ -74,7 +74,7 @@ def test_a_model_that_is_not_here_says_so_and_the_page_goes_on(server, visit, mo
 def test_all_models_are_listed_with_what_they_need(server, visit):
     page = visit(server)
     page.locator("#models button").first.click()
-    row = page.locator(".ink-models li", has_text="SDAR 1.7B")
+    row = page.locator(".ink-models li", has_text="SDAR 1.7B Chat")
     row.locator("summary").click()
     expect(row.locator("p")).to_contain_text("4.1 GB to download")
     expect(row.locator("p")).not_to_contain_text("Format unconfirmed")

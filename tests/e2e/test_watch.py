@@ -237,7 +237,7 @@ def test_what_only_sampling_reads_is_grey_at_temperature_0_and_says_why(shown, v
         page.wait_for_function(f"({said} !== 'none') === {json.dumps(grey)}")
         assert (
             knob.is_visible()
-            and (float(knob.locator("input").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5) == grey
+            and (float(knob.locator("input[type=range]").evaluate("e => getComputedStyle(e).opacity")) < 0.5) == grey
         )
         assert ("Not read at temperature 0" in page.evaluate(said)) == grey
         picture(page, f"sampling-{value}")

@@ -14,6 +14,7 @@ import gradio as gr
 from model.engine.catalog import entry, is_own, peek
 from model.entry import Entry
 from model.errors import ModelUnavailable
+from playground.presets import PURPOSES
 from playground.web.components.picture import Picture
 from playground.web.components.status import Status
 from playground.web.context import Context
@@ -57,6 +58,15 @@ def model_line(known: Entry) -> str:
     return (
         f'<p class="ink-model" data-model="{escape(known.spec.id, quote=True)}">{told} {escape(known.spec.note)}{tour} '
         f"<span>{escape(facts[:1].upper() + facts[1:])}.</span></p>"
+    )
+
+
+def purposes() -> str:
+    """Return what each preset of each model is for, as HTML; the page's script shows the chosen one's."""
+    return "".join(
+        f'<p data-model="{escape(model, quote=True)}" data-preset="{escape(name, quote=True)}">{escape(words)}</p>'
+        for model, told in PURPOSES.items()
+        for name, words in told.items()
     )
 
 

@@ -117,6 +117,7 @@ def choose(ctx: Context, page: SimpleNamespace) -> None:
     """Lay out what stands above the knobs: preset, model, picture, way of writing."""
     presets = [(name.capitalize(), name) for name in (*NAMES, "custom")]
     page.preset = gr.Radio(presets, value=START, label="Preset", elem_id="preset")
+    Status(picker.purposes(), elem_id="preset-line", apply_default_css=False, container=False, padding=False)
     page.model = gr.Dropdown(
         ctx.model_choices,
         value=ctx.model,

@@ -10,7 +10,7 @@ from model.engine.catalog import entries, entry
 from model.engine.parsing import parse_request
 from model.loops.schedules import CURVES
 from model.settings import FIELD, FIELDS, LOCAL, PUBLIC, REMASKING, RULES, Settings, applies, bounds, parse_value
-from playground.presets import PRESETS, start_values
+from playground.presets import PRESETS, PURPOSES, start_values
 from playground.web.app import head
 from playground.web.controls import knobs, page_data, schedule_curves
 from playground.web.theme import style
@@ -82,3 +82,7 @@ def test_head_and_style_name_no_other_address():
     for text in (head(LOCAL), style()):
         assert not re.search(r"(?:src|href|url|import)\s*[=(]?\s*[\"']?(?:https?:)?//", text)
     assert head(LOCAL).count("</script>") == 2  # the player, and ours
+
+
+def test_every_preset_says_what_it_is_for():
+    assert {model: set(told) for model, told in PURPOSES.items()} == {model: set(own) for model, own in PRESETS.items()}
