@@ -6,7 +6,7 @@ const TERMS = {
   rate: ["Tokens/s", "Tokens written, up to and including the end token, divided by the seconds of computing. Drawing and waiting do not count."],
   spent: ["Spent after the end", "Positions that were decided behind the end of the text: computed, but not part of the answer."],
   first: ["First frame", "Seconds of computing until the first forward pass could be shown."],
-  why: ["Stopped", "Why the run ended where it did."],
+  why: ["Ended", "When the run ended, and why there."],
 };
 
 /** The numbers of a run as of a frame; at the end they are the result's own. */
@@ -18,7 +18,7 @@ function measure(run, frame) {
   let spent = 0;
   for (let i = 0; i < frame.ids.length; i++) if (frame.states[i] === AFTER_END && frame.ids[i] >= 0) spent++;
   return { tokens, forwards, seconds, first, spent: result ? result.after_end : spent, perForward: forwards ? tokens / forwards : null,
-    rate: seconds > 0 ? tokens / seconds : null, why: run.result ? run.result.why : run.halted ? "you stopped it" : run.done ? "not recorded" : "still running" };
+    rate: seconds > 0 ? tokens / seconds : null, why: run.result ? (last ? "" : `in step ${run.frames[run.frames.length - 1].step}: `) + run.result.why : run.halted ? "you stopped it" : run.done ? "not recorded" : "not yet" };
 }
 
 class Numbers {

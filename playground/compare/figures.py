@@ -35,14 +35,14 @@ FIGURES = (
     ),
     Figure(
         "seconds",
-        "Seconds to the whole text",
+        "Time to the whole text",
         "s",
         2,
         "Computing only, the prompt's pass included; loading, waiting, warming up and drawing excluded.",
     ),
     Figure(
         "first_token_seconds",
-        "Seconds to the first token",
+        "Time to the first token",
         "s",
         3,
         "From the start to the first decided token, the prompt's pass included.",
@@ -62,7 +62,7 @@ FIGURES = (
         2,
         "Not a speed: a pass over a block costs more than a pass over one token.",
     ),
-    Figure("ms_per_forward", "Milliseconds per forward pass", "ms", 1, "Seconds of computing over forward passes."),
+    Figure("ms_per_forward", "Time per forward pass", "ms", 1, "Seconds of computing over forward passes."),
     Figure(
         "consistent",
         "Consistent",

@@ -15,6 +15,7 @@ from model.engine.quality import Quality, distinct, quality, repetition
 from model.models.scripted import Fake
 from model.settings import LOCAL, Settings
 from model.trace.frame import UNDECIDED
+from playground.compare.figures import FIGURES
 from playground.compare.sweep import REFERENCE, Point, Sweep, plan
 from playground.web.components.chart import chart_value, save_js
 from playground.web.views.plots import COLOURS, HEATS, frontier, heat, heatmap, text_over_time, written
@@ -204,3 +205,8 @@ def test_a_long_text_is_scored_in_pieces_that_change_nothing(monkeypatch):
 
 def test_saving_happens_in_the_browser():
     assert "createObjectURL" in save_js("a.csv", "text/csv") and "a.csv" in save_js("a.csv", "text/csv")
+
+
+def test_a_figures_unit_is_said_once():
+    words = {"s": "seconds", "ms": "milliseconds", "nats a token": "nats"}
+    assert [f.name for f in FIGURES if f.unit and words[f.unit] in f.label.lower()] == []
