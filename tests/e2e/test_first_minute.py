@@ -107,3 +107,14 @@ def test_a_preset_says_what_it_is_for(server, visit):
     expect(said).to_have_text(
         "Words appear all over the canvas, as in the big models. Rougher: so small a model loses the thread."
     )
+
+
+def test_a_prompt_that_is_too_long_is_not_cut_but_refused(server, visit):
+    page, words = visit(server), "many words " * 2_000
+    page.fill("#prompt textarea", words)
+    page.locator("#run").click()
+    expect(page.locator("[data-testid=toast-body]").first).to_contain_text(
+        "may have at most 16,000 characters; it has 22,0"
+    )
+    assert page.locator("#prompt textarea").input_value() == words
+    page.goto("about:blank")

@@ -32,7 +32,6 @@ def build(ctx: Context) -> tuple[gr.Textbox, gr.Button, gr.Button]:
             label="Text with holes",
             lines=3,
             max_lines=12,
-            max_length=ctx.limits.prompt_chars,
             elem_id="fill-text",
             placeholder="Dear ___, thank you for the [2] you sent me.",
             value="",

@@ -40,9 +40,7 @@ def build(ctx: Context) -> None:
     text, prompt, _, passes = EXAMPLES["A lost dog" if first.startswith("worlds") else "A review"]
     with gr.Row(elem_classes="ink-columns"):
         with gr.Column(scale=5, min_width=290):
-            box = gr.Textbox(
-                text, label="Form", lines=5, max_lines=14, elem_id="form-text", max_length=ctx.limits.prompt_chars
-            )
+            box = gr.Textbox(text, label="Form", lines=5, max_lines=14, elem_id="form-text")
             gr.HTML(HELP, elem_classes="ink-small", apply_default_css=False, container=False)
             with gr.Row(elem_classes="ink-fill-buttons"):
                 examples = [gr.Button(name, size="sm", elem_id=f"form-example-{i}") for i, name in enumerate(EXAMPLES)]
@@ -52,7 +50,6 @@ def build(ctx: Context) -> None:
                 info="The message or question that the form is filled in for. Empty: the text itself.",
                 lines=2,
                 elem_id="form-prompt",
-                max_length=ctx.limits.prompt_chars,
             )
             model = gr.Dropdown(
                 models, value=first, label="Model", filterable=False, elem_id="form-model", visible=len(models) > 1

@@ -95,7 +95,6 @@ def ask(ctx: Context, page: SimpleNamespace) -> None:
         lines=3,
         max_lines=10,
         elem_id="lab-prompts",
-        max_length=ctx.limits.prompt_chars,
     )
     number: dict[str, Any] = {"min_width": 110}
     with gr.Row():

@@ -119,7 +119,6 @@ def build(ctx: Context) -> None:
         lines=2,
         max_lines=6,
         value=strings.first_example(ctx.model),
-        max_length=ctx.limits.prompt_chars,
         elem_id="race-prompt",
     )
     presets = [(preset.label, name) for name, preset in PRESETS.items()]

@@ -104,7 +104,6 @@ def ask(ctx: Context, page: SimpleNamespace) -> None:
         lines=1,
         max_lines=8,
         scale=1,
-        max_length=ctx.limits.prompt_chars,
         elem_id="prompt",
         value=strings.first_example(ctx.model),
     )
@@ -148,7 +147,6 @@ def extras(ctx: Context, page: SimpleNamespace) -> None:
             lines=2,
             elem_id="system",
             value="",
-            max_length=ctx.limits.prompt_chars,
         )
 
 

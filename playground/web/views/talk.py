@@ -112,7 +112,7 @@ def talk_html(items: list[dict[str, Any]], title: str = "Inkblot: talk") -> str:
 <p class="talk-along" style="margin:0"><span>step</span><span>darker: surer</span></p></div></main>
 <footer id="line"><b></b><output aria-live="off"></output><i></i></footer>
 <div id="dot" hidden></div><div id="black" hidden></div><div id="help" role="dialog" aria-label="Keys" hidden></div>
-<div id="ask" hidden><input aria-label="Prompt" placeholder="A prompt" maxlength="2000"><p role="status"></p></div>
+<div id="ask" hidden><input aria-label="Prompt" placeholder="A prompt"><p role="status"></p></div>
 <template id="stage">{STAGE_LAYOUT}</template>
 <script type="application/json" id="talk">{data}</script>
 <script>
