@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import logging
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -137,6 +138,28 @@ class TimelyBody:
         return await self.app(scope, timely, send)
 
 
+def rewritten(send: Send, change: Callable[[int, MutableHeaders, bytes], Awaitable[bytes]]) -> Send:
+    """Return a `send` that holds an answer until it is whole, and sends what `change` makes of its status, headers and body."""
+    start: Message = {}
+    parts: list[bytes] = []
+
+    async def collect(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+            return
+        parts.append(message.get("body", b""))
+        if message.get("more_body"):
+            return
+        headers, whole = MutableHeaders(raw=list(start["headers"])), b"".join(parts)
+        body = await change(start["status"], headers, whole)
+        if body is not whole:
+            headers["content-length"] = str(len(body))
+        await send({**start, "headers": headers.raw})
+        await send({"type": "http.response.body", "body": body})
+
+    return collect
+
+
 class Compressed:
     """Compress the page, its configuration and static files, each content once; Gradio compresses files anew at every request."""
 
@@ -148,30 +171,16 @@ class Compressed:
         coding = self.coding(scope)
         if not coding:
             return await self.app(scope, receive, send)
-        start: Message = {}
-        parts: list[bytes] = []
 
-        async def collect(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-                return
-            parts.append(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            headers, body = MutableHeaders(raw=list(start["headers"])), b"".join(parts)
-            if (
-                start["status"] == 200
-                and len(body) > 1_000
-                and "content-encoding" not in headers
-                and scope["method"] == "GET"
-            ):
-                body = await self.compress(body, coding)
-                headers["content-encoding"], headers["content-length"] = coding, str(len(body))
-                headers.add_vary_header("accept-encoding")
-            await send({**start, "headers": headers.raw})
-            await send({"type": "http.response.body", "body": body})
+        async def smaller(status: int, headers: MutableHeaders, body: bytes) -> bytes:
+            wanted = status == 200 and len(body) > 1_000 and scope["method"] == "GET"
+            if not wanted or "content-encoding" in headers:
+                return body
+            headers["content-encoding"] = coding
+            headers.add_vary_header("accept-encoding")
+            return await self.compress(body, coding)
 
-        return await self.app(scope, receive, collect)
+        return await self.app(scope, receive, rewritten(send, smaller))
 
     @staticmethod
     def coding(scope: Scope) -> str:

@@ -11,10 +11,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.paths import ASSETS
 from playground.web import strings
+from playground.web.connections import rewritten
 
 PICTURE = ASSETS / "screenshots" / "watch.png"
 THEIRS = re.compile(rb'\s*<meta\s+(?:property="og:|name="(?:twitter:|description"))[^>]*>')
@@ -45,23 +46,11 @@ class Preview:
         if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
             return await self.app(scope, receive, send)
         root = get_root_url(Request(scope), "/", os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/"))
-        start: Message = {}
-        parts: list[bytes] = []
 
-        async def collect(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-                return
-            parts.append(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            body = THEIRS.sub(b"", b"".join(parts)).replace(b"<head>", b"<head>" + tags(root), 1)
-            headers = MutableHeaders(raw=list(start["headers"]))
-            headers["content-length"] = str(len(body))
-            await send({**start, "headers": headers.raw})
-            await send({"type": "http.response.body", "body": body})
+        async def ours(status: int, headers: MutableHeaders, body: bytes) -> bytes:
+            return THEIRS.sub(b"", body).replace(b"<head>", b"<head>" + tags(root), 1)
 
-        return await self.app(scope, receive, collect)
+        return await self.app(scope, receive, rewritten(send, ours))
 
 
 def picture_route() -> Route:
